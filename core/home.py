@@ -1,0 +1,49 @@
+"""Where things lie: the app's own folder, and the home folder that holds models, datasets and runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.errors import UserError
+
+APP_FOLDER = Path(__file__).resolve().parent.parent
+GARAGE = APP_FOLDER / ".garage"
+LLAMA_CPP_PYTHON = "0.3.36"
+CONVERTER = GARAGE / "tools" / f"llama.cpp-{LLAMA_CPP_PYTHON}"
+STARTER_GGUF = GARAGE / "starter" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+SAMPLE_DATA = APP_FOLDER / "assets" / "sample"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The user's folder. Everything the app writes for the user lies below `root`."""
+
+    root: Path
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+
+def open_home(folder: str | Path | None = None) -> Home:
+    """The home folder named by `folder`, else `LORA_GARAGE_HOME`, else `~/lora-garage`; made if missing."""
+    chosen = folder or os.environ.get("LORA_GARAGE_HOME") or Path.home() / "lora-garage"
+    home = Home(Path(chosen).expanduser().resolve())
+    try:
+        for part in (home.models, home.datasets, home.runs):
+            part.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The home folder {home.root} can't be written ({error.strerror}). Choose another with --home."
+        ) from error
+    return home

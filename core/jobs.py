@@ -1,0 +1,293 @@
+"""A job is a folder and a detached process: start it, read how it goes, stop it, find it again.
+
+The folder holds `state.json` (replaced atomically), `events.jsonl`, `worker.log` and, when somebody asks
+for it, `stop.request`. Nothing is kept in memory, so a page, a second tab or a restarted app see the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from core.errors import UserError
+from core.events import EventLog, now
+from core.files import read_json, write_atomic, write_json
+from core.home import APP_FOLDER
+
+Status = Literal["none", "starting", "running", "done", "stopped", "failed", "died"]
+ACTIVE = ("starting", "running")
+HEARTBEAT_S = 2.0
+# a worker that was started but has not said a word yet: Python and its imports take some seconds
+START_GRACE_S = 60.0
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What `state.json` says, corrected by what the process table says."""
+
+    status: Status = "none"
+    message: str = ""
+    pid: int | None = None
+    stage: str = ""
+    progress: float | None = None
+    started: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        return self.status in ACTIVE
+
+
+def start_job(folder: Path, module: str, args: list[str] | None = None, env: dict[str, str] | None = None) -> None:
+    """Run `python -m module folder *args` on its own: it outlives this process and its terminal.
+
+    Its output goes to `worker.log`. A stop request left from an earlier start is removed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "stop.request").unlink(missing_ok=True)
+    command = [sys.executable, "-m", module, str(folder), *(args or [])]
+    with open(folder / "worker.log", "ab") as log:
+        log.write(f"\n--- {now()} {module}\n".encode())
+        log.flush()
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=APP_FOLDER,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **(env or {})},
+            **_detached(),
+        )
+    # the worker may already have written its own state; only a folder without news gets this one
+    if read_state_file(folder).get("pid") != process.pid:
+        write_json(folder / "state.json", _new_state("starting", process.pid))
+    _reap(folder, process)
+
+
+def _detached() -> dict[str, Any]:
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
+def _reap(folder: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait for the child in a thread, so that it never stays a zombie, and note the exit code it died with."""
+
+    def wait() -> None:
+        code = process.wait()
+        state = read_state_file(folder)
+        if state.get("pid") == process.pid and state.get("status") in ACTIVE:
+            with suppress(OSError):
+                write_json(folder / "state.json", {**state, "status": "died", "exit_code": code})
+
+    threading.Thread(target=wait, name=f"reap-{process.pid}", daemon=True).start()
+
+
+def read_state_file(folder: Path) -> dict[str, Any]:
+    """`state.json` as it stands, `{}` when there is none or it is damaged."""
+    try:
+        state = read_json(folder / "state.json", {})
+    except UserError:
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def read_job(folder: Path) -> JobState:
+    """How the job in `folder` goes, whoever started it."""
+    state = read_state_file(folder)
+    alive = is_alive(state.get("pid"), state.get("born"))
+    return judge(state, alive)
+
+
+def judge(state: dict[str, Any], alive: bool) -> JobState:
+    """Decide from the last written state and whether its process lives. Pure, so tests replay histories."""
+    status = state.get("status", "none")
+    message = str(state.get("message", ""))
+    if status in ACTIVE and not alive:
+        status = "died"
+    if status == "died":
+        message = death_sentence(state.get("exit_code"))
+    known = {"status", "message", "pid", "born", "stage", "progress", "started", "heartbeat", "exit_code"}
+    return JobState(
+        status=status,
+        message=message,
+        pid=state.get("pid"),
+        stage=str(state.get("stage", "")),
+        progress=state.get("progress"),
+        started=str(state.get("started", "")),
+        fields={key: value for key, value in state.items() if key not in known},
+    )
+
+
+def death_sentence(exit_code: int | None) -> str:
+    """What a worker's sudden end most likely means, in one or two sentences."""
+    if exit_code in (-9, 137):
+        return (
+            "The worker was killed by the system, most often because memory ran out. "
+            "Close other programs or choose a shorter maximum length."
+        )
+    if exit_code in (-11, 139, -6, 134, 3221225477):
+        return "The worker crashed inside a native library. Its log has the last words; try again, then report it."
+    if exit_code is not None and exit_code != 0:
+        return f"The worker ended suddenly with exit code {exit_code}. Its log says why."
+    return "The worker is gone without a word: it was killed, or the machine went down."
+
+
+def is_alive(pid: int | None, born: float | None) -> bool:
+    """Whether the process that wrote the state still runs; a reused process id is told by its birth time."""
+    if pid is None:
+        return False
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        return born is None or abs(process.create_time() - born) < 2.0
+    except psutil.Error:
+        return False
+
+
+def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
+    """Ask the worker to end at the next safe point; `save` also keeps what it has made so far as the result."""
+    write_atomic(folder / "stop.request", how)
+
+
+def stop_requested(folder: Path) -> str | None:
+    """`stop`, `save`, or None."""
+    try:
+        return (folder / "stop.request").read_text("utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def kill_job(folder: Path) -> None:
+    """End the worker and its children now. Only for a worker that doesn't answer a stop request."""
+    state = read_state_file(folder)
+    if not is_alive(state.get("pid"), state.get("born")):
+        return
+    with suppress(psutil.Error):
+        process = psutil.Process(state["pid"])
+        for child in [*process.children(recursive=True), process]:
+            with suppress(psutil.Error):
+                child.kill()
+
+
+def wait_job(folder: Path, timeout_s: float | None = None, poll_s: float = 0.2) -> JobState:
+    """Wait until the job is over (or `timeout_s` seconds are), then its state."""
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        state = read_job(folder)
+        if not state.active or (end is not None and time.monotonic() > end):
+            return state
+        time.sleep(poll_s)
+
+
+def log_tail(folder: Path, lines: int = 40) -> str:
+    """The last lines of `worker.log`; of a progress bar that redraws itself, only its last state."""
+    try:
+        with open(folder / "worker.log", "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 64_000))
+            text = file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+    shown = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line.rsplit("\r", 1)[-1]) for line in text.split("\n")]
+    return "\n".join(shown[-lines:]).strip("\n")
+
+
+def _new_state(status: Status, pid: int) -> dict[str, Any]:
+    born = None
+    with suppress(psutil.Error):
+        born = psutil.Process(pid).create_time()
+    return {"status": status, "pid": pid, "born": born, "started": now(), "heartbeat": now()}
+
+
+class Worker:
+    """The worker's side of a job: `with Worker(folder) as worker: …`.
+
+    Writes the state (with a heartbeat every 2 s), and on the way out what became of it: `done`, `stopped`
+    (after `worker.stopped(...)`), `failed` for a UserError (its sentence) or any other exception (traceback
+    in `worker.log`). Leaves the process with 0, 2 or 1.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.events = EventLog(folder / "events.jsonl")
+        self._state = _new_state("running", os.getpid())
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._ending: Status = "done"
+
+    def __enter__(self) -> Worker:
+        self.update()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        return self
+
+    def update(self, **fields: Any) -> None:
+        """Set fields of the state (`stage`, `progress` 0..1, `message`, any other) and write it.
+
+        A disk that is full for a moment must not end a run that could go on, so a failed write of
+        these *news* is said in the log and tried again with the next heartbeat.
+        """
+        with self._lock:
+            self._state.update(fields, heartbeat=now())
+            try:
+                write_json(self.folder / "state.json", self._state)
+            except OSError as error:
+                print(f"state.json could not be written: {error}", file=sys.stderr)
+
+    def say(self, kind: str, **fields: Any) -> None:
+        """Append an event; as with `update`, a full disk is said in the log and does not end the work."""
+        try:
+            self.events.append(kind, **fields)
+        except OSError as error:
+            print(f"event {kind} could not be written: {error}", file=sys.stderr)
+
+    def stop_requested(self) -> str | None:
+        return stop_requested(self.folder)
+
+    def stopped(self, message: str) -> None:
+        """Say that the work ends early because it was asked to."""
+        self._ending = "stopped"
+        self.update(message=message)
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT_S):
+            self.update()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._over.set()
+        if error is None:
+            self.say(self._ending)
+            self.update(status=self._ending)
+            return
+        traceback.print_exception(error)
+        sentence = describe(error)
+        self.say("failed", message=sentence, error=type(error).__name__)
+        self.update(status="failed", message=sentence, error=type(error).__name__)
+        raise SystemExit(2 if isinstance(error, UserError) else 1) from error
+
+
+def describe(error: BaseException) -> str:
+    """One sentence for the page about any exception that ended a worker."""
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno == 28:
+        return "The disk is full. Free some space, then resume from the last checkpoint."
+    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
+        return "Memory ran out. Choose a shorter maximum length, a smaller micro-batch or a smaller model, then resume."
+    if isinstance(error, KeyboardInterrupt):
+        return "The worker was interrupted. Resume it from the last checkpoint."
+    first = str(error).strip().split("\n")[0][:300]
+    return f"An unexpected error ended the work: {type(error).__name__}: {first}. The log has the details."
