@@ -49,7 +49,9 @@ class JobState:
         return self.status in ACTIVE
 
 
-def start_job(folder: Path, module: str, args: list[str] | None = None, env: dict[str, str] | None = None) -> None:
+def start_job(
+    folder: Path, module: str, args: list[str] | None = None, env: dict[str, str] | None = None
+) -> None:
     """Run `python -m module folder *args` on its own: it outlives this process and its terminal.
 
     Its output goes to `worker.log`. A stop request left from an earlier start is removed.

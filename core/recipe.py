@@ -1,0 +1,204 @@
+"""The Recipe: one validated object that says everything about a run. YAML in, YAML out.
+
+A knob is one line here. Its help, unit, range and group are read by the page, the command line, the
+preset files and the README; nothing names a default a second time.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from core.errors import UserError
+from core.files import write_atomic
+
+
+def knob(default: Any, help: str, group: str, unit: str = "", **limits: Any) -> Any:
+    """One setting of the recipe with what a person needs to know about it."""
+    return Field(default, description=help, json_schema_extra={"group": group, "unit": unit}, **limits)
+
+
+class Recipe(BaseModel):
+    """Everything that decides how a run goes. With the run's data snapshot it is enough to run it again."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
+
+    name: str = knob("", "A name for the run; empty takes the data's name.", "Run", max_length=60)
+    model: str = knob("starter", "Base model: `starter`, a folder, or a hub id.", "Run", min_length=1)
+    data: str = knob(
+        "sample", "Instruction dataset: `sample` or a JSONL, JSON or CSV file.", "Run", min_length=1
+    )
+    heldout: str | None = knob(
+        None, "Your own held-out file; without one a part of the data is held out.", "Run"
+    )
+    preset: str = knob("", "The preset that this recipe started from.", "Run")
+    seed: int = knob(
+        42, "Seed of every random choice: the same recipe gives the same run.", "Run", ge=0, le=2**31
+    )
+
+    engine: Literal["auto", "unsloth", "peft"] = knob(
+        "auto", "Unsloth where it can be imported, otherwise Transformers + PEFT.", "Engine"
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = knob(
+        "auto", "Number format of the maths; auto asks the hardware.", "Engine"
+    )
+    quantization: Literal["none", "nf4"] = knob(
+        "none", "nf4 keeps the frozen base model in 4 bits (QLoRA); none keeps it in 16 or 32.", "Engine"
+    )
+    double_quantization: bool = knob(
+        True, "Quantize the 4-bit constants too: saves 0.4 bits a weight.", "Engine"
+    )
+
+    rank: int = knob(
+        16, "Rank r: how much the adapter can learn; each doubling doubles its size.", "Adapter", ge=1, le=512
+    )
+    alpha: int = knob(16, "Alpha: the adapter's strength is alpha ÷ rank.", "Adapter", ge=1, le=2048)
+    dropout: float = knob(0.0, "Dropout on the adapter's input while training.", "Adapter", ge=0, le=0.9)
+    target_modules: str | list[str] = knob(
+        "all-linear", "Which layers get an adapter: all-linear, or a list of module names.", "Adapter"
+    )
+
+    max_length: int = knob(1024, "Longer rows are cut off here.", "Data", "tokens", ge=16, le=1_048_576)
+    heldout_share: float = knob(
+        0.05, "Share of the rows kept back to measure the held-out loss.", "Data", ge=0, le=0.5
+    )
+    group_by_length: bool = knob(
+        True, "Rows of similar length share a batch, so less padding is computed.", "Data"
+    )
+
+    epochs: float = knob(3.0, "How often every row is seen.", "Training", "epochs", gt=0, le=100)
+    max_steps: int | None = knob(
+        None, "Stop after this many steps, whatever the epochs say.", "Training", "steps", ge=1
+    )
+    micro_batch: int = knob(1, "Rows computed at once; costs memory.", "Training", "rows", ge=1, le=512)
+    accumulate: int = knob(
+        8, "Micro-batches per step; effective batch = micro-batch × this.", "Training", ge=1, le=1024
+    )
+    learning_rate: float = knob(2e-4, "How far each step moves the adapter.", "Training", gt=0, le=1)
+    warmup: float = knob(
+        0.05, "Share of the steps in which the learning rate rises from zero.", "Training", ge=0, le=0.9
+    )
+    scheduler: Literal["linear", "cosine", "constant"] = knob(
+        "linear", "How the learning rate falls after the warm-up.", "Training"
+    )
+    weight_decay: float = knob(0.01, "Pulls adapter weights towards zero.", "Training", ge=0, le=1)
+    max_grad_norm: float = knob(1.0, "Longer gradients are cut to this length.", "Training", gt=0, le=1000)
+    optimizer: Literal["adamw_torch", "adamw_8bit", "paged_adamw_8bit"] = knob(
+        "adamw_torch", "adamw_8bit keeps the optimizer's state in a quarter of the memory.", "Training"
+    )
+    checkpointing: Literal["none", "hf", "unsloth"] = knob(
+        "none", "Gradient checkpointing: less memory, slower steps.", "Training"
+    )
+
+    eval_every: int = knob(10, "Measure the held-out loss every so many steps.", "Checks", "steps", ge=1)
+    save_every: int = knob(20, "Write a checkpoint every so many steps.", "Checks", "steps", ge=1)
+    keep_checkpoints: int = knob(
+        2, "How many checkpoints are kept; older ones are deleted.", "Checks", ge=1, le=100
+    )
+
+    versions: dict[str, str] = Field(
+        default_factory=dict, description="Library versions of the run; written at its start."
+    )
+    hashes: dict[str, str] = Field(
+        default_factory=dict, description="SHA-256 of data and model; written at the run's start."
+    )
+
+    @field_validator("target_modules")
+    @classmethod
+    def _modules_are_names(cls, value: str | list[str]) -> str | list[str]:
+        names = [value] if isinstance(value, str) else value
+        if not names or not all(
+            name.replace("_", "").replace("-", "").replace(".", "").isalnum() for name in names
+        ):
+            raise ValueError("names modules like q_proj, or says all-linear")
+        return value
+
+    @model_validator(mode="after")
+    def _pieces_agree(self) -> Recipe:
+        if self.checkpointing == "unsloth" and self.engine == "peft":
+            raise ValueError("checkpointing “unsloth” needs the Unsloth engine; choose “hf”")
+        return self
+
+    @property
+    def effective_batch(self) -> int:
+        """Rows that one optimizer step sees."""
+        return self.micro_batch * self.accumulate
+
+    @property
+    def method(self) -> str:
+        """The field's name for it: QLoRA trains on a quantized base, LoRA on a whole one."""
+        return "QLoRA" if self.quantization == "nf4" else "LoRA"
+
+    def with_changes(self, **changes: Any) -> Recipe:
+        """A checked copy with some knobs changed."""
+        return parse_recipe({**self.model_dump(), **changes})
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+
+    def save(self, path: Path) -> None:
+        write_atomic(path, self.to_yaml())
+
+    @classmethod
+    def load(cls, path: Path) -> Recipe:
+        """Read and check a recipe file. A UserError names the file and the knob."""
+        return parse_recipe(load_yaml(path), str(path))
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, or a UserError that names the file and the line."""
+    try:
+        value = yaml.safe_load(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"There is no file {path}. Give the path of a recipe (YAML).") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} can't be read: {error}.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise UserError(f"{path}{where} is not valid YAML: {getattr(error, 'problem', error)}.") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path} holds no recipe: it must be a list of `knob: value` lines.")
+    return value
+
+
+def parse_recipe(values: dict[str, Any], where: str = "The recipe") -> Recipe:
+    """A Recipe from plain values; a UserError lists every knob that is wrong, with what it may be."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(_problem(item) for item in error.errors())
+        raise UserError(f"{where}: {problems}.") from error
+
+
+def _problem(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        return f"there is no setting “{name}”"
+    text = item["msg"].removeprefix("Value error, ")
+    return f"“{name}” {text[0].lower()}{text[1:]} (it is {item['input']!r})" if name else text
+
+
+def knobs() -> dict[str, dict[str, Any]]:
+    """Every setting that a person may turn: name → {help, group, unit, default, minimum, maximum, choices}."""
+    schema = Recipe.model_json_schema()["properties"]
+    found = {}
+    for name, field in Recipe.model_fields.items():
+        extra = field.json_schema_extra
+        if not isinstance(extra, dict):
+            continue
+        entry = schema[name]
+        inner = next((part for part in entry.get("anyOf", []) if part.get("type") != "null"), entry)
+        found[name] = {
+            "help": field.description,
+            "group": extra["group"],
+            "unit": extra["unit"],
+            "default": field.default,
+            "minimum": inner.get("minimum", inner.get("exclusiveMinimum")),
+            "maximum": inner.get("maximum", inner.get("exclusiveMaximum")),
+            "choices": inner.get("enum"),
+        }
+    return found
