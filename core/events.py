@@ -50,6 +50,13 @@ class EventLog:
         events = [event for line in data[:end].split(b"\n") if (event := _event(line)) is not None]
         return events, offset + end
 
+    def size(self) -> int:
+        """Bytes written so far: an offset from which `read` gives only what comes later."""
+        try:
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
     def all(self) -> list[dict[str, Any]]:
         """Every event from the start."""
         events: list[dict[str, Any]] = []

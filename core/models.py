@@ -1,0 +1,157 @@
+"""Find a base model: the starter, a Hugging Face folder, or a hub id; read what it is without loading it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.files import read_json
+from core.home import Home
+
+STARTER = "starter"
+STARTER_NAME = "SmolLM2-135M-Instruct"
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+# a config's strings reach other people's code as module and class names
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,96}")
+_MAX_HEADER = 100 << 20
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model folder says of itself. `bytes` is the size of its weights on disk."""
+
+    folder: Path
+    name: str
+    architecture: str
+    parameters: int
+    bytes: int
+    context: int | None
+    chat_template: bool
+
+    @property
+    def size(self) -> str:
+        """The parameter count as people say it: 135M, 1.5B."""
+        if self.parameters >= 1e9:
+            return f"{self.parameters / 1e9:.1f}B"
+        return f"{self.parameters / 1e6:.0f}M"
+
+
+def model_folder(home: Home, name: str) -> Path:
+    """Where the model called `name` lies, or would lie once it is built or downloaded."""
+    if name == STARTER:
+        return home.models / STARTER_NAME
+    path = Path(name).expanduser()
+    if path.is_dir() or not HUB_ID.fullmatch(name):
+        return path.resolve()
+    return home.models / name.replace("/", "--")
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether `name` means a model on the hub: `owner/name`, and no such folder exists here."""
+    return bool(HUB_ID.fullmatch(name)) and not Path(name).expanduser().is_dir()
+
+
+def resolve_model(home: Home, name: str) -> Path:
+    """The folder of a model that is here, checked; the starter is built on first use.
+
+    A hub id must have been downloaded before (`core.download`); otherwise a UserError says so.
+    """
+    if name == STARTER:
+        from core.starter import ensure_starter
+
+        return ensure_starter(home)
+    folder = model_folder(home, name)
+    if is_hub_id(name) and not folder.is_dir():
+        raise UserError(f"The model {name} is not on this machine yet. Download it in the Model step first.")
+    inspect_model(folder)
+    return folder
+
+
+def inspect_model(folder: Path) -> ModelInfo:
+    """Check a Hugging Face folder and read its shapes from config.json and the safetensors headers."""
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}. Give the folder that holds the model's config.json.")
+    config = read_config(folder)
+    weights = weight_files(folder)
+    if not (folder / "tokenizer.json").is_file():
+        raise UserError(f"{folder} has no tokenizer.json. Save the model again with its fast tokenizer.")
+    parameters = sum(_parameters(file) for file in weights)
+    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    return ModelInfo(
+        folder=folder,
+        name=folder.name.replace("--", "/", 1),
+        architecture=config["architectures"][0],
+        parameters=parameters,
+        bytes=sum(file.stat().st_size for file in weights),
+        context=text.get("max_position_embeddings"),
+        chat_template=_has_template(folder),
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json with every name in it checked, before any library sees it."""
+    config = read_json(folder / "config.json")
+    if not isinstance(config, dict):
+        raise UserError(f"{folder} has no config.json: it is not a Hugging Face model folder.")
+    names = [config.get("model_type"), *(config.get("architectures") or [None])]
+    for name in names:
+        if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
+            raise UserError(
+                f"{folder / 'config.json'} names an impossible model type or architecture: {name!r}."
+            )
+    return config
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The safetensors files that hold the weights, in the index's order. Pickled weights are never opened."""
+    index = read_json(folder / "model.safetensors.index.json")
+    if isinstance(index, dict) and isinstance(index.get("weight_map"), dict):
+        files = [folder / Path(name).name for name in dict.fromkeys(index["weight_map"].values())]
+    else:
+        files = [folder / "model.safetensors"]
+    missing = [file.name for file in files if not file.is_file()]
+    if missing:
+        pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
+        why = " Pickled weights (.bin, .pt) can run code and are not opened." if pickled else ""
+        raise UserError(f"{folder} lacks {', '.join(missing)}.{why} Get the model in safetensors format.")
+    return files
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: tensor name → {dtype, shape, data_offsets}."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 2 <= length <= _MAX_HEADER:
+                raise ValueError("impossible header length")
+            header = json.loads(file.read(length))
+        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        if path.stat().st_size != 8 + length + max(ends, default=0):
+            raise ValueError("the file is cut off")
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is damaged ({error}). Download or copy it again.") from error
+    header.pop("__metadata__", None)
+    return header
+
+
+def _parameters(file: Path) -> int:
+    return sum(math.prod(entry["shape"]) for entry in safetensors_header(file).values())
+
+
+def _has_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").is_file():
+        return True
+    config = read_json(folder / "tokenizer_config.json", {})
+    return isinstance(config, dict) and bool(config.get("chat_template"))
+
+
+def local_models(home: Home) -> list[Path]:
+    """Model folders below `home/models`, by name."""
+    return sorted(
+        path.parent for path in home.models.glob("*/config.json") if not path.parent.name.startswith(".")
+    )

@@ -1,0 +1,244 @@
+"""Runs: create, list, open, start, read. A run is a folder; this is the only way into it."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from core.dataset import prepare_snapshot
+from core.errors import UserError
+from core.events import EventLog
+from core.files import fsync_folder, inside, replace
+from core.home import SAMPLE_DATA, Home
+from core.jobs import JobState, log_tail, read_job, request_stop, start_job
+from core.models import STARTER, STARTER_NAME, resolve_model
+from core.recipe import Recipe
+
+WORKER = "core.training.worker"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder; see the README for what lies in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    @property
+    def recipe(self) -> Recipe:
+        return Recipe.load(self.folder / "recipe.yaml")
+
+    @property
+    def events(self) -> EventLog:
+        return EventLog(self.folder / "events.jsonl")
+
+    @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "adapter"
+
+    @property
+    def export(self) -> Path:
+        return self.folder / "export"
+
+    @property
+    def chats(self) -> Path:
+        return self.folder / "chats"
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is an adapter to export: it is written last, so its presence is enough."""
+        return (self.adapter / "adapter_config.json").is_file()
+
+    def state(self) -> JobState:
+        return read_job(self.folder)
+
+    def log_tail(self, lines: int = 40) -> str:
+        return log_tail(self.folder, lines)
+
+
+def data_paths(recipe: Recipe) -> tuple[Path, Path | None]:
+    """The training file and the held-out file that the recipe names."""
+    if recipe.data == "sample":
+        return SAMPLE_DATA / "train.jsonl", SAMPLE_DATA / "heldout.jsonl"
+    heldout = Path(recipe.heldout).expanduser() if recipe.heldout else None
+    return Path(recipe.data).expanduser(), heldout
+
+
+def create_run(home: Home, recipe: Recipe) -> Run:
+    """Make the run folder: the recipe and a snapshot of the data. All of it or nothing.
+
+    Raises a UserError when the data can't be used or the model isn't there.
+    """
+    resolve_model(home, recipe.model)
+    train, heldout = data_paths(recipe)
+    folder = home.runs / _run_name(recipe)
+    aside = folder.with_name("." + folder.name)
+    prepare_snapshot(aside / "data", train, heldout, share=recipe.heldout_share, seed=recipe.seed)
+    recipe.save(aside / "recipe.yaml")
+    replace(aside, folder)
+    fsync_folder(home.runs)
+    return Run(folder)
+
+
+def _run_name(recipe: Recipe) -> str:
+    data = recipe.name or ("pirate" if recipe.data == "sample" else Path(recipe.data).stem)
+    model = STARTER_NAME if recipe.model == STARTER else Path(recipe.model).name
+    parts = [re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.")[:40] for part in (data, model)]
+    return "_".join([date.today().isoformat(), *filter(None, parts), secrets.token_hex(2)])
+
+
+def list_runs(home: Home) -> list[Run]:
+    """Every run, newest first."""
+    folders = [
+        path.parent for path in home.runs.glob("*/recipe.yaml") if not path.parent.name.startswith(".")
+    ]
+    folders.sort(key=lambda folder: (folder / "recipe.yaml").stat().st_ctime_ns, reverse=True)
+    return [Run(folder) for folder in folders]
+
+
+def open_run(home: Home, name: str) -> Run:
+    """The run called `name` (its folder's name or its path), which must lie in the home folder."""
+    folder = inside(home.runs, Path(name).expanduser())
+    if not (folder / "recipe.yaml").is_file():
+        known = ", ".join(run.name for run in list_runs(home)[:5]) or "none yet"
+        raise UserError(f"There is no run “{name}” in {home.runs}. The newest: {known}.")
+    return Run(folder)
+
+
+def active_run(home: Home) -> Run | None:
+    """The run that trains now, whichever page or program started it."""
+    return next((run for run in list_runs(home) if run.state().active), None)
+
+
+def start_training(home: Home, run: Run, resume: bool = False) -> None:
+    """Start the train worker. One trains at a time: a UserError names the one that already does."""
+    try:
+        with FileLock(home.runs / ".start.lock", timeout=10):
+            busy = active_run(home)
+            if busy is not None:
+                raise UserError(f"“{busy.name}” is training already. Wait for it, or stop it first.")
+            start_job(run.folder, WORKER, ["--home", str(home.root), *(["--resume"] if resume else [])])
+    except Timeout:
+        raise UserError(
+            "Another window is starting a run at this moment. Look at the Train step in a second."
+        ) from None
+
+
+def stop_training(run: Run, how: Literal["stop", "save"]) -> None:
+    """Ask the run to end at the next step: `stop` keeps a checkpoint, `save` also keeps the adapter."""
+    request_stop(run.folder, how)
+
+
+def finished_checkpoints(run: Run) -> list[int]:
+    """Steps of the complete checkpoints (they are renamed into place when whole), oldest first."""
+    found = (re.fullmatch(r"step-(\d+)", path.name) for path in run.checkpoints.glob("step-*"))
+    return sorted(int(match[1]) for match in found if match)
+
+
+@dataclass
+class Progress:
+    """What the event log says so far. Loss points are (step, loss); memory in bytes, times in seconds."""
+
+    job: JobState = field(default_factory=JobState)
+    step: int = 0
+    total_steps: int = 0
+    points: list[tuple[int, float]] = field(default_factory=list)
+    heldout: list[tuple[int, float]] = field(default_factory=list)
+    stages: list[tuple[str, str]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    checkpoints: list[int] = field(default_factory=list)
+    engine: str = ""
+    reason: str = ""
+    precision: str = ""
+    tokens_per_s: float | None = None
+    memory: int | None = None
+    eta_s: float | None = None
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def read_progress(run: Run) -> Progress:
+    """Fold the run's events into one picture; a resumed run continues its curve from the checkpoint's step."""
+    progress = fold(run.events.all())
+    progress.job = run.state()
+    progress.checkpoints = finished_checkpoints(run)
+    return progress
+
+
+def fold(events: list[dict[str, Any]]) -> Progress:
+    """The picture after these events."""
+    progress = Progress()
+    for event in events:
+        _FOLDERS.get(event["kind"], _ignore)(progress, event)
+    return progress
+
+
+def _ignore(progress: Progress, event: dict[str, Any]) -> None:
+    """Kinds that only the log shows."""
+
+
+def _started(progress: Progress, event: dict[str, Any]) -> None:
+    step = int(event.get("step", 0))
+    progress.points = [point for point in progress.points if point[0] <= step]
+    progress.heldout = [point for point in progress.heldout if point[0] <= step]
+    progress.step, progress.eta_s = step, None
+    progress.total_steps = int(event.get("total_steps", progress.total_steps))
+    progress.engine = str(event.get("engine", progress.engine))
+    progress.reason = str(event.get("reason", progress.reason))
+    progress.precision = str(event.get("precision", progress.precision))
+
+
+def _log(progress: Progress, event: dict[str, Any]) -> None:
+    progress.step = int(event["step"])
+    progress.total_steps = int(event.get("total_steps", progress.total_steps))
+    if isinstance(event.get("loss"), (int, float)):
+        progress.points.append((progress.step, float(event["loss"])))
+    progress.tokens_per_s = event.get("tokens_per_s", progress.tokens_per_s)
+    progress.memory = event.get("memory", progress.memory)
+    progress.eta_s = event.get("eta_s", progress.eta_s)
+
+
+def _eval(progress: Progress, event: dict[str, Any]) -> None:
+    if isinstance(event.get("loss"), (int, float)):
+        progress.heldout.append((int(event["step"]), float(event["loss"])))
+
+
+def _stage(progress: Progress, event: dict[str, Any]) -> None:
+    progress.stages.append((str(event.get("stage", "")), event["t"]))
+
+
+def _warning(progress: Progress, event: dict[str, Any]) -> None:
+    progress.warnings.append(str(event.get("message", "")))
+
+
+def _done(progress: Progress, event: dict[str, Any]) -> None:
+    progress.summary = {
+        key: value for key, value in event.items() if key not in ("t", "kind")
+    } or progress.summary
+    progress.eta_s = None
+
+
+_FOLDERS = {
+    "started": _started,
+    "log": _log,
+    "eval": _eval,
+    "stage": _stage,
+    "warning": _warning,
+    "summary": _done,
+}
