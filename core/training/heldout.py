@@ -1,0 +1,46 @@
+"""The held-out loss: exact, weighted by token, over all held-out rows, the same for every engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from core.training.trainer import Collator, Rows
+
+SummedLoss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The rows kept back, and how to measure a model on them."""
+
+    rows: Rows
+    collator: Collator
+    summed_loss: SummedLoss
+    device: torch.device
+    micro_batch: int = 1
+
+    def measure(self, model: torch.nn.Module) -> float | None:
+        """Mean cross-entropy in nats per trained token; None without rows. Touches no random state."""
+        if not self.rows:
+            return None
+        was_training = model.training
+        model.eval()
+        total, tokens = 0.0, 0
+        try:
+            with torch.no_grad():
+                for batch in self._batches():
+                    total += self.summed_loss(model, batch).item()
+                    tokens += int((batch["labels"][:, 1:] != -100).sum())
+        finally:
+            model.train(was_training)
+        return total / tokens
+
+    def _batches(self):
+        # neighbours in length share a batch, so little padding is computed
+        rows = sorted(self.rows, key=lambda row: len(row["input_ids"]))
+        for start in range(0, len(rows), self.micro_batch):
+            batch = self.collator(rows[start : start + self.micro_batch])
+            yield {key: value.to(self.device) for key, value in batch.items()}

@@ -1,0 +1,117 @@
+"""Unsloth: the only file that knows it. Importing it rewrites other libraries, so only the train worker does."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from core.home import GARAGE
+
+if TYPE_CHECKING:
+    import torch
+
+    from core.training.engine import Setup
+
+_NEEDED = ("unsloth", "unsloth_zoo", "trl", "peft", "datasets")
+
+
+def prepare() -> str | None:
+    """Import Unsloth. None when that worked, otherwise why it can't be used, as a clause."""
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if missing:
+        return f"{missing[0]} is not installed"
+    # no usage counting, and its generated code not in the current folder
+    os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(GARAGE / "unsloth"))
+    try:
+        importlib.import_module("unsloth")
+    # its import runs much foreign code that probes the machine: any failure means "not here"
+    except Exception as error:
+        return f"Unsloth can't be imported here ({_first_line(error)})"
+    return None
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip().split("\n")[0].rstrip(".")[:200]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _checkpointing(setup: Setup) -> bool | str:
+    """Unsloth's own argument: its offloading kind, the plain kind, or none."""
+    return {"none": False, "hf": True, "unsloth": "unsloth"}[setup.recipe.checkpointing]
+
+
+def load_model(setup: Setup) -> torch.nn.Module:
+    """The base model with a fresh LoRA adapter, as `FastLanguageModel` makes it."""
+    from unsloth import FastLanguageModel
+
+    from core.training.peft_engine import DTYPES
+
+    recipe = setup.recipe
+    model, _ = FastLanguageModel.from_pretrained(
+        model_name=str(setup.model_folder),
+        max_seq_length=recipe.max_length,
+        dtype=DTYPES[setup.precision],
+        load_in_4bit=recipe.quantization == "nf4",
+        use_gradient_checkpointing=_checkpointing(setup),
+        local_files_only=True,
+    )
+    return FastLanguageModel.get_peft_model(
+        model,
+        r=recipe.rank,
+        target_modules=recipe.target_modules,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        bias="none",
+        use_gradient_checkpointing=_checkpointing(setup),
+        random_state=recipe.seed,
+        max_seq_length=recipe.max_length,
+    )
+
+
+def make_trainer(
+    setup: Setup,
+    model: torch.nn.Module,
+    rows: list[dict[str, list[int]]],
+    arguments: dict[str, Any],
+    **rest: Any,
+) -> Any:
+    """TRL's SFTTrainer, as Unsloth has patched it, over rows that are tokenized and masked already."""
+    from datasets import Dataset
+    from transformers import AutoTokenizer
+    from trl import SFTConfig, SFTTrainer
+
+    from core.training.trainer import SafeSaves
+
+    class SafeSFTTrainer(SafeSaves, SFTTrainer):
+        pass
+
+    config = SFTConfig(
+        **arguments,
+        max_length=setup.recipe.max_length,
+        packing=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+    )
+    return SafeSFTTrainer(
+        model=model,
+        args=config,
+        train_dataset=Dataset.from_list(rows),
+        # only so that SFTTrainer doesn't look for one; nothing is tokenized with it
+        processing_class=AutoTokenizer.from_pretrained(
+            setup.model_folder, local_files_only=True
+        ),
+        **rest,
+    )
+
+
+def summed_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Cross-entropy summed over the trained tokens. On a GPU Unsloth's fused loss never makes the logits."""
+    from core.training import losses
+
+    if "unsloth" in sys.modules and sys.modules["unsloth"].DEVICE_TYPE == "cpu":
+        return losses.summed_loss(model, batch)
+    tokens = (batch["labels"][:, 1:] != losses.IGNORED).sum()
+    return model(**batch).loss * tokens

@@ -1,0 +1,115 @@
+"""The train worker: `python -m core.training.worker RUN_FOLDER [--home HOME] [--resume]`.
+
+Reads the run's recipe and data snapshot, trains, and writes `adapter/` last. Everything it says goes into
+the run folder; nobody needs to be watching.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from core.home import Home, open_home
+from core.jobs import Worker
+from core.runs import Run
+
+
+class Stopped(Exception):
+    """Somebody asked for an end before training had begun."""
+
+
+@dataclass
+class Stop:
+    """What asks the worker to end early: the run's stop.request, or a signal."""
+
+    worker: Worker
+    signalled: bool = False
+
+    def listen(self) -> None:
+        names = ("SIGTERM", "SIGINT", "SIGBREAK")
+        for number in (
+            getattr(signal, name) for name in names if hasattr(signal, name)
+        ):
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self.signalled = True
+
+    def asked(self) -> str | None:
+        """`stop`, `save`, or None."""
+        return self.worker.stop_requested() or ("stop" if self.signalled else None)
+
+
+@dataclass
+class Stages:
+    """Names the stage in state and log, and keeps the seconds of each."""
+
+    worker: Worker
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def __call__(self, name: str):
+        self.worker.update(stage=name)
+        self.worker.say("stage", stage=name)
+        start = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.monotonic() - start, 2)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Train one run.")
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--home", type=Path)
+    parser.add_argument("--resume", action="store_true")
+    args = parser.parse_args(arguments)
+    folder = args.run.resolve()
+    with Worker(folder) as worker:
+        stop = Stop(worker)
+        stop.listen()
+        home = open_home(args.home or folder.parent.parent)
+        try:
+            train(worker, Run(folder), home, stop, args.resume)
+        except Stopped:
+            worker.stopped("Stopped before training began.")
+
+
+def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> None:
+    """The whole run: load, train, save. Raises UserError with a sentence for what a person can mend."""
+    # everything that a worker needs is here already; asking a hub would only cost time
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
+    from core.training.session import Session
+
+    stages = Stages(worker)
+    with stages("loading"):
+        session = Session.load(worker, run, home, stop.asked, resume)
+    if stop.asked():
+        raise Stopped
+    with stages("training"):
+        session.train()
+    if session.stopped_by == "stop":
+        worker.stopped(session.stop_sentence())
+        return
+    with stages("saving"):
+        session.save_adapter()
+    worker.say("summary", **session.summary(stages.seconds))
+    if session.stopped_by:
+        worker.update(adapter_saved=True)
+        worker.stopped(session.stop_sentence())
+
+
+if __name__ == "__main__":
+    main()
+    # native libraries' threads can hang at exit; everything is on the disk by now
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
