@@ -15,8 +15,10 @@ from transformers import (
 
 from core.errors import UserError
 from core.training.engine import Setup
-from core.training.losses import summed_loss as summed_loss
+from core.training.losses import summed_loss
 from core.training.trainer import Rows, SafeSaves
+
+__all__ = ["load_model", "make_trainer", "summed_loss"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -23,7 +23,7 @@ from core.models import resolve_model, weight_files
 from core.recipe import Recipe
 from core.runs import Run
 from core.training.checkpoints import CheckpointStore, publish_adapter
-from core.training.engine import Engine, Setup, choose_engine, load_engine
+from core.training.engine import Engine, Setup, load_engine
 from core.training.heldout import HeldOut
 from core.training.losses import count_trained
 from core.training.precision import find_device, pick_precision
@@ -69,49 +69,41 @@ class Session:
         worker: Worker,
         run: Run,
         home: Home,
+        engine: tuple[str, str],
         asked: Callable[[], str | None],
         resume: bool,
     ) -> Session:
-        """Read recipe, data and model; everything that can be wrong before the first step shows here."""
+        """Read recipe, data and model; everything that can be wrong before the first step shows here.
+
+        `engine` is what `choose_engine` returned: it must come before this module is imported.
+        """
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()))
-        recipe = run.recipe
-        model_folder = resolve_model(home, recipe.model)
-        recipe = note_origins(worker, run, recipe, model_folder, resume)
+        model_folder = resolve_model(home, run.recipe.model)
+        recipe = note_origins(worker, run, run.recipe, model_folder, resume)
         tokenizer = ChatTokenizer.load(model_folder)
         rows, heldout_rows = tokenize_snapshot(worker, run, recipe, tokenizer)
         store = CheckpointStore(run.checkpoints, recipe.keep_checkpoints)
         step = _resume_step(worker, store) if resume else _start_afresh(store)
 
-        # Unsloth must be imported before what it rewrites
-        name, reason = choose_engine(recipe)
-        worker.update(engine=name, reason=reason)
-        engine = load_engine(name)
         device = find_device()
         precision, why = pick_precision(recipe, device)
         setup = Setup(recipe, model_folder, device.kind, precision)
         reasons = {
-            "engine": name,
-            "reason": reason,
+            "engine": engine[0],
+            "reason": engine[1],
             "precision": precision,
             "precision_reason": why,
             "device": device.name,
         }
+        module = load_engine(engine[0])
         with loading_troubles(model_folder):
-            model = engine.load_model(setup)
-        collator = Collator(
-            next((i for i in (tokenizer.pad_id, tokenizer.eos_id) if i is not None), 0)
-        )
+            model = module.load_model(setup)
+        collator = Collator(next((i for i in (tokenizer.pad_id, tokenizer.eos_id) if i is not None), 0))
         heldout = HeldOut(
-            heldout_rows,
-            collator,
-            engine.summed_loss,
-            torch.device(device.kind),
-            recipe.micro_batch,
+            heldout_rows, collator, module.summed_loss, torch.device(device.kind), recipe.micro_batch
         )
         reporter = Reporter(worker, recipe, heldout, precision, asked, reasons)
-        trainer = _make_trainer(
-            worker, engine, setup, model, rows, store, collator, reporter
-        )
+        trainer = _make_trainer(worker, module, setup, model, rows, store, collator, reporter)
         return cls(worker, run, setup, reasons, trainer, reporter, store, step)
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from typing import Any
 from core.home import Home, open_home
 from core.jobs import Worker
 from core.runs import Run
+from core.training.engine import choose_engine
 
 
 class Stopped(Exception):
@@ -87,11 +87,14 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
     # everything that a worker needs is here already; asking a hub would only cost time
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    from core.training.session import Session
-
     stages = Stages(worker)
     with stages("loading"):
-        session = Session.load(worker, run, home, stop.asked, resume)
+        engine = choose_engine(run.recipe)
+        worker.update(engine=engine[0], reason=engine[1])
+        # only now: Unsloth must be imported before the libraries that it rewrites
+        from core.training.session import Session
+
+        session = Session.load(worker, run, home, engine, stop.asked, resume)
     if stop.asked():
         raise Stopped
     with stages("training"):
@@ -109,7 +112,3 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
 
 if __name__ == "__main__":
     main()
-    # native libraries' threads can hang at exit; everything is on the disk by now
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
