@@ -98,9 +98,7 @@ class CheckpointStore:
             problem = verify(self.path(step), step)
             if problem is None:
                 return step, problems
-            problems.append(
-                f"The checkpoint of step {step} is damaged and was skipped: {problem}."
-            )
+            problems.append(f"The checkpoint of step {step} is damaged and was skipped: {problem}.")
             _set_aside(self.path(step), self.folder / f".damaged-{step:06d}")
         return None, problems
 

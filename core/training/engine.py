@@ -45,16 +45,12 @@ class Engine(Protocol):
         """A Trainer over tokenized rows. `arguments` go to its configuration, `rest` to the Trainer."""
         ...
 
-    def summed_loss(
-        self, model: torch.nn.Module, batch: dict[str, torch.Tensor]
-    ) -> torch.Tensor:
+    def summed_loss(self, model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         """The cross-entropy of a batch, summed over its trained tokens."""
         ...
 
 
-def choose_engine(
-    recipe: Recipe, try_unsloth: Callable[[], str | None] | None = None
-) -> tuple[str, str]:
+def choose_engine(recipe: Recipe, try_unsloth: Callable[[], str | None] | None = None) -> tuple[str, str]:
     """`("unsloth" | "peft", reason)`. `try_unsloth` imports it and returns None, or says why it can't be had.
 
     Raises a UserError when the recipe insists on Unsloth and it can't be used.
@@ -65,9 +61,7 @@ def choose_engine(
     if problem is None:
         return "unsloth", "Unsloth is installed and runs on this machine."
     if recipe.engine == "unsloth":
-        raise UserError(
-            f"The recipe asks for Unsloth, but {problem}. Set engine to “auto” or “peft”."
-        )
+        raise UserError(f"The recipe asks for Unsloth, but {problem}. Set engine to “auto” or “peft”.")
     return "peft", f"Transformers + PEFT, because {problem}."
 
 

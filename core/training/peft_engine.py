@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from peft import LoraConfig, get_peft_model
@@ -39,13 +39,14 @@ class TrainedTokensTrainer(SafeSaves, Trainer):
 def load_model(setup: Setup) -> torch.nn.Module:
     """The base model with a fresh LoRA adapter. The adapter's weights are always float32."""
     recipe = setup.recipe
-    model, info = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         setup.model_folder,
         dtype=DTYPES[setup.precision],
         device_map={"": setup.device},
         quantization_config=_quantization(setup),
         output_loading_info=True,
     )
+    model, info = loaded
     missing = sorted(info["missing_keys"])
     if missing:
         raise UserError(
@@ -54,12 +55,10 @@ def load_model(setup: Setup) -> torch.nn.Module:
     keep_trainable_layout(model)
     model.config.use_cache = False
     if recipe.checkpointing != "none":
-        model.gradient_checkpointing_enable(
-            gradient_checkpointing_kwargs={"use_reentrant": False}
-        )
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(recipe.seed)
-    return get_peft_model(model, lora_config(setup))  # type: ignore[return-value]
+    return get_peft_model(model, lora_config(setup))
 
 
 def lora_config(setup: Setup) -> LoraConfig:
@@ -92,7 +91,7 @@ def keep_trainable_layout(model: torch.nn.Module) -> None:
     """
     for module in model.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
-            module.support_avx512bf16_for_cpu = False
+            module.support_avx512bf16_for_cpu = False  # pyright: ignore[reportArgumentType]
 
 
 def make_trainer(
@@ -105,8 +104,8 @@ def make_trainer(
     trainer = TrainedTokensTrainer(
         model=model,
         args=TrainingArguments(**arguments),
-        train_dataset=rows,
-        **rest,  # type: ignore[arg-type]
+        train_dataset=cast(Any, rows),
+        **rest,
     )
     # the loss above divides by the tokens of the whole step itself
     trainer.model_accepts_loss_kwargs = True

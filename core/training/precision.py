@@ -30,11 +30,7 @@ def find_device() -> Device:
     if torch.cuda.is_available():
         properties = torch.cuda.get_device_properties(0)
         # on AMD the capability numbers mean something else; there torch knows better
-        bf16 = (
-            torch.cuda.is_bf16_supported()
-            if torch.version.hip
-            else properties.major >= 8
-        )
+        bf16 = torch.cuda.is_bf16_supported() if torch.version.hip else properties.major >= 8
         return Device("cuda", properties.name, bf16)
     if torch.backends.mps.is_available():
         return Device("mps", "Apple GPU", False)
@@ -52,7 +48,7 @@ def measure_bf16_cost() -> float:
         times = []
         for _ in range(4):
             start = time.perf_counter()
-            matrix @ matrix
+            torch.mm(matrix, matrix)
             times.append(time.perf_counter() - start)
         return min(times)
 
@@ -84,9 +80,5 @@ def _best_for(device: Device) -> tuple[Precision, str]:
         return "fp16", f"{device.name} is too old for bfloat16"
     if device.bf16:
         return "bf16", "this CPU computes in bfloat16"
-    cost = (
-        f" ({device.bf16_cost:.0f} times slower)"
-        if device.bf16_cost and device.bf16_cost >= 2
-        else ""
-    )
+    cost = f" ({device.bf16_cost:.0f} times slower)" if device.bf16_cost and device.bf16_cost >= 2 else ""
     return "fp32", f"this CPU emulates bfloat16{cost}"

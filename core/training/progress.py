@@ -39,9 +39,7 @@ class Speed:
     seconds: float = 0.0
     tokens: int = 0
     # (seconds, tokens) of the last steps
-    recent: deque[tuple[float, int]] = field(
-        default_factory=lambda: deque(maxlen=_WINDOW)
-    )
+    recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
 
     def add(self, seconds: float, tokens: int) -> None:
         self.seconds += seconds
@@ -119,11 +117,7 @@ class Reporter(TrainerCallback):
         """The base model's held-out loss that the run's first start measured."""
         events = self.worker.events.all()
         return next(
-            (
-                event["loss"]
-                for event in events
-                if event["kind"] == "eval" and event["step"] == 0
-            ),
+            (event["loss"] for event in events if event["kind"] == "eval" and event["step"] == 0),
             None,
         )
 
@@ -144,9 +138,7 @@ class Reporter(TrainerCallback):
         **rest: Any,
     ) -> None:
         tokens = int(state.num_input_tokens_seen)
-        self.speed.add(
-            time.perf_counter() - self._step_start, tokens - self._tokens_before
-        )
+        self.speed.add(time.perf_counter() - self._step_start, tokens - self._tokens_before)
         self._tokens_before = tokens
         self.step = state.global_step
         last = state.global_step >= state.max_steps
@@ -154,9 +146,7 @@ class Reporter(TrainerCallback):
         if self.stopped_by:
             control.should_training_stop = True
         # the Trainer logs first, so numbers that aren't finite end the run before anything is saved
-        control.should_save = bool(
-            last or self.stopped_by or state.global_step % self.recipe.save_every == 0
-        )
+        control.should_save = bool(last or self.stopped_by or state.global_step % self.recipe.save_every == 0)
 
     def on_log(
         self,
@@ -187,9 +177,7 @@ class Reporter(TrainerCallback):
             self.worker.say("eval", step=step, loss=loss)
         return loss
 
-    def _write_step(
-        self, state: TrainerState, loss: float, grad_norm: float, rate: float
-    ) -> None:
+    def _write_step(self, state: TrainerState, loss: float, grad_norm: float, rate: float) -> None:
         left = state.max_steps - state.global_step
         self.worker.say(
             "log",
@@ -215,16 +203,11 @@ class Reporter(TrainerCallback):
     def _seconds_a_step(self, step: int) -> float:
         """Mean time of the last steps, with its share of the held-out measurements."""
         measured = 1 + step // self.recipe.eval_every
-        return (
-            self.speed.step_seconds()
-            + self.eval_seconds / measured / self.recipe.eval_every
-        )
+        return self.speed.step_seconds() + self.eval_seconds / measured / self.recipe.eval_every
 
     def _check_finite(self, step: int, loss: float, grad_norm: float) -> None:
         # with fp16 the loss scaler meets infinite gradients on purpose, and skips those steps
-        if math.isfinite(loss) and (
-            math.isfinite(grad_norm) or self.precision == "fp16"
-        ):
+        if math.isfinite(loss) and (math.isfinite(grad_norm) or self.precision == "fp16"):
             return
         what = "loss" if not math.isfinite(loss) else "gradient"
         raise UserError(

@@ -114,15 +114,9 @@ class Session:
     def train(self) -> None:
         """Run the Trainer to its end, or to where somebody asks it to stop."""
         total = count_steps(self.setup.recipe, len(self.trainer.train_dataset))
-        checkpoint = (
-            None if self.resume_step is None else str(self.store.path(self.resume_step))
-        )
+        checkpoint = None if self.resume_step is None else str(self.store.path(self.resume_step))
         with training_troubles(self.reporter):
-            if (
-                checkpoint is not None
-                and self.resume_step is not None
-                and self.resume_step >= total
-            ):
+            if checkpoint is not None and self.resume_step is not None and self.resume_step >= total:
                 # all steps are done; the Trainer would add one
                 self.trainer._load_from_checkpoint(checkpoint)
                 self.reporter.nothing_left(self.trainer.model, self.resume_step)
@@ -131,16 +125,16 @@ class Session:
 
     def save_adapter(self) -> None:
         """Write `adapter/` in PEFT's format, aside first."""
-        publish_adapter(
-            self.trainer.model, self.run.adapter, str(self.setup.model_folder)
-        )
+        publish_adapter(self.trainer.model, self.run.adapter, str(self.setup.model_folder))
 
     def stop_sentence(self) -> str:
         step = self.reporter.step
         if self.stopped_by == "save":
             return f"Stopped at step {step} as asked; the adapter of that step is saved and can be exported."
         if self.store.failed:
-            return f"Stopped at step {step} as asked, but its checkpoint could not be written: the disk is full."
+            return (
+                f"Stopped at step {step} as asked, but its checkpoint could not be written: the disk is full."
+            )
         return f"Stopped at step {step} as asked. Resume goes on from there."
 
     def summary(self, seconds: dict[str, float]) -> dict[str, Any]:
@@ -168,15 +162,11 @@ def _make_trainer(
     collator: Collator,
     reporter: Reporter,
 ) -> Any:
-    arguments = trainer_arguments(
-        setup.recipe, setup.device, setup.precision, store.partial
-    )
+    arguments = trainer_arguments(setup.recipe, setup.device, setup.precision, store.partial)
     note = pick_optimizer(setup.recipe, setup.device)[1]
     if note:
         worker.say("warning", message=note)
-    trainer = engine.make_trainer(
-        setup, model, rows, arguments, data_collator=collator, callbacks=[reporter]
-    )
+    trainer = engine.make_trainer(setup, model, rows, arguments, data_collator=collator, callbacks=[reporter])
     store.on_saved = lambda step: worker.say("checkpoint", step=step)
     store.on_failed = lambda step, problem: worker.say(
         "warning",
@@ -227,28 +217,20 @@ def _tokenize(
     return rows
 
 
-def note_origins(
-    worker: Worker, run: Run, recipe: Recipe, model_folder: Path, resume: bool
-) -> Recipe:
+def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, resume: bool) -> Recipe:
     """Write library versions and hashes of data and model into the run's recipe.
 
     On a resume they are compared: other data or another model is a UserError, another library a warning.
     """
     versions, hashes = library_versions(), origin_hashes(run, model_folder)
     if resume and recipe.hashes:
-        changed = sorted(
-            key
-            for key, value in hashes.items()
-            if recipe.hashes.get(key, value) != value
-        )
+        changed = sorted(key for key, value in hashes.items() if recipe.hashes.get(key, value) != value)
         if changed:
             raise UserError(
                 f"{', '.join(changed)} changed since this run began, so it can't be resumed. Start a new run instead."
             )
         for name in sorted(
-            key
-            for key, value in versions.items()
-            if recipe.versions.get(key, value) != value
+            key for key, value in versions.items() if recipe.versions.get(key, value) != value
         ):
             message = f"{name} was {recipe.versions[name]} when this run began and is {versions[name]} now."
             worker.say("warning", message=message)
@@ -276,9 +258,7 @@ def origin_hashes(run: Run, model_folder: Path) -> dict[str, str]:
         model_folder / "tokenizer.json",
         *weight_files(model_folder),
     ]
-    named = {f"data/{path.name}": path for path in data} | {
-        f"model/{path.name}": path for path in model
-    }
+    named = {f"data/{path.name}": path for path in data} | {f"model/{path.name}": path for path in model}
     return {name: sha256_file(path) for name, path in named.items() if path.is_file()}
 
 
@@ -296,8 +276,6 @@ def _resume_step(worker: Worker, store: CheckpointStore) -> int | None:
 
 def _start_afresh(store: CheckpointStore) -> None:
     if store.steps():
-        raise UserError(
-            "This run has checkpoints already. Resume it, or start a new run."
-        )
+        raise UserError("This run has checkpoints already. Resume it, or start a new run.")
     store.folder.mkdir(parents=True, exist_ok=True)
     store.clean()

@@ -28,15 +28,10 @@ class Collator:
         longest = max(len(row["input_ids"]) for row in rows)
 
         def padded(key: str, fill: int) -> torch.Tensor:
-            return torch.tensor(
-                [list(row[key]) + [fill] * (longest - len(row[key])) for row in rows]
-            )
+            return torch.tensor([list(row[key]) + [fill] * (longest - len(row[key])) for row in rows])
 
         mask = torch.tensor(
-            [
-                [1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"]))
-                for row in rows
-            ]
+            [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
         )
         return {
             "input_ids": padded("input_ids", self.pad_id),
@@ -58,17 +53,13 @@ def pick_optimizer(recipe: Recipe, device: str) -> tuple[str, str | None]:
     if recipe.optimizer == "adamw_torch":
         return ("adamw_torch" if device == "mps" else "adamw_torch_fused"), None
     if device != "cuda":
-        return pick_optimizer(recipe.with_changes(optimizer="adamw_torch"), device)[
-            0
-        ], (
+        return pick_optimizer(recipe.with_changes(optimizer="adamw_torch"), device)[0], (
             f"The optimizer {recipe.optimizer} needs a CUDA GPU; adamw_torch is used instead."
         )
     return recipe.optimizer, None
 
 
-def trainer_arguments(
-    recipe: Recipe, device: str, precision: str, folder: Path
-) -> dict[str, Any]:
+def trainer_arguments(recipe: Recipe, device: str, precision: str, folder: Path) -> dict[str, Any]:
     """Keyword arguments that TrainingArguments and SFTConfig both take. Everything is said explicitly."""
     return {
         "output_dir": str(folder),
@@ -92,9 +83,7 @@ def trainer_arguments(
         "use_cpu": device == "cpu",
         # SFTConfig switches it on by default, even where the model was told not to
         "gradient_checkpointing": recipe.checkpointing != "none",
-        "gradient_checkpointing_kwargs": {"use_reentrant": False}
-        if recipe.checkpointing != "none"
-        else None,
+        "gradient_checkpointing_kwargs": {"use_reentrant": False} if recipe.checkpointing != "none" else None,
         # one row a batch has no padding to save
         "train_sampling_strategy": "group_by_length"
         if recipe.group_by_length and recipe.micro_batch > 1

@@ -18,11 +18,7 @@ class HasStep(Protocol):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's, torch's on the CPU, or the GPU's."""
     text = str(error).lower()
-    return (
-        isinstance(error, MemoryError)
-        or "out of memory" in text
-        or "can't allocate memory" in text
-    )
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 @contextmanager

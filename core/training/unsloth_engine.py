@@ -29,7 +29,7 @@ def prepare() -> str | None:
     try:
         importlib.import_module("unsloth")
     # its import runs much foreign code that probes the machine: any failure means "not here"
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return f"Unsloth can't be imported here ({_first_line(error)})"
     return None
 
@@ -57,7 +57,6 @@ def load_model(setup: Setup) -> torch.nn.Module:
         dtype=DTYPES[setup.precision],
         load_in_4bit=recipe.quantization == "nf4",
         use_gradient_checkpointing=_checkpointing(setup),
-        local_files_only=True,
     )
     return FastLanguageModel.get_peft_model(
         model,
@@ -74,7 +73,7 @@ def load_model(setup: Setup) -> torch.nn.Module:
 
 def make_trainer(
     setup: Setup,
-    model: torch.nn.Module,
+    model: Any,
     rows: list[dict[str, list[int]]],
     arguments: dict[str, Any],
     **rest: Any,
@@ -82,7 +81,7 @@ def make_trainer(
     """TRL's SFTTrainer, as Unsloth has patched it, over rows that are tokenized and masked already."""
     from datasets import Dataset
     from transformers import AutoTokenizer
-    from trl import SFTConfig, SFTTrainer
+    from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
     from core.training.trainer import SafeSaves
 
@@ -100,9 +99,7 @@ def make_trainer(
         args=config,
         train_dataset=Dataset.from_list(rows),
         # only so that SFTTrainer doesn't look for one; nothing is tokenized with it
-        processing_class=AutoTokenizer.from_pretrained(
-            setup.model_folder, local_files_only=True
-        ),
+        processing_class=AutoTokenizer.from_pretrained(setup.model_folder, local_files_only=True),
         **rest,
     )
 

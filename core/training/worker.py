@@ -34,9 +34,7 @@ class Stop:
 
     def listen(self) -> None:
         names = ("SIGTERM", "SIGINT", "SIGBREAK")
-        for number in (
-            getattr(signal, name) for name in names if hasattr(signal, name)
-        ):
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
