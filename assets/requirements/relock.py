@@ -1,4 +1,4 @@
-"""Writes the hash-checked locks from requirements.txt and *.in. For maintainers: `python relock.py` (needs uv).
+"""Writes the hash-checked locks from requirements.txt and *.in. For maintainers; needs uv.
 
 The locks hold for Python 3.10 to 3.13 on Linux, Windows and macOS and are installed with `--no-deps`, so
 what must not come in (torchvision, another torch) is left out here by overrides.
@@ -15,7 +15,7 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 REQUIREMENTS = FOLDER.parent.parent / "requirements.txt"
 
-# Installed by a step of its own, or never wanted: torch by the build for the machine, llama-cpp-python prebuilt first.
+# Set-up installs these in steps of their own.
 OWN_STEP = ("torch", "llama-cpp-python")
 NEVER = ("torch", "torchvision", "xformers", "triton", "triton-windows", "mlx", "mlx-lm", "mlx-vlm", "wheel")
 # unsloth asks for a certifi that not every index serves; any recent one works.

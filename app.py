@@ -1,0 +1,178 @@
+"""The front door: sets up `.venv` at the first start, then serves the page or runs a command inside it.
+
+    python app.py                                   the page on 127.0.0.1, in your browser
+    python app.py demo | train | export | chat      the same without a screen
+    python app.py doctor | setup | test             what is installed; install it; run the tests
+
+Needs only the standard library until the environment is up.
+"""
+
+import sys
+
+if sys.version_info < (3, 10):  # everything below this line may use today's Python
+    sys.exit(
+        "LoRA Garage needs Python 3.10 to 3.13; this is %d.%d. Install a newer one (python.org, or your "
+        "package manager) and start app.py with it." % sys.version_info[:2]
+    )
+
+import argparse
+import json
+import os
+import subprocess
+from pathlib import Path
+
+from core.errors import UserError
+from core.setup.places import Places
+from core.setup.prepare import StepFailed, prepare, ready
+
+WITHOUT_SCREEN = ("demo", "train", "export", "chat")
+HOME_HELP = "folder for models, datasets and runs (default: $LORA_GARAGE_HOME, else ~/lora-garage)"
+PLACES = Places()
+# set for the process inside .venv, so that a broken .venv can't start itself for ever
+INSIDE = "LORA_GARAGE_INSIDE"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Carry out one command line. 0 done, 2 the user's error (one sentence), 1 ours (with the log's path)."""
+    argv = sys.argv[1:] if argv is None else argv
+    args, rest = parser().parse_known_args(argv)
+    if rest and args.command != "test":
+        parser().error(f"unknown argument: {' '.join(rest)}")
+    try:
+        return carry_out(args, rest, argv)
+    except UserError as error:
+        return fail(args, 2, str(error))
+    except StepFailed as error:
+        return fail(args, 1, f"{error}\nThe log: {error.log}")
+    except KeyboardInterrupt:
+        return fail(args, 130, "\nStopped. What is done is kept; the next start goes on from here.")
+
+
+def carry_out(args: argparse.Namespace, rest: list[str], argv: list[str]) -> int:
+    """Dispatch; everything but doctor and setup happens inside `.venv`."""
+    if args.command == "doctor":
+        from core.setup import doctor
+
+        return doctor.main(args.json)
+    if args.command == "setup":
+        prepare(PLACES, test=args.test, again=True)
+        return 0
+    testing = args.command == "test"
+    if not ready(PLACES, testing):
+        prepare(PLACES, testing)
+    elif Path(sys.prefix).resolve() == PLACES.venv.resolve():
+        return run_inside(args, rest)
+    return enter_venv(argv)
+
+
+def enter_venv(argv: list[str]) -> int:
+    """Start this same command line with `.venv`'s Python; on POSIX in place of this process."""
+    if os.environ.get(INSIDE):
+        raise UserError(f"{PLACES.venv} does not start as it should. Remove that folder and start again.")
+    command = [str(PLACES.python), str(Path(__file__).resolve()), *argv]
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONHOME", "PYTHONPATH")}
+    environment.update({INSIDE: "1", "PYTHONNOUSERSITE": "1"})
+    if sys.platform != "win32":
+        sys.stdout.flush()
+        os.execve(command[0], command, environment)
+    return subprocess.call(command, env=environment)
+
+
+def run_inside(args: argparse.Namespace, rest: list[str]) -> int:
+    """The commands that need the packages in `.venv`."""
+    os.environ.pop(INSIDE, None)
+    if args.command == "test":
+        return run_tests(args.fast, rest)
+    if args.command in WITHOUT_SCREEN:
+        from core import commands
+
+        return commands.run(args)
+    from ui.server import serve
+
+    serve(args.home, args.port, not args.no_browser)
+    return 0
+
+
+def run_tests(fast: bool, rest: list[str]) -> int:
+    """pytest on the whole suite or its fast part; its exit code."""
+    command = [sys.executable, "-m", "pytest", *(["-m", "not slow"] if fast else []), *rest]
+    return subprocess.call(command, cwd=PLACES.app)
+
+
+def fail(args: argparse.Namespace, code: int, sentence: str) -> int:
+    """Say what went wrong; with --json also as the last line."""
+    print(sentence, file=sys.stderr, flush=True)
+    if getattr(args, "json", False):
+        print(json.dumps({"error": sentence.strip()}, ensure_ascii=False), flush=True)
+    return code
+
+
+def parser() -> argparse.ArgumentParser:
+    """All commands and their arguments."""
+    about = "LoRA Garage: from your data to your own model."
+    whole = argparse.ArgumentParser(prog="app.py", description=about, allow_abbrev=False)
+    whole.set_defaults(home=None, port=None, no_browser=False)
+    add_serve(whole)
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND")
+    add_serve(commands.add_parser("serve", help="serve the page on 127.0.0.1 (the default)"))
+    add_demo(commands)
+    add_train(commands)
+    add_export(commands)
+    add_chat(commands)
+    add_upkeep(commands)
+    return whole
+
+
+def add_serve(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help=HOME_HELP)
+    to.add_argument(
+        "--port", type=int, default=argparse.SUPPRESS, help="port (default: the first free from 7860)"
+    )
+    to.add_argument("--no-browser", action="store_true", default=argparse.SUPPRESS, help="open no browser")
+
+
+def add_shared(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help=HOME_HELP)
+    to.add_argument("--json", action="store_true", help="the last line printed is one JSON object")
+
+
+def add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    add_shared(commands.add_parser("demo", help="the whole way on the starter model and the sample data"))
+
+
+def add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    train = commands.add_parser("train", help="train as a recipe file says, or resume a run")
+    train.add_argument("recipe", metavar="RECIPE.yaml|RUN", help="recipe file, or a run to resume")
+    add_shared(train)
+
+
+def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser("export", help="merge, convert to GGUF and quantize a run")
+    export.add_argument("run", metavar="RUN", help="name or folder of a run")
+    export.add_argument("--quant", default="Q4_K_M", help="quantization (default: Q4_K_M)")
+    add_shared(export)
+
+
+def add_chat(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    chat = commands.add_parser("chat", help="ask a run's model, or any GGUF file")
+    chat.add_argument("target", metavar="RUN|FILE.gguf", help="name or folder of a run, or a GGUF file")
+    chat.add_argument("--prompt", required=True, help="what to say to it")
+    chat.add_argument("--system", help="system prompt")
+    chat.add_argument("--max-tokens", type=int, default=256, help="longest answer, in tokens (default: 256)")
+    chat.add_argument(
+        "--temperature", type=float, default=0.7, help="0: always the same answer (default: 0.7)"
+    )
+    add_shared(chat)
+
+
+def add_upkeep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    doctor = commands.add_parser("doctor", help="say what was found, what is installed, what is missing")
+    doctor.add_argument("--json", action="store_true", help="as one JSON object")
+    setup = commands.add_parser("setup", help="set up only, after a new GPU or driver")
+    setup.add_argument("--test", action="store_true", help="with what the tests need")
+    test = commands.add_parser("test", help="run the tests; other arguments go to pytest", allow_abbrev=False)
+    test.add_argument("--fast", action="store_true", help="only the short part (at most 3 minutes)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""Installs llama-cpp-python: a prebuilt wheel of its project first, a source build as the fallback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from core.home import LLAMA_CPP_PYTHON
+from core.setup.child import CommandFailed
+from core.setup.places import Places
+from core.setup.plan import LLAMA_INDEX, Plan
+from core.setup.state import fingerprint
+from core.setup.work import Work
+
+_CHECK = "import llama_cpp; print('llama', llama_cpp.__version__)"
+
+
+def wanted(places: Places, plan: Plan) -> str:
+    """The fingerprint of what should be installed."""
+    return fingerprint(places.requirements("converter"), *plan.llama)
+
+
+def install(work: Work) -> dict[str, Any]:
+    """llama-cpp-python that imports, with `source` (prebuilt index or "built from source") in the details."""
+    for name in work.plan.llama:
+        if _try_prebuilt(work, name):
+            work.screen.say(f"llama.cpp: a prebuilt wheel ({name}).")
+            return {"source": f"prebuilt ({name})", "version": LLAMA_CPP_PYTHON}
+    work.screen.say("llama.cpp: no prebuilt wheel to be had; building it (10 minutes on 2 cores).")
+    work.pip(
+        *("install", "--no-deps", "--require-hashes", "--force-reinstall", "--verbose"),
+        *("-r", str(work.places.requirements("converter"))),
+    )
+    _check(work)
+    return {"source": "built from source", "version": LLAMA_CPP_PYTHON}
+
+
+def _try_prebuilt(work: Work, name: str) -> bool:
+    try:
+        work.pip(
+            *("install", "--no-deps", "--force-reinstall", "--only-binary", ":all:"),
+            *("--retries", "0", "--timeout", "10", "--index-url", f"{LLAMA_INDEX}/{name}"),
+            f"llama-cpp-python=={LLAMA_CPP_PYTHON}",
+        )
+        _check(work)
+    except CommandFailed as error:
+        work.runner.note(f"prebuilt wheel ({name}) not used: {error}")
+        return False
+    return True
+
+
+def _check(work: Work) -> None:
+    work.runner.run([str(work.places.python), "-c", _CHECK], env=library_env(work.places))
+
+
+def library_env(places: Places | None = None) -> dict[str, str]:
+    """What the environment of a process that imports llama_cpp needs: the CUDA libraries that torch brought.
+
+    A prebuilt CUDA wheel leaves them out. Empty where there are none.
+    """
+    packages = (places or Places()).site_packages
+    folders = sorted({file.parent for file in packages.glob("nvidia/**/lib*/lib*.so*")}) if packages else []
+    if sys.platform != "linux" or not folders:
+        return {}
+    before = os.environ.get("LD_LIBRARY_PATH")
+    return {"LD_LIBRARY_PATH": os.pathsep.join([*map(str, folders), *([before] if before else [])])}
