@@ -1,0 +1,201 @@
+// The page's own script: steps in the address, light and dark, fields and buttons inside panels, uploads.
+"use strict";
+window.garage = (() => {
+  const STEPS = ["model", "data", "preset", "train", "export", "chat"];
+  const root = document.documentElement;
+  root.id = "lg";
+
+  // ----- steps: the address says which one is open, so reload, back and second tabs just work
+  const step = () => {
+    const wanted = location.hash.slice(1);
+    return STEPS.includes(wanted) ? wanted : STEPS[0];
+  };
+
+  function show(moveFocus) {
+    root.dataset.step = step();
+    for (const link of document.querySelectorAll("#nav a")) {
+      if (link.hash === "#" + step()) link.setAttribute("aria-current", "step");
+      else link.removeAttribute("aria-current");
+    }
+    document.querySelector("#nav a[aria-current]")?.scrollIntoView?.({ block: "nearest", inline: "center" });
+    if (!moveFocus) return;
+    window.scrollTo(0, 0);
+    requestAnimationFrame(() => document.getElementById("lg-head-" + step())?.focus({ preventScroll: true }));
+  }
+  root.dataset.step = step();
+
+  function nav(element, trigger, event) {
+    const open = (moveFocus) => {
+      show(moveFocus);
+      trigger(event, { step: step() });
+    };
+    window.addEventListener("hashchange", () => open(true));
+    open(false);
+  }
+
+  // ----- light and dark: what was chosen, else what the system says
+  const dark = () => (localStorage.getItem("lg-theme") ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+
+  function paint() {
+    root.classList.toggle("lg-dark", dark());
+    if (document.body && document.body.classList.contains("dark") !== dark()) document.body.classList.toggle("dark", dark());
+    for (const button of document.querySelectorAll("[data-theme-toggle]")) {
+      const words = dark() ? "Light" : "Dark";
+      if (button.textContent !== words) button.textContent = words;
+      button.setAttribute("aria-label", "Switch to " + words.toLowerCase() + " colours");
+    }
+    window.dispatchEvent(new Event("garage:paint"));
+  }
+  paint();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
+  document.addEventListener("DOMContentLoaded", () => {
+    paint();
+    // Gradio sets the class itself when it starts
+    new MutationObserver(() => document.body.classList.contains("dark") !== dark() && paint()).observe(document.body, { attributeFilter: ["class"] });
+  });
+
+  // ----- panels: fields trigger `edit`, buttons trigger `act`; what was typed or unfolded survives a new rendering
+  function bind(element, trigger, watch) {
+    const folds = new Map();
+    element.addEventListener("change", (event) => {
+      const field = event.target.closest("[data-name]");
+      if (field) trigger("edit", { name: field.dataset.name, value: field.type === "checkbox" ? field.checked : field.value });
+      if (event.target.matches("[data-upload]")) upload(element, event.target.files[0], trigger);
+    });
+    element.addEventListener("input", (event) => event.target.matches("[data-filter]") && filter(element, event.target));
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-act]");
+      if (!button || button.getAttribute("aria-busy") === "true") return;
+      button.setAttribute("aria-busy", "true");
+      setTimeout(() => button.removeAttribute("aria-busy"), 1500);
+      trigger("act", { name: button.dataset.act, value: button.dataset.value ?? "" });
+    });
+    element.addEventListener("toggle", (event) => event.target.id && folds.set(event.target.id, event.target.open), true);
+    dropZone(element, trigger);
+    watch("value", () => {
+      for (const [id, open] of folds) {
+        const fold = document.getElementById(id);
+        if (fold && fold.open !== open) fold.open = open;
+      }
+      settle(element);
+      paint();
+    });
+  }
+
+  // a field that was typed into no longer follows its attribute; the server's word counts
+  function settle(element) {
+    for (const field of element.querySelectorAll("input, select")) {
+      if (field.type === "radio" || field.type === "checkbox") field.checked = field.hasAttribute("checked");
+      else if (field.tagName === "SELECT") {
+        const chosen = field.querySelector("option[selected]");
+        if (chosen && field !== document.activeElement) field.value = chosen.value;
+      } else if (field.type !== "file" && !field.hasAttribute("data-keep") && field !== document.activeElement)
+        field.value = field.getAttribute("value") ?? "";
+    }
+    for (const field of element.querySelectorAll("[data-filter]")) filter(element, field);
+  }
+
+  function filter(element, field) {
+    const wanted = field.value.trim().toLowerCase();
+    for (const item of element.querySelectorAll(field.dataset.filter))
+      item.hidden = wanted !== "" && !item.textContent.toLowerCase().includes(wanted);
+    for (const group of element.querySelectorAll(".lg-group"))
+      group.hidden = !group.querySelector(field.dataset.filter + ":not([hidden])");
+  }
+
+  // ----- the card of choices: unfolded beside the step, a folded bar on a narrow screen
+  function card(element, watch) {
+    const wide = matchMedia("(min-width: 1100px)");
+    let open = wide.matches;
+    const apply = () => {
+      const fold = element.querySelector("details");
+      if (fold && fold.open !== open) fold.open = open;
+    };
+    wide.addEventListener("change", () => { open = wide.matches; apply(); });
+    element.addEventListener("click", (event) => {
+      if (event.target.closest("summary")) open = !element.querySelector("details").open;
+      else if (event.target.closest("a") && !wide.matches) { open = false; apply(); }
+    });
+    watch("value", apply);
+    apply();
+  }
+
+  // ----- uploads go straight into the home folder, with progress
+  function upload(element, file, trigger) {
+    if (!file) return;
+    const state = element.querySelector(".lg-upload");
+    const say = (text, bad) => { state.textContent = text; state.classList.toggle("lg-bad", Boolean(bad)); };
+    const request = new XMLHttpRequest();
+    request.open("POST", "garage/upload?name=" + encodeURIComponent(file.name));
+    request.upload.onprogress = (event) => event.lengthComputable && say("Taking " + file.name + ": " + Math.round((100 * event.loaded) / event.total) + " %");
+    request.onload = () => {
+      if (request.status !== 200) return say(request.responseText || "The upload failed.", true);
+      say("");
+      trigger("act", { name: "uploaded", value: JSON.parse(request.responseText).name });
+    };
+    request.onerror = () => say("The upload was cut off, or the file is over the size limit. Is the app still running?", true);
+    say("Taking " + file.name);
+    request.send(file);
+  }
+
+  function dropZone(element, trigger) {
+    const zone = (event) => event.target.closest?.(".lg-drop");
+    element.addEventListener("dragover", (event) => { if (zone(event)) { event.preventDefault(); zone(event).classList.add("lg-over"); } });
+    element.addEventListener("dragleave", (event) => zone(event)?.classList.remove("lg-over"));
+    element.addEventListener("drop", (event) => {
+      if (!zone(event)) return;
+      event.preventDefault();
+      zone(event).classList.remove("lg-over");
+      upload(element, event.dataTransfer.files[0], trigger);
+    });
+  }
+
+  // ----- small things that work everywhere
+  document.addEventListener("click", async (event) => {
+    const toggle = event.target.closest?.("[data-theme-toggle]");
+    if (toggle) {
+      localStorage.setItem("lg-theme", dark() ? "light" : "dark");
+      paint();
+    }
+    const copy = event.target.closest?.("[data-copy]");
+    if (copy) {
+      await copyText(document.getElementById(copy.dataset.copy));
+      copy.textContent = "Copied";
+      setTimeout(() => (copy.textContent = "Copy"), 1500);
+    }
+  });
+
+  async function copyText(source) {
+    try {
+      await navigator.clipboard.writeText(source.textContent);
+    } catch {
+      // without the clipboard's permission the text is at least selected for Ctrl-C
+      getSelection().selectAllChildren(source);
+    }
+  }
+
+  // ----- when the app goes away, say so; when it is back, load the page anew
+  let missed = 0;
+  async function alive() {
+    if (document.hidden) return;
+    try {
+      await fetch("garage/alive", { cache: "no-store", signal: AbortSignal.timeout(4000) });
+      if (missed >= 2) location.reload();
+      missed = 0;
+    } catch {
+      missed += 1;
+      if (missed === 2) gone();
+    }
+  }
+  setInterval(alive, 3000);
+
+  function gone() {
+    const banner = document.createElement("div");
+    banner.className = "lg-gone";
+    banner.setAttribute("role", "alert");
+    banner.textContent = "LoRA Garage is not running. A training goes on without it. Start the app again (python app.py) and this page comes back by itself.";
+    document.body.prepend(banner);
+  }
+
+  return { step, nav, bind, card, paint };
+})();

@@ -1,0 +1,204 @@
+"""The workbench behind every page: home folder, hardware, and the choices so far (a file, so any tab sees them)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from core.dataset import ChatTokenizer, Loaded, Table, load_conversations, preview_rows
+from core.errors import UserError
+from core.files import read_json, write_json
+from core.hardware import Hardware, find_hardware
+from core.home import APP_FOLDER, SAMPLE_DATA, Home
+from core.jobs import JobState, read_job
+from core.models import STARTER, model_folder
+from core.presets import Preset, choose_preset, preset_named
+from core.recipe import Recipe
+from core.runs import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
+
+TABLE_ROWS = 5
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What the person has chosen. `preset` empty: the one that suits the hardware; `run` empty: the newest."""
+
+    model_kind: str = STARTER
+    folder: str = ""
+    hub: str = ""
+    data_kind: str = "sample"
+    file: str = ""
+    preset: str = ""
+    changes: dict[str, Any] = field(default_factory=dict)
+    run: str = ""
+    quant: str = "Q4_K_M"
+
+    @property
+    def model(self) -> str:
+        return {"folder": self.folder, "hub": self.hub}.get(self.model_kind, STARTER)
+
+
+class Bench:
+    """One per app process. Holds nothing that a restart would lose."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self._lock = threading.Lock()
+        self.shown_row = 0
+        self._events: dict[str, tuple[list[dict[str, Any]], int]] = {}
+        self._starter: subprocess.Popen[bytes] | None = None
+
+    @cached_property
+    def hardware(self) -> Hardware:
+        return find_hardware(self.home.root)
+
+    @property
+    def _file(self) -> Path:
+        return self.home.root / "choices.json"
+
+    def choices(self) -> Choices:
+        """The choices on disk; what is damaged or unknown there falls back to the defaults."""
+        try:
+            saved = read_json(self._file, {})
+        except UserError:
+            saved = {}
+        defaults = Choices()
+        kept = {
+            item.name: saved[item.name]
+            for item in fields(Choices)
+            if isinstance(saved, dict) and isinstance(saved.get(item.name), type(getattr(defaults, item.name)))
+        }
+        return replace(defaults, **kept)
+
+    def choose(self, **changes: Any) -> Choices:
+        """Change some choices and keep them."""
+        with self._lock:
+            choices = replace(self.choices(), **changes)
+            write_json(self._file, asdict(choices))
+        return choices
+
+    def preset(self) -> tuple[Preset, str]:
+        """The chosen preset with the reason in words."""
+        suited, reason = choose_preset(self.hardware)
+        chosen = self.choices().preset
+        if not chosen or chosen == suited.key:
+            return suited, reason
+        try:
+            return preset_named(chosen), "Chosen by you."
+        except UserError:
+            return suited, reason
+
+    def recipe(self) -> Recipe:
+        """The recipe that Start would train. A UserError names what is wrong."""
+        choices = self.choices()
+        if not choices.model:
+            raise UserError("No model is chosen yet. Choose one in the Model step.")
+        if choices.data_kind == "file" and not choices.file:
+            raise UserError("No data is chosen yet. Choose a file in the Data step.")
+        data = "sample" if choices.data_kind == "sample" else str(self.home.datasets / choices.file)
+        return self.preset()[0].recipe(**{**choices.changes, "model": choices.model, "data": data})
+
+    def model_folder(self) -> Path:
+        """Where the chosen model lies, or will lie."""
+        return model_folder(self.home, self.choices().model or STARTER)
+
+    def starter_ready(self) -> bool:
+        """Whether the starter model stands in the home folder."""
+        return (model_folder(self.home, STARTER) / "starter.json").is_file()
+
+    def build_starter(self) -> None:
+        """Build the starter model in a process of its own, once; the pages see when it is there."""
+        with self._lock:
+            if self.starter_ready() or (self._starter is not None and self._starter.poll() is None):
+                return
+            log = open(self.home.root / "starter.log", "wb")
+            with log:
+                self._starter = subprocess.Popen(
+                    [sys.executable, "-m", "core.starter", str(self.home.root)],
+                    cwd=APP_FOLDER,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                )
+
+    def starter_failed(self) -> str:
+        """The last line of the starter's build when it failed, else an empty string."""
+        if self._starter is None or self._starter.poll() in (None, 0):
+            return ""
+        lines = (self.home.root / "starter.log").read_text("utf-8", "replace").strip().splitlines()
+        return lines[-1] if lines else "The starter model could not be built."
+
+    def data_path(self) -> Path | None:
+        """The file with the training rows, None while none is chosen."""
+        choices = self.choices()
+        if choices.data_kind == "sample":
+            return SAMPLE_DATA / "train.jsonl"
+        path = self.home.datasets / choices.file
+        return path if choices.file and path.is_file() else None
+
+    def loaded(self, path: Path) -> tuple[Loaded, Table]:
+        """The data in `path`, read once for as long as the file stays the same."""
+        status = path.stat()
+        return _load(path, status.st_mtime_ns, status.st_size)
+
+    def tokenizer(self, folder: Path) -> ChatTokenizer:
+        """The tokenizer of a model folder, read once for as long as its file stays the same."""
+        return _load_tokenizer(folder, (folder / "tokenizer.json").stat().st_mtime_ns)
+
+    def show_row(self, row: int) -> int:
+        """Choose the row that the Data step shows as the model sees it."""
+        self.shown_row = max(0, row)
+        return self.shown_row
+
+    def run(self) -> Run | None:
+        """The run that Train, Export and Chat look at: the chosen one, else the one training, else the newest."""
+        chosen = self.choices().run
+        if chosen:
+            try:
+                return open_run(self.home, chosen)
+            except UserError:
+                self.choose(run="")
+        return active_run(self.home) or next(iter(list_runs(self.home)), None)
+
+    def runs(self) -> list[Run]:
+        return list_runs(self.home)
+
+    def progress(self, run: Run) -> Progress:
+        """How the run goes; what the event log said before is not read again."""
+        with self._lock:
+            known = self._events.get(run.name)
+            events, offset = known if known else ([], 0)
+            while True:
+                more, reached = run.events.read(offset)
+                events += more
+                if reached == offset:
+                    break
+                offset = reached
+            self._events = {run.name: (events, offset)}
+        progress = fold(events)
+        progress.job = run.state()
+        progress.checkpoints = finished_checkpoints(run)
+        return progress
+
+    def running_export(self) -> JobState | None:
+        """The export that runs now, if any."""
+        states = (read_job(run.export) for run in self.runs())
+        return next((state for state in states if state.active), None)
+
+    def close(self) -> None:
+        """Stop what belongs to the app itself: the chat servers. Runs and exports go on."""
+
+
+@lru_cache(maxsize=2)
+def _load(path: Path, modified: int, size: int) -> tuple[Loaded, Table]:
+    return load_conversations(path), preview_rows(path, TABLE_ROWS)
+
+
+@lru_cache(maxsize=2)
+def _load_tokenizer(folder: Path, modified: int) -> ChatTokenizer:
+    return ChatTokenizer.load(folder)

@@ -1,0 +1,182 @@
+"""Our own routes beside Gradio's: assets, uploads straight into the home folder, downloads of results, a sign of life."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from core.errors import UserError
+from core.events import EventLog
+from core.files import inside, replace
+from core.home import APP_FOLDER
+from core.runs import open_run
+from ui.bench import Bench
+from ui.theme import colour_css
+
+ASSETS = APP_FOLDER / "assets" / "ui"
+DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+_SCRIPTS = ("frame.js", "plot.js")
+
+
+def routes(bench: Bench) -> list[BaseRoute]:
+    """All of them, bound to the bench's home folder."""
+
+    async def upload(request: Request) -> Response:
+        return await take_upload(request, bench.home.datasets)
+
+    def result(request: Request) -> Response:
+        return send_result(bench, request.path_params["run"], request.path_params["file"])
+
+    def losses(request: Request) -> Response:
+        return send_losses(bench, request.path_params["run"])
+
+    return [
+        Route("/garage/alive", _alive),
+        Route("/garage/assets/{name}", _asset),
+        Route("/garage/upload", upload, methods=["POST"]),
+        Route("/garage/runs/{run}/export/{file}", result),
+        Route("/garage/runs/{run}/losses.csv", losses),
+    ]
+
+
+def _alive(_: Request) -> Response:
+    return PlainTextResponse("alive", headers={"cache-control": "no-store"})
+
+
+def _asset(request: Request) -> Response:
+    path = ASSETS / Path(request.path_params["name"]).name
+    if not path.is_file():
+        return PlainTextResponse("There is no such file.", 404)
+    return FileResponse(path, headers={"cache-control": "no-cache"})
+
+
+async def take_upload(request: Request, folder: Path) -> Response:
+    """Stream the body into `folder` under a safe, free name; the answer is {"name": …}."""
+    try:
+        name = dataset_name(request.query_params.get("name", ""))
+        target = _free(folder, name)
+        await _receive(request, target)
+    except UserError as problem:
+        return PlainTextResponse(str(problem), 422)
+    except ClientDisconnect:
+        return PlainTextResponse("The upload was cut off.", 400)
+    return Response(json.dumps({"name": target.name}), media_type="application/json")
+
+
+async def _receive(request: Request, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            async for piece in request.stream():
+                file.write(piece)
+        if temporary.stat().st_size == 0:
+            raise UserError(f"{target.name} is empty. Choose a file with at least a few rows.")
+        replace(temporary, target)
+    except OSError as error:
+        raise UserError(f"{target.name} could not be saved: {error.strerror}.") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def dataset_name(name: str) -> str:
+    """The file's own name without anything that a file system could take for a path."""
+    base = re.split(r"[\\/]", name)[-1]
+    safe = re.sub(r"[^\w.() -]+", "_", base).strip(". ")[-100:]
+    if not safe.lower().endswith(DATA_SUFFIXES):
+        raise UserError(f"“{base}” is not a data file. Choose a JSONL, JSON or CSV file.")
+    return safe
+
+
+def _free(folder: Path, name: str) -> Path:
+    stem, dot, suffix = name.rpartition(".")
+    number = 1
+    while (path := folder / (name if number == 1 else f"{stem} ({number}){dot}{suffix}")).exists():
+        number += 1
+    return path
+
+
+def send_result(bench: Bench, run: str, file: str) -> Response:
+    """A finished file from a run's export folder, sent from where it lies."""
+    try:
+        folder = open_run(bench.home, run).export
+        path = inside(folder, file)
+    except UserError as problem:
+        return PlainTextResponse(str(problem), 404)
+    if file.startswith(".") or not path.is_file():
+        return PlainTextResponse("There is no such file in this run's export folder.", 404)
+    return FileResponse(path, filename=path.name)
+
+
+def send_losses(bench: Bench, run: str) -> Response:
+    """The run's losses as CSV: kind (train or held-out), step, loss."""
+    try:
+        log: EventLog = open_run(bench.home, run).events
+    except UserError as problem:
+        return PlainTextResponse(str(problem), 404)
+    rows = ["kind,step,loss"]
+    for event in log.all():
+        if event["kind"] in ("log", "eval") and event.get("loss") is not None:
+            rows.append(f"{'train' if event['kind'] == 'log' else 'held-out'},{event['step']},{event['loss']}")
+    headers = {"content-disposition": f'attachment; filename="{run}-losses.csv"'}
+    return Response("\n".join(rows) + "\n", media_type="text/csv", headers=headers)
+
+
+class OwnHead:
+    """Put our style sheet and scripts into the head of the page, before Gradio's own start.
+
+    Gradio would add them only once its page has loaded: an unstyled flash, and components without our code.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+        self.head = own_head().encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET":
+            await self.app(scope, receive, send)
+            return
+        headers = [(name, value) for name, value in scope["headers"] if name != b"accept-encoding"]
+        start: Message = {}
+        body = bytearray()
+
+        async def collect(message: Message) -> None:
+            nonlocal start
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            body.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                page = without_foreign(bytes(body)).replace(b"<head>", b"<head>" + self.head, 1)
+                answer = MutableHeaders(scope=start)
+                answer["content-length"] = str(len(page))
+                answer["cache-control"] = "no-store"
+                await send(start)
+                await send({"type": "http.response.body", "body": page})
+
+        await self.app({**scope, "headers": headers}, receive, collect)
+
+
+def own_head() -> str:
+    """Style sheet, scripts and colours. The version in the address is the file's time, so updates arrive."""
+
+    def address(name: str) -> str:
+        return f"/garage/assets/{name}?{int(os.path.getmtime(ASSETS / name))}"
+
+    scripts = "".join(f'<script src="{address(name)}"></script>' for name in _SCRIPTS)
+    return f'<style>{colour_css()}</style><link rel="stylesheet" href="{address("garage.css")}">{scripts}'
+
+
+def without_foreign(page: bytes) -> bytes:
+    """Gradio's page without its meta tags for link previews; they point at foreign hosts."""
+    return re.sub(rb"<meta\s+(?:property|name)=\"(?:og|twitter):[^>]*>", b"", page)

@@ -1,0 +1,150 @@
+"""Step 1, Model: the starter, a folder on this machine, or a model from the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from core.download import download_job, read_download, start_download
+from core.errors import UserError
+from core.jobs import JobState, request_stop
+from core.models import HUB_ID, ModelInfo, inspect_model, local_models, model_folder
+from ui.bench import Bench, Choices
+from ui.html import checks, choice_cards, duration, esc, heading, meter, notice, primary, size
+from ui.parts import Step, View, panel
+
+QUESTION = "Which model do you start from?"
+HELP = "Training teaches an existing model something new. A small one learns fast; a big one knows more."
+_OPTIONS = [
+    ("starter", "Starter model", "SmolLM2 135M Instruct: small, on this machine already, trains on any computer."),
+    ("folder", "A folder on this machine", "A model in Hugging Face format: config.json, safetensors, tokenizer.json."),
+    ("hub", "From the Hugging Face hub", "Type its id, for example Qwen/Qwen3-0.6B. Needs the internet once."),
+]
+_STARTER_SECONDS = 15
+
+
+def build(bench: Bench) -> Step:
+    """Lay the step out."""
+    gr.HTML(heading("model", QUESTION, HELP), elem_id="model-heading", apply_default_css=False)
+    body = panel("model-panel")
+    return Step("model", [View(body, body_html)], on_edit, on_act, [body])
+
+
+def on_edit(bench: Bench, name: str, value: Any) -> None:
+    """A field changed: which kind of model, the folder, or the hub id."""
+    if name == "model":
+        bench.choose(model_kind=str(value))
+    elif name == "folder":
+        bench.choose(folder=str(value).strip().strip('"'), model_kind="folder")
+    elif name == "hub":
+        bench.choose(hub=hub_id(str(value)), model_kind="hub")
+
+
+def on_act(bench: Bench, name: str, value: Any) -> None:
+    """A button was pressed: start or stop the download."""
+    hub = bench.choices().hub
+    if name == "download":
+        start_download(bench.home, hub)
+    elif name == "stop-download":
+        request_stop(download_job(bench.home, hub))
+    elif name == "build-starter":
+        bench.build_starter()
+
+
+def hub_id(text: str) -> str:
+    """The id in what was typed: `owner/name`, also when the whole address was pasted."""
+    parts = text.strip().split("?")[0].rstrip("/").split("/")
+    return "/".join(parts[-2:]) if "://" in text and len(parts) >= 5 else text.strip()
+
+
+def body_html(bench: Bench) -> str:
+    """Choice, the chosen kind's field, what was found out about the model, and the way on."""
+    choices = bench.choices()
+    detail, reason = _DETAILS[choices.model_kind](bench, choices)
+    cards = choice_cards("model", "Kind of model", _OPTIONS, choices.model_kind)
+    return cards + detail + primary("model", "Use this model", "data", reason)
+
+
+def _starter(bench: Bench, choices: Choices) -> tuple[str, str]:
+    if bench.starter_ready():
+        return facts_html(inspect_model(model_folder(bench.home, "starter"))), ""
+    failed = bench.starter_failed()
+    if failed:
+        button = '<button type="button" id="build-starter" class="lg-quiet" data-act="build-starter">Try again</button>'
+        return notice("bad", "The starter model could not be unpacked", failed, button), "The model isn't ready."
+    text = f"Unpacking the starter model: once, about {duration(_STARTER_SECONDS)}."
+    return f'<div class="lg-wait"><p>{text} You can go on meanwhile.</p>{meter(None, "Unpacking")}</div>', ""
+
+
+def _folder(bench: Bench, choices: Choices) -> tuple[str, str]:
+    known = "".join(f'<option value="{esc(path)}">' for path in local_models(bench.home))
+    box = (
+        '<label class="lg-field" for="model-folder">Folder of the model'
+        f'<input id="model-folder" type="text" data-name="folder" value="{esc(choices.folder)}" '
+        f'list="model-folders" spellcheck="false" placeholder="{esc(Path.home() / "models" / "my-model")}"></label>'
+        f'<datalist id="model-folders">{known}</datalist>'
+    )
+    if not choices.folder:
+        return box, "Type the folder of the model first."
+    try:
+        return box + facts_html(inspect_model(Path(choices.folder).expanduser())), ""
+    except UserError as problem:
+        return box + checks([("bad", str(problem))]), "This folder can't be used as it is."
+
+
+def _hub(bench: Bench, choices: Choices) -> tuple[str, str]:
+    box = (
+        '<label class="lg-field" for="model-hub">Hub id'
+        f'<input id="model-hub" type="text" data-name="hub" value="{esc(choices.hub)}" spellcheck="false" '
+        'placeholder="owner/name"></label>'
+    )
+    if not choices.hub:
+        return box, "Type the id of the model first."
+    if not HUB_ID.fullmatch(choices.hub):
+        sentence = f"“{choices.hub}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B."
+        return box + checks([("bad", sentence)]), "This is not a hub id."
+    folder = model_folder(bench.home, choices.hub)
+    if folder.is_dir():
+        return box + facts_html(inspect_model(folder)), ""
+    return box + download_html(read_download(bench.home, choices.hub)), "Download the model first."
+
+
+def download_html(job: JobState) -> str:
+    """How the download stands, with the one button that fits."""
+    if job.active:
+        words = job.stage or "starting"
+        if job.fields.get("total"):
+            words = f"{size(job.fields.get('bytes', 0))} of {size(job.fields['total'])}"
+        stop = (
+            '<button type="button" id="model-stop-download" class="lg-quiet" data-act="stop-download">'
+            "Stop the download</button>"
+        )
+        return f'<div class="lg-wait"><p>Downloading: {esc(words)}</p>{meter(job.progress, "Download")}{stop}</div>'
+    button = (
+        '<button type="button" id="model-download" class="lg-second" data-act="download">'
+        f"{'Download' if job.status in ('none', 'done') else 'Download again'}</button>"
+    )
+    if job.status in ("failed", "died"):
+        return notice("bad", "The model was not downloaded", job.message, button)
+    if job.status == "stopped":
+        return notice("info", "The download is stopped", job.message, button)
+    return f'<div class="lg-actions">{button}</div>'
+
+
+def facts_html(info: ModelInfo) -> str:
+    """What was checked about a model that can be used."""
+    items = [
+        ("ok", f"{info.name}: {info.size} parameters, {size(info.bytes)} on disk, {info.architecture}."),
+    ]
+    if info.context:
+        items.append(("ok", f"Reads up to {info.context:,} tokens (a token is a short piece of a word)."))
+    if info.chat_template:
+        items.append(("ok", "Has a chat template: it knows who speaks when."))
+    else:
+        items.append(("warn", "Has no chat template of its own; a common one (ChatML) is used."))
+    return checks(items)  # type: ignore[arg-type]
+
+
+_DETAILS = {"starter": _starter, "folder": _folder, "hub": _hub}

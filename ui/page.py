@@ -1,0 +1,96 @@
+"""The page: frame, card and six steps, and the few events that keep them true to the files on disk.
+
+Each step is a list of views (a component and the function that renders it) and handlers. One timer renders
+the step that is open again; only what changed is sent. So reloads, second tabs and restarts need no care.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from ui import data, frame, model, preset, train
+from ui.bench import Bench
+from ui.parts import Handler, Step, View, attempt, fingerprint, rendered
+
+TICK_S = 1.5
+_BUILDERS: dict[str, Callable[[Bench], Step]] = {
+    "model": model.build,
+    "data": data.build,
+    "preset": preset.build,
+    "train": train.build,
+}
+# events that must not wait behind anything, nor show a spinner
+_QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def build_page(bench: Bench) -> gr.Blocks:
+    """The whole page, bound to the bench."""
+    with gr.Blocks(title="LoRA Garage", analytics_enabled=False, fill_width=True) as page:
+        header = gr.HTML("", elem_id="header", apply_default_css=False, js_on_load=None)
+        nav = gr.HTML(
+            frame.nav_html(),
+            elem_id="nav",
+            apply_default_css=False,
+            js_on_load="window.garage.nav(element, trigger, 'enter')",
+        )
+        with gr.Row(elem_id="bench"):
+            with gr.Column(elem_id="walk"):
+                steps = [_build_step(key, bench) for key in _BUILDERS]
+            card = gr.HTML("", elem_id="card", apply_default_css=False, js_on_load=_KEEP_OPEN)
+        around = [View(header, frame.header_html), View(card, frame.card_html)]
+        _wire(page, bench, nav, steps, around)
+    return page
+
+
+# on a phone the card is a bar that starts folded
+_KEEP_OPEN = "window.garage.card(element, watch)"
+
+
+def _build_step(key: str, bench: Bench) -> Step:
+    with gr.Column(elem_id=f"step-{key}", elem_classes="lg-step"):
+        return _BUILDERS[key](bench)
+
+
+def _wire(page: gr.Blocks, bench: Bench, nav: gr.HTML, steps: list[Step], around: list[View]) -> None:
+    """Connect entering a step, the timer, and what the person does in a step to rendering."""
+    shown = gr.State({})
+    step_name = gr.Textbox("", visible="hidden", elem_id="step-name", container=False)
+    views = [*around, *(view for step in steps for view in step.views)]
+    everything = [shown, *(view.component for view in views)]
+    owner = ["", "", *(step.key for step in steps for _ in step.views)]
+
+    def refresh(step: str, before: dict[int, str]) -> list[Any]:
+        """Render the frame and the views of `step`; what the page shows already is skipped."""
+        seen = dict(before)
+        values = []
+        for index, (view, key) in enumerate(zip(views, owner)):
+            value = rendered(view, bench) if key in ("", step) else None
+            mark = fingerprint(value)
+            skip = value is None or seen.get(index) == mark
+            values.append(gr.skip() if skip else value)
+            if value is not None:
+                seen[index] = mark
+        return [seen, *values]
+
+    def enter(before: dict[int, str], event: gr.EventData) -> list[Any]:
+        return refresh(str(event.step), before)
+
+    def handle(step: Step, handler: Handler) -> Callable[..., list[Any]]:
+        def handled(before: dict[int, str], event: gr.EventData) -> list[Any]:
+            attempt(bench, lambda: handler(bench, str(event.name), event.value))
+            return refresh(step.key, before)
+
+        return handled
+
+    nav.enter(enter, [shown], everything, **_QUIET)
+    timer = gr.Timer(TICK_S)
+    timer.tick(refresh, [step_name, shown], everything, js="(_, shown) => [window.garage.step(), shown]", **_QUIET)
+    for step in steps:
+        for body in step.panels:
+            if step.on_edit is not None:
+                body.edit(handle(step, step.on_edit), [shown], everything, **_QUIET)
+            if step.on_act is not None:
+                body.act(handle(step, step.on_act), [shown], everything, **_QUIET)

@@ -1,0 +1,199 @@
+"""Step 4, Train: start, watch, stop, resume. Everything shown is read from the run's folder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from core.errors import UserError
+from core.runs import Progress, Run, active_run, create_run, start_training, stop_training
+from ui.bench import Bench
+from ui.html import checks, count, duration, esc, facts, heading, meter, notice, primary, size
+from ui.parts import Step, View, panel
+from ui.pick import run_picker
+from ui.plot import loss_chart
+
+QUESTION = "Train it and watch the loss fall"
+HELP = "The loss says how far its answers are from yours: lower is closer. Training goes on when you close this page."
+_ENGINES = {"unsloth": "Unsloth", "peft": "Transformers + PEFT"}
+_LOG_LINES = 60
+
+
+def build(bench: Bench) -> Step:
+    """Lay the step out."""
+    gr.HTML(heading("train", QUESTION, HELP), elem_id="train-heading", apply_default_css=False)
+    top = panel("train-panel")
+    chart = loss_chart(bench, "train-chart")
+    bottom = panel("train-more")
+    views = [View(top, top_html), View(chart, chart_value), View(bottom, bottom_html)]
+    return Step("train", views, on_edit, on_act, [top, bottom])
+
+
+def on_edit(bench: Bench, name: str, value: Any) -> None:
+    """Another run is to be looked at."""
+    if name == "run":
+        bench.choose(run=str(value))
+
+
+def on_act(bench: Bench, name: str, value: Any) -> None:
+    """A button was pressed: start, stop, stop and save, resume."""
+    if name == "start":
+        start(bench)
+        return
+    run = bench.run()
+    if run is None:
+        raise UserError("There is no run yet. Start one first.")
+    if name == "stop":
+        stop_training(run, "stop")
+    elif name == "stop-save":
+        stop_training(run, "save")
+    elif name == "resume":
+        start_training(bench.home, run, resume=bool(bench.progress(run).checkpoints))
+
+
+def start(bench: Bench) -> Run:
+    """Make a run of the choices and train it. A UserError names the run that trains already."""
+    busy = active_run(bench.home)
+    if busy is not None:
+        bench.choose(run="")
+        raise UserError(f"“{busy.name}” is training already; here it is. Wait for it, or stop it first.")
+    run = create_run(bench.home, bench.recipe())
+    bench.choose(run="")
+    start_training(bench.home, run)
+    return run
+
+
+def chart_value(bench: Bench) -> str:
+    """The run whose losses the chart shows; empty hides it."""
+    run = bench.run()
+    return "" if run is None else run.name
+
+
+def top_html(bench: Bench) -> str:
+    """Which run, how it stands, and the buttons that fit."""
+    run = bench.run()
+    if run is None:
+        return _ready_html(bench)
+    progress = bench.progress(run)
+    return run_picker(bench, run, "train") + status_html(run, progress) + _buttons(bench, run, progress)
+
+
+def _ready_html(bench: Bench) -> str:
+    try:
+        recipe = bench.recipe()
+    except UserError as problem:
+        return notice("warn", "Not ready yet", str(problem))
+    words = f"{recipe.method} on the chosen data, {recipe.epochs:g} epochs. Nothing is changed in the base model."
+    return checks([("info", words)]) + _actions(_button("start", "Start training", "lg-primary"))
+
+
+def status_html(run: Run, progress: Progress) -> str:
+    """The state in a sentence, how far it is, and the numbers."""
+    job = progress.job
+    total = progress.total_steps
+    share = progress.step / total if total else (None if job.active else 0.0)
+    bar = meter(share, "Steps done") if job.active or total else ""
+    return _state_notice(run, progress) + bar + facts(numbers(progress)) + _engine_html(progress)
+
+
+def _state_notice(run: Run, progress: Progress) -> str:
+    job = progress.job
+    log = run.log_tail(25)
+    if job.status == "died":
+        return notice("bad", "The training has died", f"{job.message} {resume_words(progress)}", details=log)
+    if job.status == "failed":
+        return notice("bad", "The training has failed", f"{job.message} {resume_words(progress)}", details=log)
+    if job.status == "stopped":
+        return notice("info", "Training is stopped", job.message)
+    if job.status == "done":
+        return notice("ok", "Training is finished", _done_words(progress))
+    if job.active:
+        stage = job.stage or "starting"
+        return f'<p class="lg-state" role="status">{esc(_STAGES.get(stage, stage.capitalize()))}</p>'
+    return notice("info", "This run was not started", "Press Resume to start it.")
+
+
+_STAGES = {
+    "starting": "Starting the worker",
+    "loading": "Loading the model and the data",
+    "training": "Training",
+    "saving": "Saving the adapter",
+}
+
+
+def resume_words(progress: Progress) -> str:
+    """From where a resume would go on."""
+    if progress.checkpoints:
+        return f"Resume goes on from the checkpoint at step {progress.checkpoints[-1]}."
+    return "There is no checkpoint yet, so Resume starts it from the beginning."
+
+
+def _done_words(progress: Progress) -> str:
+    if len(progress.heldout) >= 2:
+        first, last = progress.heldout[0][1], progress.heldout[-1][1]
+        fall = f", {(1 - last / first):.0%} lower" if last < first else ""
+        return f"Held-out loss went from {first:.3f} to {last:.3f}{fall}. Export it next."
+    return "Export it next."
+
+
+def numbers(progress: Progress) -> list[tuple[str, str]]:
+    """Step, losses, speed, memory and time left, as far as they are known."""
+    items = [("Step", f"{progress.step:,} of {progress.total_steps:,}" if progress.total_steps else "–")]
+    items.append(("Loss", f"{progress.points[-1][1]:.3f}" if progress.points else "–"))
+    items.append(("Held-out loss", f"{progress.heldout[-1][1]:.3f}" if progress.heldout else "–"))
+    items.append(("Speed", f"{progress.tokens_per_s:,.0f} tokens/s" if progress.tokens_per_s else "–"))
+    items.append(("Memory", size(progress.memory) if progress.memory else "–"))
+    left = duration(progress.eta_s) if progress.eta_s and progress.job.active else "–"
+    items.append(("Time left", left))
+    return items
+
+
+def _engine_html(progress: Progress) -> str:
+    if not progress.engine:
+        return '<p class="lg-help">&nbsp;</p>'
+    name = _ENGINES.get(progress.engine, progress.engine)
+    reason = f": {progress.reason}" if progress.reason else ""
+    precision = f" · {progress.precision}" if progress.precision else ""
+    return f'<p class="lg-help" id="train-engine">Engine: {esc(name)}{esc(precision)}{esc(reason)}</p>'
+
+
+def _buttons(bench: Bench, run: Run, progress: Progress) -> str:
+    job = progress.job
+    if job.active:
+        save = _button("stop-save", "Stop and save", "lg-second")
+        stop = _button("stop", "Stop", "lg-danger")
+        note = '<p class="lg-reason">Stop keeps a checkpoint; Stop and save also makes a usable adapter.</p>'
+        return _actions(save + stop) + note
+    again = _button("start", "Start a new run", "lg-second")
+    resume = _button("resume", "Resume", "lg-primary")
+    if job.status == "done":
+        return primary("train", "Export this run", "export") + _actions(again)
+    if run.trained:
+        return primary("train", "Export this run", "export") + _actions(_button("resume", "Resume", "lg-second") + again)
+    return _actions(resume + again)
+
+
+def _button(act: str, text: str, kind: str) -> str:
+    return f'<button type="button" id="train-{act}" class="{kind}" data-act="{act}">{esc(text)}</button>'
+
+
+def _actions(buttons: str) -> str:
+    return f'<div class="lg-actions">{buttons}</div>'
+
+
+def bottom_html(bench: Bench) -> str:
+    """Warnings of the run and the tail of its log."""
+    run = bench.run()
+    if run is None:
+        return ""
+    progress = bench.progress(run)
+    warnings = checks(("warn", text) for text in progress.warnings)
+    saved = f"{count(len(progress.checkpoints), 'checkpoint')} in {run.checkpoints}" if progress.checkpoints else ""
+    places = f'<p class="lg-help">{esc(saved)}</p>' if saved else ""
+    log = esc(run.log_tail(_LOG_LINES)) or "Nothing yet."
+    return (
+        f'{warnings}{places}<details class="lg-more" id="train-log"><summary>Log</summary>'
+        f'<pre tabindex="0" aria-label="Log of the worker">{log}</pre>'
+        f'<p class="lg-help">{esc(run.folder / "worker.log")}</p></details>'
+    )
