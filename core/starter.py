@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.export.aside import aside, remove, sweep
 from core.export.converter import gguf as gguf_package
 from core.export.tensors import TensorWriter
-from core.files import read_json, sha256_file, write_json
+from core.files import read_json, sha256_file, write_atomic, write_json
 from core.home import STARTER_GGUF, Home, open_home
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ def build_starter(gguf: Path, folder: Path) -> None:
     write_json(folder / "config.json", config)
     ends = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     write_json(folder / "generation_config.json", {"_from_model_config": True, **ends})
+    _write_card(reader, folder)
     _write_tokenizer(reader, folder)
     _write_weights(reader, config, folder / "model.safetensors")
     write_json(folder / MANIFEST, {path.name: sha256_file(path) for path in sorted(folder.iterdir())})
@@ -143,6 +144,13 @@ def _config(reader: Any) -> dict[str, Any]:
         "torch_dtype": "float16",
         "vocab_size": number("vocab_size"),
     }
+
+
+def _write_card(reader: Any, folder: Path) -> None:
+    """Where it comes from and its licence; converters carry the licence over into GGUF files."""
+    maker, licence = _field(reader, "general.organization"), _field(reader, "general.license")
+    card = f"---\nlicense: {licence}\n---\n{NAME} by {maker}, its weights read from a Q4_1 GGUF file.\n"
+    write_atomic(folder / "README.md", card)
 
 
 def _write_tokenizer(reader: Any, folder: Path) -> None:
@@ -196,7 +204,7 @@ def _write_tokenizer_config(reader: Any, names: list[str], control: list[str], f
     }
     write_json(folder / "tokenizer_config.json", settings)
     write_json(folder / "special_tokens_map.json", roles)
-    (folder / "chat_template.jinja").write_text(template, "utf-8", newline="\n")
+    write_atomic(folder / "chat_template.jinja", template)
 
 
 def _write_weights(reader: Any, config: dict[str, Any], path: Path) -> None:

@@ -9,6 +9,8 @@ from functools import cache
 from pathlib import Path
 
 from core.home import Home, open_home
+from core.recipe import Recipe
+from core.runs import Run
 from core.starter import ensure_starter
 
 
@@ -25,3 +27,22 @@ def shared_home() -> Home:
 def starter_folder() -> Path:
     """The starter model's folder. Read only."""
     return ensure_starter(shared_home())
+
+
+def random_run(home: Home, scale: float = 0.02, name: str = "2026-11-21_test_smollm2_0a1b") -> Run:
+    """A run folder of the starter model whose adapter PEFT has saved: random A and B on two kinds of layers."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(7)
+    model = AutoModelForCausalLM.from_pretrained(starter_folder(), dtype=torch.float32)
+    settings = LoraConfig(r=4, lora_alpha=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, settings)
+    for parameter_name, parameter in adapted.named_parameters():
+        if "lora_" in parameter_name:
+            torch.nn.init.normal_(parameter, std=scale)
+    run = Run(home.runs / name)
+    adapted.save_pretrained(run.adapter)
+    Recipe(model="starter", max_length=512).save(run.folder / "recipe.yaml")
+    return run

@@ -76,6 +76,7 @@ class ChatTokenizer:
         self.special_tokens = special_tokens
         self.control_tokens = {text: token.id for text, token in controls.by_text.items()}
         self.template_source = template.origin
+        self.template_text = template.source
         self._template = template
         self._controls = controls
         self._leading, self._continuing = _tokenizers(definition, controls)

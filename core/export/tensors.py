@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.errors import UserError
-from core.files import read_json
+from core.models import safetensors_header, weight_files
 
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
-MAX_HEADER = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -44,45 +43,25 @@ class Tensor:
         return data
 
 
-def read_header(file: Path) -> dict[str, Tensor]:
-    """Every tensor of one safetensors file. A UserError if it is not one."""
-    try:
-        with open(file, "rb") as opened:
-            size = struct.unpack("<Q", opened.read(8))[0]
-            if size > MAX_HEADER:
-                raise ValueError("its header is too long")
-            header = json.loads(opened.read(size))
-        return {
-            name: _tensor(file, entry, 8 + size) for name, entry in header.items() if name != "__metadata__"
-        }
-    except FileNotFoundError as error:
-        raise UserError(f"{file} is missing. Download or copy the model again.") from error
-    except (ValueError, KeyError, TypeError, struct.error) as error:
-        raise UserError(f"{file} is no safetensors file ({error}). Download or copy it again.") from error
+def read_file(file: Path) -> dict[str, Tensor]:
+    """Every tensor of one safetensors file. A UserError if it is damaged."""
+    header = safetensors_header(file)
+    with open(file, "rb") as opened:
+        base = 8 + int.from_bytes(opened.read(8), "little")
+    return {name: _tensor(file, name, entry, base) for name, entry in header.items()}
 
 
-def _tensor(file: Path, entry: dict[str, Any], base: int) -> Tensor:
+def _tensor(file: Path, name: str, entry: dict[str, Any], base: int) -> Tensor:
     start, end = entry["data_offsets"]
-    dtype, shape = str(entry["dtype"]), tuple(int(size) for size in entry["shape"])
+    dtype, shape = str(entry["dtype"]), tuple(entry["shape"])
     if dtype in ITEM_BYTES and prod(shape) * ITEM_BYTES[dtype] != end - start:
-        raise ValueError("a tensor's size does not fit its shape")
+        raise UserError(f"{file} is damaged: {name} does not have the size of its shape. Copy it again.")
     return Tensor(file, dtype, shape, base + start, base + end)
 
 
 def read_model(folder: Path) -> dict[str, Tensor]:
     """Every tensor of the model in `folder`: one `model.safetensors`, or shards named by its index file."""
-    index = read_json(folder / "model.safetensors.index.json")
-    if index is None:
-        if (folder / "model.safetensors").is_file():
-            return read_header(folder / "model.safetensors")
-        raise UserError(f"{folder} has no model.safetensors. Models in older formats must be converted first.")
-    tensors: dict[str, Tensor] = {}
-    for shard in sorted(set(index["weight_map"].values())):
-        tensors |= read_header(folder / Path(shard).name)
-    missing = sorted(set(index["weight_map"]) - set(tensors))
-    if missing:
-        raise UserError(f"{folder} lacks {len(missing)} tensors of its index, {missing[0]} first. Copy it again.")
-    return tensors
+    return {name: tensor for file in weight_files(folder) for name, tensor in read_file(file).items()}
 
 
 class TensorWriter:

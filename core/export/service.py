@@ -1,0 +1,144 @@
+"""Exports as the app sees them: start one, follow it, find what was made. Loads nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock, Timeout
+
+from core.errors import UserError
+from core.export.quants import DEFAULT_QUANT, QUANTS, Quant, quant_named
+from core.files import read_json, write_json
+from core.home import Home
+from core.jobs import read_job, start_job
+from core.models import STARTER, STARTER_NAME, model_folder, weight_files
+from core.runs import Run
+
+__all__ = ["DEFAULT_QUANT", "QUANTS", "Export", "Quant", "base_gguf", "base_job", "export_job", "newest_export"]
+__all__ += ["read_exports", "start_export"]
+
+WORKER = "core.export.worker"
+RECORD = "export.json"
+What = Literal["tuned", "base"]
+
+
+@dataclass(frozen=True)
+class Export:
+    """One finished GGUF file. `seconds` is by stage; `made` is UTC."""
+
+    file: Path
+    quant: str
+    bytes: int
+    sha256: str
+    what: What
+    base_model: str
+    made: str
+    seconds: dict[str, float]
+
+    @property
+    def modelfile(self) -> Path:
+        return self.file.with_name("Modelfile")
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "file": str(self.file)}
+
+
+def export_name(run: Run) -> str:
+    """The model's name in files, Ollama and LM Studio: the run's name without its date and random end."""
+    match = re.fullmatch(r"\d{4}-\d\d-\d\d_(.+)_[0-9a-f]{4}", run.name)
+    return re.sub(r"[^a-z0-9.]+", "-", (match[1] if match else run.name).lower()).strip("-.") or "model"
+
+
+def start_export(home: Home, run: Run, quant: str = DEFAULT_QUANT, what: What = "tuned") -> Path:
+    """Start the export worker and return its job folder. What is under way already is a UserError.
+
+    `what="base"` makes the GGUF of the untouched base model, for an honest comparison.
+    """
+    name = quant_named(quant).name
+    if what == "tuned" and not run.trained:
+        raise UserError(f"“{run.name}” has no adapter yet, so there is nothing to export. Train it first.")
+    folder = export_job(run) if what == "tuned" else base_job(home, run, name)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".start.lock", timeout=10):
+            if read_job(folder).active:
+                raise UserError(f"An export of “{run.name}” is under way already. Wait for it, or stop it first.")
+            args = ["--run", str(run.folder), "--quant", name, "--what", what, "--home", str(home.root)]
+            start_job(folder, WORKER, args)
+    except Timeout:
+        raise UserError("Another window is starting this export. Look again in a second.") from None
+    return folder
+
+
+def export_job(run: Run) -> Path:
+    """The job folder of the run's own exports."""
+    return run.export
+
+
+def base_job(home: Home, run: Run, quant: str) -> Path:
+    """The job folder of the base model's export at this quantization; shared by every run of that model."""
+    return home.models / ".gguf" / f".job-{base_folder(home, run).name}-{quant_named(quant).name}"
+
+
+def base_folder(home: Home, run: Run) -> Path:
+    """The folder of the run's base model."""
+    model = run.recipe.model
+    return home.models / STARTER_NAME if model == STARTER else model_folder(home, model)
+
+
+def base_target(home: Home, run: Run, quant: str) -> Path:
+    """Where the base model's GGUF lies, or will lie."""
+    return home.models / ".gguf" / f"{base_folder(home, run).name}-{quant_named(quant).name}.gguf"
+
+
+def base_gguf(home: Home, run: Run, quant: str = DEFAULT_QUANT) -> Path | None:
+    """The base model's GGUF, if it has been made from the weights that lie there now."""
+    file = base_target(home, run, quant)
+    record = read_json(base_record(file))
+    if not record or not file.is_file() or file.stat().st_size != record["bytes"]:
+        return None
+    return file if record["weights"] == fingerprint(base_folder(home, run)) else None
+
+
+def base_record(file: Path) -> Path:
+    """The note beside a base model's GGUF: its hash, and which weights it was made from."""
+    return file.with_name(file.name + ".json")
+
+
+def fingerprint(folder: Path) -> list[list[str | int]]:
+    """Tells whether a model's weights were exchanged, without reading them: path, size and time of each file."""
+    stats = [(file, file.stat()) for file in weight_files(folder)]
+    return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
+
+
+def read_exports(run: Run) -> list[Export]:
+    """The run's finished GGUF files that are still there, newest first."""
+    record = read_json(run.export / RECORD, {"files": []})
+    found = [Export(**{**entry, "file": run.export / entry["file"]}) for entry in record["files"]]
+    whole = [export for export in found if export.file.is_file() and export.file.stat().st_size == export.bytes]
+    return sorted(whole, key=lambda export: export.made, reverse=True)
+
+
+def newest_export(run: Run, quant: str | None = None) -> Export | None:
+    """The run's newest GGUF, of one quantization if it is named."""
+    name = quant_named(quant).name if quant else None
+    return next((export for export in read_exports(run) if name in (None, export.quant)), None)
+
+
+def add_export(run: Run, export: Export) -> None:
+    """Note a finished file; an older one of the same name gives way."""
+    others = [other for other in read_exports(run) if other.file.name != export.file.name]
+    entries = [{**other.to_json(), "file": other.file.name} for other in [*others, export]]
+    write_json(run.export / RECORD, {"files": entries})
+
+
+def noted_sha256(gguf: Path) -> str | None:
+    """The SHA-256 that was noted when we made this file; None for a file of unknown origin."""
+    base = read_json(base_record(gguf))
+    if base:
+        return base.get("sha256")
+    record = read_json(gguf.with_name(RECORD), {"files": []})
+    return next((entry["sha256"] for entry in record["files"] if entry["file"] == gguf.name), None)
