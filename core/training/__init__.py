@@ -1,1 +1,1 @@
-"""Training: the worker process, its two engines, checkpoints, held-out loss. Only workers import what is in here."""
+"""Training: the worker process, its two engines, checkpoints, held-out loss. Only workers import this."""

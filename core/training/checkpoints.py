@@ -1,4 +1,4 @@
-"""Checkpoints that are whole or absent: written aside, hashed, renamed; verified before a run resumes from one."""
+"""Checkpoints that are whole or absent: written aside, hashed, renamed; verified before a resume."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def publish(source: Path, target: Path, step: int) -> None:
 
 
 def publish_adapter(model: Any, target: Path, base_model: str) -> None:
-    """Save a PEFT model's adapter to `target`, written aside and renamed. `base_model` goes into its config."""
+    """Save a PEFT model's adapter to `target`, aside first. `base_model` goes into its config."""
     aside = target.with_name(f".{target.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -199,7 +199,7 @@ def _verify_file(path: Path, noted: dict[str, object]) -> str | None:
 
 
 def is_disk_trouble(error: BaseException) -> bool:
-    """Whether an exception means that a file could not be written (torch and safetensors have their own kinds)."""
+    """Whether a file could not be written; torch and safetensors raise their own kinds of error for it."""
     if isinstance(error, OSError):
         return True
     text = str(error)

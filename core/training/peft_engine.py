@@ -50,7 +50,8 @@ def load_model(setup: Setup) -> torch.nn.Module:
     missing = sorted(info["missing_keys"])
     if missing:
         raise UserError(
-            f"{setup.model_folder} lacks {len(missing)} weights of the model (the first: {missing[0]}). Get it again."
+            f"{setup.model_folder} lacks {len(missing)} weights of the model (the first: {missing[0]}). "
+            "Get it again."
         )
     keep_trainable_layout(model)
     model.config.use_cache = False

@@ -1,4 +1,4 @@
-"""Which device trains, in which number format, and why: `pick_precision(recipe, device) -> (format, reason)`."""
+"""Which device trains, in which number format, and why."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def measure_bf16_cost() -> float:
 
 
 def pick_precision(recipe: Recipe, device: Device) -> tuple[Precision, str]:
-    """The number format of the maths, and the reason as a clause: `("bf16", "RTX 4090 computes in bfloat16")`."""
+    """The number format, and the reason as a clause: `("bf16", "RTX 4090 computes in bfloat16")`."""
     best, reason = _best_for(device)
     wanted = recipe.precision
     if wanted in ("auto", best):

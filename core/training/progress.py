@@ -8,9 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
@@ -26,40 +24,9 @@ from core.errors import UserError
 from core.jobs import Worker
 from core.recipe import Recipe
 from core.training.heldout import HeldOut
+from core.training.speed import Speed
 
-# speed and time left are taken from the last steps
-_WINDOW = 10
 _STATE_EVERY_S = 0.5
-
-
-@dataclass
-class Speed:
-    """Time spent in steps, and tokens computed in them. Saving and measuring don't count."""
-
-    seconds: float = 0.0
-    tokens: int = 0
-    # (seconds, tokens) of the last steps
-    recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-
-    def add(self, seconds: float, tokens: int) -> None:
-        self.seconds += seconds
-        self.tokens += tokens
-        self.recent.append((seconds, tokens))
-
-    @property
-    def tokens_per_s(self) -> float:
-        """Over the last steps."""
-        return sum(tokens for _, tokens in self.recent) / max(
-            sum(seconds for seconds, _ in self.recent), 1e-9
-        )
-
-    @property
-    def overall(self) -> float:
-        """Over the whole run, tokens a second."""
-        return self.tokens / max(self.seconds, 1e-9)
-
-    def step_seconds(self) -> float:
-        return sum(seconds for seconds, _ in self.recent) / max(len(self.recent), 1)
 
 
 class Reporter(TrainerCallback):
@@ -211,8 +178,8 @@ class Reporter(TrainerCallback):
             return
         what = "loss" if not math.isfinite(loss) else "gradient"
         raise UserError(
-            f"The {what} of step {step} is not a finite number, so training stopped there and nothing of it was saved. "
-            "Lower the learning rate, then resume from the last checkpoint or start again; "
+            f"The {what} of step {step} is not a finite number, so training stopped there "
+            "and nothing of it was saved. Lower the learning rate, then resume from the last checkpoint or start again; "
             "if it happens at step 1, the model's weights are damaged."
         )
 

@@ -184,8 +184,8 @@ def tokenize_snapshot(
     rows = _tokenize(worker, train, "training", tokenizer, recipe.max_length)
     if not rows:
         raise UserError(
-            f"None of the {len(train)} training rows has an answer to learn within {recipe.max_length} tokens. "
-            "Choose a longer maximum length, or look at the Data step."
+            f"None of the {len(train)} training rows has an answer to learn within "
+            f"{recipe.max_length} tokens. Choose a longer maximum length, or look at the Data step."
         )
     return rows, _tokenize(worker, heldout, "held-out", tokenizer, recipe.max_length)
 
@@ -227,7 +227,8 @@ def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, r
         changed = sorted(key for key, value in hashes.items() if recipe.hashes.get(key, value) != value)
         if changed:
             raise UserError(
-                f"{', '.join(changed)} changed since this run began, so it can't be resumed. Start a new run instead."
+                f"{', '.join(changed)} changed since this run began, so it can't be resumed. "
+                "Start a new run instead."
             )
         for name in sorted(
             key for key, value in versions.items() if recipe.versions.get(key, value) != value
@@ -240,7 +241,7 @@ def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, r
 
 
 def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide a run's numbers; those not installed are left out."""
+    """Versions of Python and of the installed libraries that decide a run's numbers."""
     found = {"python": platform.python_version()}
     for name in _LIBRARIES:
         try:

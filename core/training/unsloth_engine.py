@@ -1,4 +1,4 @@
-"""Unsloth: the only file that knows it. Importing it rewrites other libraries, so only the train worker does."""
+"""Unsloth: the only file that knows it. Its import rewrites other libraries: only the train worker does it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def prepare() -> str | None:
     try:
         importlib.import_module("unsloth")
     # its import runs much foreign code that probes the machine: any failure means "not here"
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         return f"Unsloth can't be imported here ({_first_line(error)})"
     return None
 

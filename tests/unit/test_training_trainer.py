@@ -1,0 +1,118 @@
+"""What a Recipe becomes in the Trainer's settings, batches and counts. Needs torch, not transformers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.recipe import Recipe
+from core.training.losses import count_trained
+from core.training.speed import Speed
+from core.training.trainer import Collator, count_steps, pick_optimizer, trainer_arguments
+from core.training.troubles import is_out_of_memory
+
+
+def arguments(recipe: Recipe, device: str = "cpu", precision: str = "fp32") -> dict[str, object]:
+    return trainer_arguments(recipe, device, precision, Path("out"))
+
+
+def test_a_single_row_passes_unchanged() -> None:
+    row = {"input_ids": [5, 6, 7], "labels": [-100, 6, 7]}
+    batch = Collator(pad_id=0)([row])
+    assert batch["input_ids"].tolist() == [[5, 6, 7]]
+    assert batch["labels"].tolist() == [[-100, 6, 7]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1]]
+
+
+def test_shorter_rows_are_padded_on_the_right_and_never_trained_there() -> None:
+    rows = [{"input_ids": [5, 6, 7], "labels": [5, 6, 7]}, {"input_ids": [8], "labels": [8]}]
+    batch = Collator(pad_id=2)(rows)
+    assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 2, 2]]
+    assert batch["labels"].tolist() == [[5, 6, 7], [8, -100, -100]]
+    assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
+
+
+def test_nothing_predicts_the_first_token() -> None:
+    assert count_trained([5, 6, -100]) == 1
+    assert count_trained([5, -100]) == 0
+    assert count_trained([]) == 0
+
+
+@pytest.mark.parametrize(
+    ("rows", "changes", "steps"),
+    [
+        (134, {"epochs": 3, "micro_batch": 1, "accumulate": 8}, 51),
+        (8, {"epochs": 1, "micro_batch": 1, "accumulate": 8}, 1),
+        (9, {"epochs": 1, "micro_batch": 2, "accumulate": 2}, 3),
+        (16, {"epochs": 1.5, "micro_batch": 1, "accumulate": 8}, 3),
+        (1000, {"max_steps": 7}, 7),
+    ],
+)
+def test_steps_are_counted_as_the_trainer_does(rows: int, changes: dict[str, float], steps: int) -> None:
+    assert count_steps(Recipe.model_validate(changes), rows) == steps
+
+
+def test_checkpointing_is_said_explicitly() -> None:
+    assert arguments(Recipe(checkpointing="none"))["gradient_checkpointing"] is False
+    on = arguments(Recipe(checkpointing="unsloth"))
+    assert on["gradient_checkpointing"] is True
+    assert on["gradient_checkpointing_kwargs"] == {"use_reentrant": False}
+
+
+def test_nan_is_not_hidden_and_nobody_is_reported_to() -> None:
+    values = arguments(Recipe())
+    assert values["logging_nan_inf_filter"] is False
+    assert values["logging_steps"] == 1
+    assert values["report_to"] == "none"
+    assert values["save_strategy"] == values["eval_strategy"] == "no"
+
+
+def test_grouping_by_length_only_where_rows_share_a_batch() -> None:
+    assert arguments(Recipe(micro_batch=1))["train_sampling_strategy"] == "random"
+    assert arguments(Recipe(micro_batch=4))["train_sampling_strategy"] == "group_by_length"
+    assert arguments(Recipe(micro_batch=4, group_by_length=False))["train_sampling_strategy"] == "random"
+
+
+def test_precision_and_device_reach_the_trainer() -> None:
+    assert arguments(Recipe(), "cpu", "fp32")["use_cpu"] is True
+    values = arguments(Recipe(), "cuda", "bf16")
+    assert (values["bf16"], values["fp16"], values["use_cpu"]) == (True, False, False)
+
+
+def test_constant_rate_still_warms_up() -> None:
+    assert arguments(Recipe(scheduler="constant", warmup=0.1))["lr_scheduler_type"] == "constant_with_warmup"
+    assert arguments(Recipe(scheduler="constant", warmup=0))["lr_scheduler_type"] == "constant"
+    assert arguments(Recipe(scheduler="cosine"))["lr_scheduler_type"] == "cosine"
+
+
+def test_eight_bit_optimizers_need_a_gpu() -> None:
+    name, note = pick_optimizer(Recipe(optimizer="adamw_8bit"), "cpu")
+    assert name == "adamw_torch_fused"
+    assert note
+    assert "adamw_8bit" in note
+    assert pick_optimizer(Recipe(optimizer="adamw_8bit"), "cuda") == ("adamw_8bit", None)
+    assert pick_optimizer(Recipe(), "mps") == ("adamw_torch", None)
+
+
+def test_speed_counts_only_time_in_steps() -> None:
+    speed = Speed()
+    for _ in range(20):
+        speed.add(2.0, 100)
+    speed.add(1.0, 500)
+    assert speed.overall == pytest.approx(2500 / 41)
+    assert speed.tokens_per_s == pytest.approx((9 * 100 + 500) / 19)
+    assert speed.step_seconds() == pytest.approx(1.9)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_out_of_memory_is_recognised(error: Exception) -> None:
+    assert is_out_of_memory(error)
+    assert not is_out_of_memory(RuntimeError("shapes do not match"))
