@@ -1,4 +1,4 @@
-"""Instruction data: read any common file, see it as messages, and turn it into exactly what the model sees."""
+"""Instruction data: read any common file, see it as messages, turn it into exactly what the model sees."""
 
 from core.dataset.read import Row, Table, preview_rows, read_rows
 from core.dataset.shapes import Conversation, Loaded, Message, Problem, load_conversations

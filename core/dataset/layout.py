@@ -191,7 +191,8 @@ def _forged(
     """Where control-token text of the messages' own stands in `text`.
 
     Found by rendering once more with every such text blotted out by as many marks; used where the template
-    changes a content, so that its borders can't be marked. Raises RowRefused if the template takes that badly.
+    changes a content, so that its borders can't be marked. Raises RowRefused if the rendering differs
+    elsewhere too.
     """
     used = set(text).union(*(message["content"] for message in messages))
     blot = next(chr(code) for code in _MARKS if chr(code) not in used)

@@ -146,7 +146,8 @@ def _text(path: Path) -> str:
         if raw.startswith(magic):
             raise UserError(f"{path.name} is {what}, which can't be read yet: {remedy}.")
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    if encoding != "utf-16" and b"\0" in raw[:1000]:
+    # Every second byte of UTF-16 is zero in most scripts' first lines; text may hold a stray one.
+    if encoding != "utf-16" and (0 in raw[:2] or raw[:1000].count(0) > 250):
         raise UserError(
             f"{path.name} is not UTF-8 text (binary, or UTF-16 without its mark). Save it as UTF-8."
         )
@@ -214,13 +215,13 @@ def _records(value: Any, name: str) -> list[Any]:
         if isinstance(value.get(key), list) and all(isinstance(item, dict) for item in value[key]):
             return _records(value[key], name)
     columns = list(value.values())
-    if columns and all(isinstance(column, list) and not _is_chat(column) for column in columns):
+    if columns and all(isinstance(column, list) and column and not _is_chat(column) for column in columns):
         return _rows_from_columns(value, name)
     return [value]
 
 
 def _is_chat(column: list[Any]) -> bool:
-    return bool(column) and isinstance(column[0], dict)
+    return isinstance(column[0], dict)
 
 
 def _rows_from_columns(columns: dict[str, list[Any]], name: str) -> list[dict[str, Any]]:
@@ -280,7 +281,7 @@ def _header(cells: list[str], name: str, line: int) -> list[str]:
     header = [cell.strip() for cell in cells]
     if "" in header:
         raise UserError(
-            f"{name}, line {line}: column {header.index('') + 1} has no name. Name every column in the header."
+            f"{name}, line {line}: column {header.index('') + 1} has no name. Name it in the header."
         )
     twins = sorted({column for column in header if header.count(column) > 1})
     if twins:

@@ -118,7 +118,8 @@ def load_conversations(path: Path) -> Loaded:
     conversations: list[Conversation] = []
     problems: list[Problem] = []
     rows_read = 0
-    for rows_read, row in enumerate(read_rows(path), start=1):
+    for row in read_rows(path):
+        rows_read += 1
         try:
             shape, messages, used = to_messages(row)
         except _Unsupported as error:

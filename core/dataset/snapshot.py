@@ -1,4 +1,4 @@
-"""The run's own copy of its data: train.jsonl, heldout.jsonl and report.json, written once, read by the trainer."""
+"""The run's own copy of its data: train.jsonl, heldout.jsonl, report.json, written once."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def prepare_snapshot(
         train, shared = without_shared(loaded.conversations, heldout)
         if not train:
             raise UserError(
-                f"Every row of {source.name} also stands in {heldout_source.name}. Choose another held-out file."
+                f"Every row of {source.name} also stands in {heldout_source.name}. "
+                "Choose another held-out file."
             )
         report["dropped"] += _grouped(
             [Problem("held out", row.where, "also stands in the held-out file") for row in shared]

@@ -39,7 +39,7 @@ def split_heldout(
 def without_shared(
     train: list[Conversation], heldout: list[Conversation]
 ) -> tuple[list[Conversation], list[Conversation]]:
-    """(train rows that the held-out rows don't hold, those that they do): what a held-out file must not teach."""
+    """(train rows that are not held out, train rows that are): the latter must not be learned."""
     kept: list[Conversation] = []
     shared: list[Conversation] = []
     keys = {content_key(conversation) for conversation in heldout}

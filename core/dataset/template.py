@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import jinja2
 import jinja2.ext
@@ -53,7 +53,7 @@ class ChatTemplate:
         self._template = _compile(source, now)
 
     def render(self, messages: list[dict[str, str]], add_generation_prompt: bool = False) -> str:
-        """The chat as one text. Raises TemplateRefused, e.g. for a system message that the model can't take."""
+        """The chat as one text. Raises TemplateRefused, e.g. for a system message the model can't take."""
         try:
             return self._template.render(
                 messages=messages,
@@ -88,7 +88,7 @@ def load_template(
     adds_bos: bool,
     now: datetime,
 ) -> ChatTemplate:
-    """The model's chat template, or a built-in one that fits its tokens. Raises UserError when neither works."""
+    """The model's chat template, or a built-in one that fits its tokens; a UserError when neither works."""
     source = _model_template(folder)
     if source is not None:
         return ChatTemplate(source, special_tokens, "model", now)
@@ -124,7 +124,7 @@ def _token_text(token: Any) -> str | None:
 class _Generation(jinja2.ext.Extension):
     """`{% generation %}…{% endgeneration %}` marks answers for other trainers; here it only has to parse."""
 
-    tags: ClassVar[set[str]] = {"generation"}
+    tags = {"generation"}
 
     def parse(self, parser: Parser) -> nodes.Node:
         line = next(parser.stream).lineno

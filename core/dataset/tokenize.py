@@ -26,7 +26,9 @@ _WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token for the preview. The texts of a row's pieces, joined, are the rendered chat."""
+    """One token for the preview. The texts of a row's pieces, joined, are the rendered chat, but for
+    characters that the tokenizer has no token for.
+    """
 
     text: str
     id: int
@@ -218,7 +220,7 @@ def _is_trained(spans: list[Span], start: int, end: int) -> bool:
 
 
 def _pieces(text: str, encoding: Encoding) -> list[tuple[str, int]]:
-    """(text, id) of each token. Tokens that share one character (an emoji's bytes): the first has its text."""
+    """(text, id) of each token. Of tokens that share a character (an emoji's bytes), one has its text."""
     pieces = []
     position = 0
     last = len(encoding.ids) - 1
