@@ -1,0 +1,80 @@
+"""The main job without a screen, on the real parts: `python app.py demo --json`, then its stages on their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from core.files import sha256_file
+from core.home import Home
+
+ROOT = Path(__file__).resolve().parents[2]
+
+pytestmark = pytest.mark.slow
+
+
+def app(*args: str) -> tuple[int, dict, str]:
+    """Run `python app.py …`: exit code, the JSON of the last line, everything it said."""
+    done = subprocess.run(
+        [sys.executable, "app.py", *args, "--json"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
+    lines = done.stdout.strip().splitlines()
+    return done.returncode, json.loads(lines[-1]) if lines else {}, done.stdout + done.stderr
+
+
+@pytest.mark.timeout(900)
+def test_demo_makes_a_model_that_talks_like_a_pirate(home: Home) -> None:
+    code, result, said = app("demo", "--home", str(home.root))
+    assert code == 0, said
+    assert result["backend"] == "unsloth", said
+    assert result["heldout_loss_tuned"] <= 0.7 * result["heldout_loss_base"]
+    assert sha256_file(Path(result["gguf"])) == result["gguf_sha256"]
+    assert len(result["answers"]) == 3
+    for answer in result["answers"]:
+        assert "arr" in answer["tuned"].lower()
+        assert "arr" not in answer["base"].lower()[:20]
+    assert {"prepare", "train", "export", "chat_tuned", "total"} <= set(result["seconds"])
+    run = Path(result["run"]).name
+
+    code, said_alone, text = app("chat", run, "--prompt", "What is rain?", "--temperature", "0", "--home", str(home.root))
+    assert (code, bool(said_alone["answer"])) == (0, True), text
+
+
+def test_stages_alone(home: Home, tmp_path: Path, tiny_model: Path) -> None:
+    """train, export and chat one after the other, with a recipe file and a data file beside it."""
+    rows = [{"prompt": f"What is {i} and one?", "completion": f"That is {i + 1}."} for i in range(40)]
+    (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"model: {json.dumps(str(tiny_model))}\ndata: sums.jsonl\npreset: cpu\nengine: peft\nmax_steps: 2\n")
+    code, trained, said = app("train", str(recipe), "--home", str(home.root))
+    assert code == 0, said
+    assert trained["steps"] == 2
+    name = Path(trained["run"]).name
+
+    code, exported, said = app("export", name, "--quant", "Q8_0", "--home", str(home.root))
+    assert code == 0, said
+    assert sha256_file(Path(exported["file"])) == exported["sha256"]
+
+    code, answer, said = app("chat", exported["file"], "--prompt", "Hi", "--max-tokens", "5", "--home", str(home.root))
+    assert code == 0, said
+    assert "answer" in answer
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (["train", "nowhere.yaml"], "no run"),
+        (["export", "nothing"], "no run"),
+        (["chat", "nothing", "--prompt", "x"], "no run"),
+        (["chat", "none.gguf", "--prompt", "x"], "none.gguf"),
+    ],
+)
+def test_a_users_error_is_one_sentence_and_exit_code_2(home: Home, args: list[str], words: str) -> None:
+    code, result, said = app(*args, "--home", str(home.root))
+    assert code == 2, said
+    assert words in result["error"]
+    assert "Traceback" not in said
