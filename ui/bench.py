@@ -12,6 +12,7 @@ from typing import Any
 
 from core.dataset import ChatTokenizer, Loaded, Table, load_conversations, preview_rows
 from core.errors import UserError
+from core.export.quants import DEFAULT_QUANT
 from core.files import read_json, write_json
 from core.hardware import Hardware, find_hardware
 from core.home import APP_FOLDER, SAMPLE_DATA, Home
@@ -20,6 +21,7 @@ from core.models import STARTER, model_folder
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
 from core.runs import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
+from ui.talk import Manner, Talk
 
 TABLE_ROWS = 5
 
@@ -36,11 +38,19 @@ class Choices:
     preset: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
     run: str = ""
-    quant: str = "Q4_K_M"
+    quant: str = DEFAULT_QUANT
+    compare: bool = True
+    system: str = ""
+    temperature: float = 0.7
+    max_tokens: int = 256
 
     @property
     def model(self) -> str:
         return {"folder": self.folder, "hub": self.hub}.get(self.model_kind, STARTER)
+
+    @property
+    def manner(self) -> Manner:
+        return Manner(self.system, self.temperature, self.max_tokens)
 
 
 class Bench:
@@ -50,6 +60,7 @@ class Bench:
         self.home = home
         self._lock = threading.Lock()
         self.shown_row = 0
+        self._talks: dict[str, Talk] = {}
         self._events: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self._starter: subprocess.Popen[bytes] | None = None
 
@@ -190,8 +201,15 @@ class Bench:
         states = (read_job(run.export) for run in self.runs())
         return next((state for state in states if state.active), None)
 
-    def close(self) -> None:
-        """Stop what belongs to the app itself: the chat servers. Runs and exports go on."""
+    def talk(self) -> Talk | None:
+        """The conversation with the run that is looked at."""
+        run = self.run()
+        if run is None:
+            return None
+        with self._lock:
+            if run.name not in self._talks:
+                self._talks[run.name] = Talk(run).load()
+            return self._talks[run.name]
 
 
 @lru_cache(maxsize=2)

@@ -8,12 +8,12 @@ from urllib.parse import quote
 import gradio as gr
 
 from core.errors import UserError
-from core.export.service import QUANTS, Export, Quant, export_job, read_exports, start_export
-from core.jobs import JobState, kill_job, read_job, request_stop
+from core.export.service import QUANTS, Export, Quant, base_folder, export_job, read_exports, start_export
+from core.jobs import JobState, log_tail, read_job, request_stop
 from core.models import inspect_model
 from core.runs import Run
 from ui.bench import Bench
-from ui.html import checks, choice_cards, copy_box, duration, esc, heading, meter, notice, primary, size
+from ui.html import choice_cards, copy_box, duration, esc, heading, meter, notice, primary, size
 from ui.parts import Step, View, panel
 from ui.pick import run_picker
 
@@ -48,3 +48,87 @@ def on_act(bench: Bench, name: str, value: Any) -> None:
         start_export(bench.home, run, bench.choices().quant)
     elif name == "stop-export":
         request_stop(export_job(run))
+
+
+def body_html(bench: Bench) -> str:
+    """Which run, which quantization, how the export goes, what it made."""
+    run = bench.run()
+    if run is None:
+        return notice("info", "There is nothing to export yet", "Train a run first.") + primary(
+            "export", "Go to Train", "train"
+        )
+    job = read_job(export_job(run))
+    made = read_exports(run)
+    quant = bench.choices().quant
+    chosen = next((export for export in made if export.quant == quant), None)
+    parts = [run_picker(bench, run, "export"), _quant_cards(bench, run, quant, made), _job_html(run, job)]
+    if not job.active:
+        parts.append(_ways_on(run, quant, chosen))
+    if chosen is not None:
+        parts.append(files_html(run, chosen))
+    return "".join(parts)
+
+
+def _quant_cards(bench: Bench, run: Run, chosen: str, made: list[Export]) -> str:
+    parameters = _parameters(bench, run)
+    options = []
+    for quant in QUANTS.values():
+        export = next((item for item in made if item.quant == quant.name), None)
+        options.append((quant.name, quant.name, f"{_size_words(quant, export, parameters)} {quant.help}"))
+    first = [option for option in options if option[0] == chosen]
+    rest = [option for option in options if option[0] != chosen]
+    others = choice_cards("quant", "Other quantizations", rest, chosen)
+    fold = f'<details class="lg-more" id="other-quants"><summary>Other quantizations</summary>{others}</details>'
+    return choice_cards("quant", "Chosen quantization", first, chosen) + fold
+
+
+def _size_words(quant: Quant, export: Export | None, parameters: int) -> str:
+    if export is not None:
+        return f"{size(export.bytes)}, made already."
+    return f"About {size(quant.estimate(parameters))}." if parameters else f"{quant.bits:g} bits a weight."
+
+
+def _job_html(run: Run, job: JobState) -> str:
+    if job.active:
+        words = job.stage.capitalize() or "Starting"
+        stop = '<button type="button" id="export-stop" class="lg-danger" data-act="stop-export">Stop</button>'
+        share = meter(job.progress, "Export")
+        return f'<p class="lg-state" role="status">{esc(words)}</p>{share}<div class="lg-actions">{stop}</div>'
+    if job.status in ("failed", "died"):
+        title = "The export has failed" if job.status == "failed" else "The export has died"
+        return notice("bad", title, f"{job.message} Start it again.", details=log_tail(export_job(run), 25))
+    if job.status == "stopped":
+        return notice("info", "The export was stopped", job.message)
+    return ""
+
+
+def _ways_on(run: Run, quant: str, chosen: Export | None) -> str:
+    if chosen is not None:
+        return primary("export", "Chat with it", "chat")
+    if not run.trained:
+        reason = "This run has no adapter yet: train it to the end, or use Stop and save."
+        return primary("export", f"Make the {quant} file", "export", reason)
+    return (
+        '<div class="lg-next"><button type="button" id="export-start" class="lg-primary" data-act="export">'
+        f"Make the {esc(quant)} file</button></div>"
+    )
+
+
+def files_html(run: Run, export: Export) -> str:
+    """The finished file: where it lies, how to take it, how to hand it over."""
+    link = f"garage/runs/{quote(run.name)}/export/{quote(export.file.name)}"
+    took = duration(sum(export.seconds.values()))
+    return (
+        f'<section class="lg-section"><h3>The file</h3>'
+        f'<p class="lg-help">{size(export.bytes)} · {esc(export.quant)} · made in {took} · sha256 {export.sha256[:16]}…</p>'
+        f"{copy_box('export-path', str(export.file), 'the path')}"
+        f'<div class="lg-actions"><a id="export-download" class="lg-second" href="{link}" download>Download</a></div>'
+        f"</section>"
+    )
+
+
+def _parameters(bench: Bench, run: Run) -> int:
+    try:
+        return inspect_model(base_folder(bench.home, run)).parameters
+    except UserError:
+        return 0

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from ui import data, frame, model, preset, train
+from ui import chat, data, export, frame, model, preset, train
 from ui.bench import Bench
 from ui.parts import Handler, Step, View, attempt, fingerprint, rendered
 
@@ -21,6 +21,8 @@ _BUILDERS: dict[str, Callable[[Bench], Step]] = {
     "data": data.build,
     "preset": preset.build,
     "train": train.build,
+    "export": export.build,
+    "chat": chat.build,
 }
 # events that must not wait behind anything, nor show a spinner
 _QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}

@@ -10,8 +10,6 @@ import socket
 import threading
 import time
 import webbrowser
-from contextlib import asynccontextmanager
-from collections.abc import AsyncIterator
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 
@@ -55,7 +53,6 @@ def serve(home: str | None = None, port: int | None = None, open_browser: bool =
         pass  # uvicorn passes the signal on once it has shut down; that is the normal end here
     finally:
         listener.close()
-        bench.close()
     print("LoRA Garage is closed. A run that trains goes on; start the app again to see it.")
     return 0
 
@@ -64,12 +61,7 @@ def build_app(bench: Bench, max_upload_mb: int | None = None) -> ASGIApp:
     """The whole web app: guard outside, then our files, then Gradio."""
     limit = (max_upload_mb or _max_upload_mb()) << 20
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-        bench.close()
-
-    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.router.routes.extend(files.routes(bench))
     gr.mount_gradio_app(
         app,
