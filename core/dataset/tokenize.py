@@ -64,8 +64,9 @@ class ChatTokenizer:
     """A model's tokenizer and chat template without transformers or torch.
 
     special_tokens: name → text (bos_token, eos_token, …). control_tokens: text → id of every token that
-    steers the model. template_source: “model” or “built-in: …”. turn_end: the token text that closes an
-    answer, None where the template has none. eos_id, bos_id and pad_id may be None.
+    steers the model. template_text: the chat template; template_source: “model” or “built-in: …”.
+    turn_end: the token text that closes an answer, None where the template has none. eos_id, bos_id and
+    pad_id may be None.
     """
 
     def __init__(
