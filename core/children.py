@@ -16,7 +16,9 @@ import psutil
 
 PARENT = "LORA_GARAGE_PARENT"
 _WATCH_S = 1.0
-_TELLING = re.compile(r"error|exception|fail|abort|assert|what\(\)|invalid|unable|cannot|refus|out of memory", re.I)
+_TELLING = re.compile(
+    r"error|exception|fail|abort|assert|what\(\)|invalid|unable|cannot|refus|out of memory", re.I
+)
 _NOISE = re.compile(r"^\s*(File \"|Traceback|at 0x|During handling|\[New LWP)|\^{3,}")
 
 
@@ -61,13 +63,21 @@ def _lives(pid: int, born: float) -> bool:
         return False
 
 
-def spawn(module: str, args: list[str], env: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[bytes]:
+def spawn(
+    module: str, args: list[str], env: Mapping[str, str] | None = None, **options: Any
+) -> subprocess.Popen[bytes]:
     """Start `python -m module *args` as a child that may call `die_with_parent`."""
     from core.home import APP_FOLDER
 
     if sys.platform == "win32":
         options["creationflags"] = subprocess.CREATE_NO_WINDOW
-    marked = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **parent_mark(), **(env or {})}
+    marked = {
+        **os.environ,
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONIOENCODING": "utf-8",
+        **parent_mark(),
+        **(env or {}),
+    }
     return subprocess.Popen(
         [sys.executable, "-m", module, *args], cwd=APP_FOLDER, env=marked, stdin=subprocess.DEVNULL, **options
     )

@@ -78,7 +78,9 @@ def is_intact(folder: Path) -> bool:
     """Whether every file that the build noted is there with its SHA-256."""
     try:
         manifest = read_json(folder / MANIFEST, {})
-        return bool(manifest) and all(sha256_file(folder / name) == digest for name, digest in manifest.items())
+        return bool(manifest) and all(
+            sha256_file(folder / name) == digest for name, digest in manifest.items()
+        )
     except (OSError, UserError):
         return False
 
@@ -86,9 +88,13 @@ def is_intact(folder: Path) -> bool:
 def check_gguf(gguf: Path) -> None:
     """A UserError unless `gguf` is exactly the file that set-up fetches."""
     if not gguf.is_file():
-        raise UserError(f"The starter model's file {gguf} is missing. Start `python app.py` once to fetch it.")
+        raise UserError(
+            f"The starter model's file {gguf} is missing. Start `python app.py` once to fetch it."
+        )
     if sha256_file(gguf) != GGUF_SHA256:
-        raise UserError(f"{gguf} is damaged: its SHA-256 is not the known one. Delete it and start `python app.py`.")
+        raise UserError(
+            f"{gguf} is damaged: its SHA-256 is not the known one. Delete it and start `python app.py`."
+        )
 
 
 def build_starter(gguf: Path, folder: Path) -> None:
@@ -161,7 +167,9 @@ def _write_tokenizer(reader: Any, folder: Path) -> None:
     merges = [tuple(merge.split(" ")) for merge in _field(reader, "tokenizer.ggml.merges")]
     tokenizer = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges))
     digits = pre_tokenizers.Digits(individual_digits=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [digits, pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     tokenizer.decoder = decoders.ByteLevel()
     control = [name for name, kind in zip(names, kinds) if kind == CONTROL]
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in control])

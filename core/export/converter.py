@@ -16,7 +16,9 @@ SCRIPT = CONVERTER / "convert_hf_to_gguf.py"
 def require_converter() -> None:
     """A UserError if set-up has not fetched the converter (yet)."""
     if not SCRIPT.is_file() or not GGUF_PACKAGE.is_dir():
-        raise UserError(f"llama.cpp's converter is missing in {CONVERTER}. Start `python app.py` once to fetch it.")
+        raise UserError(
+            f"llama.cpp's converter is missing in {CONVERTER}. Start `python app.py` once to fetch it."
+        )
 
 
 def gguf() -> ModuleType:

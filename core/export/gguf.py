@@ -16,7 +16,9 @@ Stop = Callable[[], object]
 _CONVERT_PROGRESS = re.compile(r"Writing:\s+(\d+)%")
 _QUANTIZE_PROGRESS = re.compile(r"\[\s*(\d+)/\s*(\d+)\]")
 _TENSOR = " --> "  # the converter's line for one tensor
-_FALLBACK = "falling back to"  # said for each layer whose width does not fit the block size; summed up at the end
+_FALLBACK = (
+    "falling back to"  # said for each layer whose width does not fit the block size; summed up at the end
+)
 _SPARE = 32 << 20
 
 
@@ -45,13 +47,17 @@ def quantize(source: Path, target: Path, quant: str, tell: Tell, stop: Stop) -> 
     _child("core.export.quantize_child", args, line, stop, f"Quantizing to {quant}", target)
 
 
-def _child(module: str, args: list[str], line: Callable[[str], bool], stop: Stop, what: str, target: Path) -> None:
+def _child(
+    module: str, args: list[str], line: Callable[[str], bool], stop: Stop, what: str, target: Path
+) -> None:
     try:
         run_child(module, args, line, stop)
     except ChildFailed as failure:
         if "No space left" in failure.line or disk_is_full(target.parent):
             raise UserError(full_disk(what, target.parent)) from failure
-        raise UserError(f"{what} failed: llama.cpp {death(failure.code)}, saying “{failure.line}”.") from failure
+        raise UserError(
+            f"{what} failed: llama.cpp {death(failure.code)}, saying “{failure.line}”."
+        ) from failure
 
 
 def disk_is_full(folder: Path) -> bool:

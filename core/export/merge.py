@@ -82,10 +82,14 @@ def read_adapter(folder: Path) -> Adapter:
         raise UserError(f"{folder} has no adapter_config.json, so there is no adapter to merge. Train first.")
     reason = _unmergeable(config)
     if reason is not None:
-        raise UserError(f"The adapter in {folder} {reason}. Only plain LoRA and rsLoRA adapters can be merged.")
+        raise UserError(
+            f"The adapter in {folder} {reason}. Only plain LoRA and rsLoRA adapters can be merged."
+        )
     weights = folder / "adapter_model.safetensors"
     if not weights.is_file():
-        raise UserError(f"{folder} has no adapter_model.safetensors, so there is nothing to merge. Train again.")
+        raise UserError(
+            f"{folder} has no adapter_model.safetensors, so there is nothing to merge. Train again."
+        )
     return Adapter(config, _pairs(read_file(weights), folder))
 
 
@@ -186,7 +190,9 @@ def _merged(name: str, tensor: Tensor, adapter: Adapter) -> bytearray | memoryvi
     # the adapter in float32 and the sum rounded once, in place: exactly PEFT's arithmetic
     weight += _delta(adapter, module)
     if not torch.isfinite(weight).all():
-        raise UserError(f"The merged weight {name} is not finite: the adapter is broken, or too large for fp16.")
+        raise UserError(
+            f"The merged weight {name} is not finite: the adapter is broken, or too large for fp16."
+        )
     return data
 
 

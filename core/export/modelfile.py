@@ -56,10 +56,14 @@ class Frame:
     def go_template(self) -> str:
         """The same as a Go template. Ollama puts SYSTEM, or the caller's system text, into `.Messages` itself."""
         content = "{{ .Content }}"
-        first, system, user = "", f"{self.system_open}{content}{self.system_close}", f"{self.user_open}{content}"
+        first, system, user = (
+            "",
+            f"{self.system_open}{content}{self.system_close}",
+            f"{self.user_open}{content}",
+        )
         if self.system == "in user turn":
             first, system = '{{ $s := "" }}', "{{ $s = .Content }}"
-            glued = f"{self.system_open}{{{{ $s }}}}{self.system_close}{{{{ $s = \"\" }}}}"
+            glued = f'{self.system_open}{{{{ $s }}}}{self.system_close}{{{{ $s = "" }}}}'
             user = f"{self.user_open}{{{{ if $s }}}}{glued}{{{{ end }}}}{content}"
         branches = [
             f'{{{{ if eq .Role "user" }}}}{user}',
@@ -110,7 +114,9 @@ def _turn_border(between: str, ending: str, start: str, controls: tuple[str, ...
     What lies before also ends a finished conversation, what lies after also begins one. Several places may
     fit; the latest that begins with a control token is how a person would cut.
     """
-    fits = [k for k in range(len(between) + 1) if ending.startswith(between[:k]) and start.endswith(between[k:])]
+    fits = [
+        k for k in range(len(between) + 1) if ending.startswith(between[:k]) and start.endswith(between[k:])
+    ]
     tidy = [k for k in fits if between[k:].startswith(controls)] if controls else []
     return max(tidy or fits, default=None)
 
@@ -127,7 +133,9 @@ def _with_system(frame: Frame, text: Rendered) -> Frame:
         return replace(own, default_system=_default_system(own))
     opening = frame.bare + frame.user_open
     if before.startswith(opening) and not frame.bare:
-        return replace(frame, system="in user turn", system_open=before.removeprefix(opening), system_close=after)
+        return replace(
+            frame, system="in user turn", system_open=before.removeprefix(opening), system_close=after
+        )
     return frame
 
 
@@ -158,7 +166,11 @@ def _cut(text: str | None, *marks: str) -> list[str] | None:
 
 
 def _holds(frame: Frame, text: Rendered) -> bool:
-    talks = [_turns("Hi"), _turns("One", "Two", "Three"), _turns("One", "Two", "Three\n\nlines", "Four", "Five")]
+    talks = [
+        _turns("Hi"),
+        _turns("One", "Two", "Three"),
+        _turns("One", "Two", "Three\n\nlines", "Four", "Five"),
+    ]
     if frame.system != "refused":
         talks += [[{"role": "system", "content": "Be brief."}, *talk] for talk in talks]
     return all(frame.render(talk) == text(talk) for talk in talks)

@@ -17,7 +17,16 @@ from core.jobs import read_job, start_job
 from core.models import STARTER, STARTER_NAME, model_folder, weight_files
 from core.runs import Run
 
-__all__ = ["DEFAULT_QUANT", "QUANTS", "Export", "Quant", "base_gguf", "base_job", "export_job", "newest_export"]
+__all__ = [
+    "DEFAULT_QUANT",
+    "QUANTS",
+    "Export",
+    "Quant",
+    "base_gguf",
+    "base_job",
+    "export_job",
+    "newest_export",
+]
 __all__ += ["read_exports", "start_export"]
 
 WORKER = "core.export.worker"
@@ -65,7 +74,9 @@ def start_export(home: Home, run: Run, quant: str = DEFAULT_QUANT, what: What = 
     try:
         with FileLock(folder / ".start.lock", timeout=10):
             if read_job(folder).active:
-                raise UserError(f"An export of “{run.name}” is under way already. Wait for it, or stop it first.")
+                raise UserError(
+                    f"An export of “{run.name}” is under way already. Wait for it, or stop it first."
+                )
             args = ["--run", str(run.folder), "--quant", name, "--what", what, "--home", str(home.root)]
             start_job(folder, WORKER, args)
     except Timeout:
@@ -118,7 +129,9 @@ def read_exports(run: Run) -> list[Export]:
     """The run's finished GGUF files that are still there, newest first."""
     record = read_json(run.export / RECORD, {"files": []})
     found = [Export(**{**entry, "file": run.export / entry["file"]}) for entry in record["files"]]
-    whole = [export for export in found if export.file.is_file() and export.file.stat().st_size == export.bytes]
+    whole = [
+        export for export in found if export.file.is_file() and export.file.stat().st_size == export.bytes
+    ]
     return sorted(whole, key=lambda export: export.made, reverse=True)
 
 

@@ -25,7 +25,15 @@ from core.export.gguf import convert, full_disk, quantize, require_space
 from core.export.gguf_header import GgufHeader, read_header
 from core.export.modelfile import ModelfileFacts, find_frame, modelfile
 from core.export.quants import Quant, quant_named
-from core.export.service import Export, add_export, base_gguf, base_record, base_target, export_name, fingerprint
+from core.export.service import (
+    Export,
+    add_export,
+    base_gguf,
+    base_record,
+    base_target,
+    export_name,
+    fingerprint,
+)
 from core.export.tensors import read_model
 from core.files import fsync_folder, read_json, replace, sha256_file, write_atomic, write_json
 from core.home import Home, open_home
@@ -161,7 +169,12 @@ def _export_base(task: Task) -> None:
     _require_space(task, merging=False)
     weights = fingerprint(task.base)
     sha256 = _to_gguf(task, _with_template(task))
-    record = {"sha256": sha256, "bytes": task.target.stat().st_size, "quant": task.quant.name, "weights": weights}
+    record = {
+        "sha256": sha256,
+        "bytes": task.target.stat().st_size,
+        "quant": task.quant.name,
+        "weights": weights,
+    }
     write_json(base_record(task.target), record)
     task.worker.update(progress=1.0, file=str(task.target), sha256=sha256)
 
@@ -225,7 +238,9 @@ def _to_gguf(task: Task, model: Path) -> str:
 def _check(made: Path, task: Task) -> str:
     header = read_header(made)
     if not header.chat_template:
-        raise UserError(f"The GGUF file of {task.name} has no chat template, so no program could chat with it.")
+        raise UserError(
+            f"The GGUF file of {task.name} has no chat template, so no program could chat with it."
+        )
     return sha256_file(made)
 
 

@@ -43,7 +43,9 @@ def random_adapter(base: Path, folder: Path, dtype: Any, **settings: Any) -> Pat
 
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    config = LoraConfig(**{"r": 4, "lora_alpha": 6, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **settings})
+    config = LoraConfig(
+        **{"r": 4, "lora_alpha": 6, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **settings}
+    )
     peft_model = get_peft_model(model, config)
     for name, parameter in peft_model.named_parameters():
         if "lora_" in name:
@@ -69,7 +71,10 @@ CASES = {
     "rslora": (torch.float16, {"use_rslora": True}),
     "patterns": (
         torch.float32,
-        {"rank_pattern": {"q_proj": 8, "layers.1.mlp.up_proj": 2}, "alpha_pattern": {"v_proj": 1, "^model.*q_proj": 32}},
+        {
+            "rank_pattern": {"q_proj": 8, "layers.1.mlp.up_proj": 2},
+            "alpha_pattern": {"v_proj": 1, "^model.*q_proj": 32},
+        },
     ),
     "rslora patterns": (torch.bfloat16, {"use_rslora": True, "rank_pattern": {"down_proj": 16}}),
     "some modules": (torch.float32, {"target_modules": ["q_proj", "down_proj"]}),
@@ -99,9 +104,9 @@ def test_conv1d_layers_are_transposed(tmp_path: Path) -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     torch.manual_seed(0)
-    GPT2LMHeadModel(GPT2Config(vocab_size=99, n_embd=32, n_layer=1, n_head=2, n_positions=16)).save_pretrained(
-        tmp_path / "base"
-    )
+    GPT2LMHeadModel(
+        GPT2Config(vocab_size=99, n_embd=32, n_layer=1, n_head=2, n_positions=16)
+    ).save_pretrained(tmp_path / "base")
     adapter = random_adapter(
         tmp_path / "base", tmp_path / "adapter", torch.float32, target_modules=["c_attn"], fan_in_fan_out=True
     )
@@ -134,7 +139,9 @@ def test_another_base_model_is_refused(tmp_path: Path) -> None:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     LlamaForCausalLM(
-        LlamaConfig(vocab_size=160, hidden_size=32, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4)
+        LlamaConfig(
+            vocab_size=160, hidden_size=32, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4
+        )
     ).save_pretrained(tmp_path / "other")
     with pytest.raises(UserError, match=r"does not fit.*\(14 such problems\)"):
         merge(tmp_path / "other", adapter, tmp_path / "out")

@@ -1,0 +1,263 @@
+"""The app's side of a chat: start the server process of a GGUF file, stream answers, say in words when it dies."""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from core.children import death, end, spawn, telling_line
+from core.errors import UserError
+from core.export.gguf_header import read_header
+from core.export.service import noted_sha256
+from core.files import read_json
+
+KEY = "LORA_GARAGE_CHAT_KEY"
+DEFAULT_CONTEXT = 4096
+LOAD_TIMEOUT_S = 300.0
+SILENCE_TIMEOUT_S = 300.0
+# threads that wait give their core away: beside a training run 13 tokens a second instead of 2
+_WAIT = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
+_TOO_LONG = re.compile(r"Requested tokens \((\d+)\) exceed context window of (\d+)")
+
+Message = dict[str, str]
+
+
+class ChatServer:
+    """One running llama.cpp server. Get it by `ChatServer.start`; it dies with this process at the latest."""
+
+    def __init__(self, gguf: Path, n_ctx: int) -> None:
+        self.gguf = gguf
+        self.n_ctx = n_ctx
+        self.port = 0
+        self.key = secrets.token_urlsafe(32)
+        self._folder = Path(tempfile.mkdtemp(prefix="lora-garage-chat-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def start(cls, gguf: Path, n_ctx: int | None = None, timeout_s: float = LOAD_TIMEOUT_S) -> ChatServer:
+        """The server of `gguf`, ready to answer; the one that already runs, if the file is still the same.
+
+        `n_ctx` is the room for the whole conversation in tokens: by default 4096, or less if the model was
+        built for less. Raises a UserError when the file is damaged, too large for the memory, or takes too long.
+        """
+        header = read_header(gguf)
+        room = n_ctx or min(header.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
+        return _registry.start(gguf.resolve(), room, timeout_s)
+
+    @property
+    def log(self) -> Path:
+        return self._folder / "server.log"
+
+    @property
+    def url(self) -> str:
+        """The base of its OpenAI-compatible addresses; they want `Authorization: Bearer <key>`."""
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def stop(self) -> None:
+        """End the process, whatever it does, and forget its log."""
+        if self._process is not None:
+            end(self._process, patience_s=2.0)
+        _registry.forget(self)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def stream(
+        self,
+        messages: list[Message],
+        temperature: float = 0.7,
+        max_tokens: int = 512,
+        top_p: float = 0.95,
+        seed: int | None = None,
+        cancel: threading.Event | None = None,
+    ) -> Iterator[str]:
+        """The answer, piece by piece. Closing the iterator, or setting `cancel`, stops the model.
+
+        Raises a UserError when the conversation is too long or the server dies; then start it again.
+        """
+        question = {
+            "messages": messages,
+            "temperature": temperature,
+            "max_tokens": max_tokens,
+            "top_p": top_p,
+            "repeat_penalty": 1.0,
+            "seed": secrets.randbelow(1 << 31) if seed is None else seed,
+            "stream": True,
+        }
+        if not self.alive():
+            raise UserError(self._death("is not running"))
+        before = self._log_size()
+        try:
+            yield from self._pieces(question, cancel, before)
+        except httpx.HTTPError as error:
+            raise UserError(self._broken(before, error)) from error
+
+    def _pieces(
+        self, question: dict[str, Any], cancel: threading.Event | None, log_start: int
+    ) -> Iterator[str]:
+        # the server sends a sign of life every 15 s while it reads a long prompt
+        timeout = httpx.Timeout(60.0, connect=10.0)
+        headers = {"Authorization": f"Bearer {self.key}"}
+        with (
+            httpx.Client(timeout=timeout, trust_env=False) as client,
+            client.stream("POST", f"{self.url}/chat/completions", json=question, headers=headers) as response,
+        ):
+            if response.status_code != 200:
+                response.read()
+                raise UserError(_refusal(response.text))
+            heard = time.monotonic()
+            for line in response.iter_lines():
+                if cancel is not None and cancel.is_set():
+                    return
+                if line == "data: [DONE]":
+                    return
+                if line.startswith("data: "):
+                    heard = time.monotonic()
+                    yield from _text(line)
+                if time.monotonic() - heard > SILENCE_TIMEOUT_S:
+                    raise UserError(
+                        f"The model has said nothing for {SILENCE_TIMEOUT_S:.0f} s. Stop it and try again."
+                    )
+        raise UserError(self._broken(log_start, None))
+
+    def _begin(self, timeout_s: float) -> None:
+        """Start the process and wait until the model is loaded."""
+        ready = self._folder / "ready.json"
+        args = [str(self.gguf), str(ready), "--n-ctx", str(self.n_ctx)]
+        noted = noted_sha256(self.gguf)
+        args += ["--sha256", noted] if noted else []
+        with open(self.log, "wb") as log:
+            self._process = spawn(
+                "core.chat.server", args, {**_WAIT, KEY: self.key}, stdout=log, stderr=subprocess.STDOUT
+            )
+        until = time.monotonic() + timeout_s
+        while not ready.is_file():
+            if not self.alive():
+                raise UserError(self._death("could not load"))
+            if time.monotonic() > until:
+                raise UserError(
+                    f"Loading {self.gguf.name} took longer than {timeout_s:.0f} s. Try a smaller model."
+                )
+            time.sleep(0.05)
+        news = read_json(ready)
+        if "error" in news:
+            raise UserError(news["error"])
+        self.port = news["port"]
+
+    def _death(self, what: str) -> str:
+        if self._process is None or self._process.poll() is None:
+            return f"The chat with {self.gguf.name} {what}. Start it again."
+        reason = telling_line(self._log_since(0))
+        how = death(self._process.returncode)
+        return f"The chat with {self.gguf.name} {what}: llama.cpp {how}, saying “{reason}”. Start the chat again."
+
+    def _broken(self, log_start: int, error: Exception | None) -> str:
+        """Why an answer broke off."""
+        if self._process is not None:
+            # a dying process closes its connection a moment before it is gone
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(1.0)
+        if not self.alive():
+            return self._death("broke off")
+        said = self._log_since(log_start)
+        if match := _TOO_LONG.search(said):
+            return _too_long(match)
+        reason = telling_line(said) if said.strip() else str(error)
+        return f"The answer broke off: “{reason}”. Ask again, or start a new conversation."
+
+    def _log_size(self) -> int:
+        return self.log.stat().st_size if self.log.is_file() else 0
+
+    def _log_since(self, offset: int) -> str:
+        if not self.log.is_file():
+            return ""
+        with open(self.log, "rb") as log:
+            log.seek(max(offset, self._log_size() - 64_000))
+            return log.read().decode("utf-8", "replace")
+
+
+def _text(line: str) -> Iterator[str]:
+    choices = json.loads(line.removeprefix("data: ")).get("choices") or [{}]
+    piece = choices[0].get("delta", {}).get("content")
+    if piece:
+        yield piece
+
+
+def _refusal(body: str) -> str:
+    try:
+        message = str(json.loads(body)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        message = body.strip()[:300]
+    match = _TOO_LONG.search(message)
+    return (
+        _too_long(match)
+        if match
+        else f"llama.cpp refused the question: “{message}”. Start a new conversation."
+    )
+
+
+def _too_long(match: re.Match[str]) -> str:
+    return (
+        f"The conversation has {match[1]} tokens and only {match[2]} fit. "
+        "Start a new conversation or shorten the last message."
+    )
+
+
+class _Registry:
+    """The servers of this process, one for each file."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._starting: dict[Path, threading.Lock] = {}
+        self._servers: dict[Path, tuple[ChatServer, tuple[int, int]]] = {}
+
+    def start(self, gguf: Path, n_ctx: int, timeout_s: float) -> ChatServer:
+        with self._lock:
+            turn = self._starting.setdefault(gguf, threading.Lock())
+        with turn:
+            stamp = (gguf.stat().st_size, gguf.stat().st_mtime_ns)
+            server, known = self._servers.get(gguf, (None, None))
+            if server is not None and server.alive() and (known, server.n_ctx) == (stamp, n_ctx):
+                return server
+            if server is not None:
+                server.stop()
+            return self._begin(gguf, n_ctx, timeout_s, stamp)
+
+    def _begin(self, gguf: Path, n_ctx: int, timeout_s: float, stamp: tuple[int, int]) -> ChatServer:
+        server = ChatServer(gguf, n_ctx)
+        try:
+            server._begin(timeout_s)
+        except BaseException:
+            server.stop()
+            raise
+        self._servers[gguf] = (server, stamp)
+        return server
+
+    def forget(self, server: ChatServer) -> None:
+        with self._lock:
+            if self._servers.get(server.gguf, (None,))[0] is server:
+                del self._servers[server.gguf]
+
+    def stop_all(self) -> None:
+        for server, _ in list(self._servers.values()):
+            server.stop()
+
+
+_registry = _Registry()
+atexit.register(_registry.stop_all)
