@@ -114,7 +114,11 @@ def _verdict(found: dict[str, Any]) -> str:
         return "Ready. Start with `python app.py`."
     needed = [step for step in found["steps"] if step["name"] not in _ONLY_TESTS]
     missing = [step["title"] for step in needed if step["state"] != "done"]
-    again = f" The last set-up was interrupted; its log: {found['log']}" if found["interrupted_in"] else ""
+    again = (
+        f" A set-up is under way or was interrupted; its log: {found['log']}"
+        if found["interrupted_in"]
+        else ""
+    )
     return f"Not ready: {', '.join(missing)} missing. `python app.py` installs it.{again}"
 
 

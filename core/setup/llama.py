@@ -13,6 +13,7 @@ from core.setup.plan import LLAMA_INDEX, Plan
 from core.setup.state import fingerprint
 from core.setup.work import Work
 
+_BUILD = "it is built from source (10 minutes on 2 cores, unless pip kept an earlier build)"
 _CHECK = "import llama_cpp; print('llama', llama_cpp.__version__)"
 
 
@@ -27,13 +28,15 @@ def install(work: Work) -> dict[str, Any]:
         if _try_prebuilt(work, name):
             work.screen.say(f"llama.cpp: a prebuilt wheel ({name}).")
             return {"source": f"prebuilt ({name})", "version": LLAMA_CPP_PYTHON}
-    work.screen.say("llama.cpp: no prebuilt wheel to be had; building it (10 minutes on 2 cores).")
-    work.pip(
+    work.screen.say(f"llama.cpp: no prebuilt wheel to be had, so {_BUILD}.")
+    lines = work.pip(
         *("install", "--no-deps", "--require-hashes", "--force-reinstall", "--verbose"),
         *("-r", str(work.places.requirements("converter"))),
     )
     _check(work)
-    return {"source": "built from source", "version": LLAMA_CPP_PYTHON}
+    kept = any("Using cached llama_cpp_python" in line for line in lines)
+    source = "built from source earlier (pip's cache)" if kept else "built from source"
+    return {"source": source, "version": LLAMA_CPP_PYTHON}
 
 
 def _try_prebuilt(work: Work, name: str) -> bool:

@@ -69,7 +69,7 @@ def _cpu(reason: str, notes: tuple[str, ...] = ()) -> Plan:
 
 def _plan_nvidia(machine: Machine) -> Plan:
     gpu = strongest(machine.gpus)
-    cuda = machine.cuda or (0, 0)
+    cuda = _level(machine)
     level = f"driver {machine.driver} (CUDA {cuda[0]}.{cuda[1]})"
     if cuda < (12, 0):
         return _cpu(f"{level} is too old for {gpu.name}", (_update("525"),))
@@ -85,6 +85,10 @@ def _plan_nvidia(machine: Machine) -> Plan:
         build = "cu126"
     llama = "cu130" if build == "cu130" else "cu124"
     return Plan(build, f"{gpu.name}, {level}", (llama, "cpu"))
+
+
+def _level(machine: Machine) -> tuple[int, int]:
+    return machine.cuda or (0, 0)
 
 
 def strongest(gpus: tuple[Gpu, ...]) -> Gpu:

@@ -9,6 +9,7 @@ from typing import TextIO
 
 _TICK = 0.3  # seconds between redraws on a terminal
 _SPARSE = 30.0  # seconds between lines where nobody watches
+_WIDTH = 110  # characters of such a line
 
 
 class Screen:
@@ -49,7 +50,7 @@ class Screen:
         if self.live:
             self._write("\r" + fit(line, shutil.get_terminal_size().columns - 1))
         else:
-            self._write(line.rstrip() + "\n")
+            self._write(line[:_WIDTH].rstrip() + "\n")
 
     def done(self, text: str = "") -> None:
         """End the step's line with how long it took."""

@@ -105,7 +105,8 @@ def _install(*names: str) -> Callable[[Work], dict[str, Any]]:
         work.drop_interrupted()
         locks = [part for name in names for part in ("-r", str(work.places.requirements(name)))]
         binary = ["--only-binary", ":all:"]
-        lines = work.pip("install", "--no-deps", "--require-hashes", *binary, *locks)
+        # Python compiles what it imports by itself: a good minute less than compiling everything here
+        lines = work.pip("install", "--no-deps", "--no-compile", "--require-hashes", *binary, *locks)
         return {"installed": sum(line.startswith("Collecting ") for line in lines)}
 
     return run

@@ -47,7 +47,7 @@ def first_that_works(work: Work, ways: list[tuple[str, list[str]]]) -> str:
         if "general build" in name:
             work.screen.say("The exact build is out of reach; taking the general one (3 GB on Linux).")
         try:
-            work.pip("install", "--only-binary", ":all:", *arguments)
+            work.pip("install", "--no-compile", "--only-binary", ":all:", *arguments)
             return name
         except CommandFailed:
             if number == len(ways) - 1:

@@ -1,0 +1,239 @@
+"""Set-up's histories: interrupted at every step, killed, failing, started twice, with changed inputs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.errors import UserError
+from core.setup import prepare as prepare_module
+from core.setup.child import CommandFailed, Runner
+from core.setup.lock import only_one
+from core.setup.places import Places
+from core.setup.plan import Plan
+from core.setup.prepare import StepFailed, check_room, ready, run_steps, wanted_steps
+from core.setup.screen import Screen
+from core.setup.state import State, fingerprint
+from core.setup.steps import Step
+from core.setup.work import Work
+
+PLAN = Plan("cpu", "test", ("cpu",))
+UNIT = Path(__file__).resolve().parent
+ROOT = UNIT.parent.parent
+
+
+class Killed(BaseException):
+    """Stands for the process going away in the middle of a step."""
+
+
+class History:
+    """Tiny steps that note their runs and can be told to fail or die."""
+
+    def __init__(self, places: Places) -> None:
+        self.places = places
+        self.ran: list[str] = []
+        self.trouble: dict[str, BaseException] = {}
+        self.inputs = {"a": "1", "b": "1", "c": "1"}
+
+    def steps(self) -> list[Step]:
+        return [
+            Step(name, name.upper(), inputs, self._run(name), lambda _: True, 0.0)
+            for name, inputs in self.inputs.items()
+        ]
+
+    def _run(self, name: str):
+        def run(work: Work) -> dict[str, str]:
+            self.ran.append(name)
+            if name in self.trouble:
+                raise self.trouble.pop(name)
+            return {"by": name}
+
+        return run
+
+    def go(self) -> str:
+        out = io.StringIO()
+        run_steps(self.places, PLAN, self.steps(), State.load(self.places.state), Screen(out))
+        return out.getvalue()
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> History:
+    places = Places(tmp_path)
+    places.garage.mkdir()
+    return History(places)
+
+
+def test_runs_in_order_once(history: History):
+    said = history.go()
+    assert history.ran == ["a", "b", "c"]
+    assert "[2/3] B" in said
+    history.go()
+    assert history.ran == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("where", ["a", "b", "c"])
+def test_goes_on_where_it_was_interrupted(history: History, where: str):
+    history.trouble[where] = Killed()
+    with pytest.raises(Killed):
+        history.go()
+    assert State.load(history.places.state).begun == where
+    history.go()
+    assert history.ran == sorted(["a", "b", "c", where])
+    assert State.load(history.places.state).begun is None
+
+
+def test_only_what_changed_runs_again(history: History):
+    history.go()
+    history.inputs["b"] = "2"
+    history.go()
+    assert history.ran == ["a", "b", "c", "b"]
+
+
+def test_a_failure_names_step_line_and_advice(history: History):
+    output = ["Collecting x", "ERROR: Could not install: [Errno 28] No space left on device", "[notice] pip"]
+    history.trouble["b"] = CommandFailed(1, output)
+    with pytest.raises(StepFailed) as failed:
+        history.go()
+    sentence = str(failed.value)
+    assert "step 2 of 3 (B): ERROR: Could not install: [Errno 28] No space left on device" in sentence
+    assert "The disk is full" in sentence
+    assert failed.value.log == history.places.log
+    history.go()
+    assert history.ran == ["a", "b", "b", "c"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{half", b"[1]", b'{"format": 99}'])
+def test_a_damaged_state_file_means_starting_over(history: History, damage: bytes):
+    history.go()
+    history.places.state.write_bytes(damage)
+    history.go()
+    assert history.ran == ["a", "b", "c"] * 2
+
+
+def test_killed_for_real_and_continued(tmp_path: Path):
+    """kill -9 of set-up while its child works: the child ends too, and the next set-up goes on there."""
+    command = [sys.executable, str(UNIT / "setup_history.py"), str(tmp_path)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    setup = subprocess.Popen([*command, "60"], cwd=UNIT, env=environment, stdout=subprocess.PIPE)
+    wait_for(lambda: (tmp_path / "began").exists())
+    children = psutil.Process(setup.pid).children(recursive=True)
+    second = subprocess.run([*command, "0"], cwd=UNIT, env=environment, capture_output=True, text=True)
+    assert f"Another set-up of this folder is running (process {setup.pid})" in second.stderr
+    setup.kill()
+    setup.communicate()
+    wait_for(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    assert not (tmp_path / "ended").exists()
+    subprocess.run([*command, "0"], cwd=UNIT, env=environment, check=True, capture_output=True)
+    assert (tmp_path / "first").read_text().count("ran") == 1
+    assert (tmp_path / "began").read_text().count("began") == 2
+    assert (tmp_path / "ended").exists()
+    assert (tmp_path / "last").exists()
+
+
+def wait_for(true, seconds: float = 30.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.02)
+
+
+def test_two_at_once_are_refused_with_a_sentence(tmp_path: Path):
+    lock = tmp_path / "setup.lock"
+    refused = pytest.raises(UserError, match=f"process {os.getpid()}")
+    with only_one(lock), refused, only_one(lock):
+        pass
+    with only_one(lock):
+        pass
+
+
+def test_room_is_checked_before_anything_starts(history: History):
+    needs = Step("big", "Big", "1", lambda work: {}, lambda _: False, 1e9)
+    with pytest.raises(UserError, match=r"needs about 1000000000\.0 GB .* GB are free"):
+        check_room(history.places, [needs])
+
+
+def test_a_temporary_lack_of_the_gpu_keeps_the_gpu_environment(tmp_path: Path):
+    from core.setup.machine import Machine
+
+    state = State(tmp_path / "setup.json", {"plan": Plan("cu126", "RTX", ("cu124", "cpu")).to_json()})
+    blind = Machine("linux", "x86_64", (3, 11, 7))
+    assert prepare_module._settle_plan(state, blind, again=False).torch == "cu126"
+    assert prepare_module._settle_plan(state, blind, again=True).torch == "cpu"
+
+
+def finished(places: Places, test: bool = False) -> State:
+    """The state and the files of a finished set-up of today's requirement files."""
+    for path in (places.python, places.venv_id, places.converter / "convert_hf_to_gguf.py", places.starter):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    state = State(places.state, {"plan": PLAN.to_json()})
+    for step in wanted_steps(places, PLAN, test):
+        state.finish(step.name, step.fingerprint, 1.0, {})
+    return state
+
+
+def test_ready_only_when_every_mark_matches(tmp_path: Path):
+    places = Places(tmp_path)
+    (tmp_path / "assets/requirements").mkdir(parents=True)
+    assert not ready(places)
+    state = finished(places)
+    assert ready(places)
+    assert not ready(places, test=True)
+    for step in list(state.steps):
+        mark = state.steps.pop(step)
+        state.save()
+        assert not ready(places), step
+        state.steps[step] = mark
+    state.save()
+    assert ready(places)
+    places.requirements("locked").write_text("changed")
+    assert not ready(places)
+
+
+@pytest.mark.parametrize("gone", ["python", "venv_id", "starter"])
+def test_not_ready_when_files_are_gone(tmp_path: Path, gone: str):
+    places = Places(tmp_path)
+    finished(places)
+    getattr(places, gone).unlink()
+    assert not ready(places)
+
+
+def test_state_is_whole_json_after_every_change(history: History):
+    history.go()
+    values = json.loads(history.places.state.read_text())
+    assert values["steps"]["b"]["details"] == {"by": "b"}
+    assert values["steps"]["b"]["finished"].endswith("+00:00")
+
+
+def test_fingerprints_tell_inputs_apart(tmp_path: Path):
+    file = tmp_path / "f"
+    file.write_text("x")
+    assert fingerprint("ab", "c") != fingerprint("a", "bc")
+    assert fingerprint(file) == fingerprint("x")
+    assert fingerprint(file) != fingerprint(tmp_path / "missing")
+
+
+def test_a_child_that_can_not_start_and_one_that_fails(tmp_path: Path):
+    runner = Runner(Screen(io.StringIO()), tmp_path / "log", tmp_path / "tmp")
+    with pytest.raises(CommandFailed):
+        runner.run([str(tmp_path / "no-such-tool")])
+    with pytest.raises(CommandFailed) as failed:
+        runner.run([sys.executable, "-c", "print('reason'); raise SystemExit(3)"])
+    assert (failed.value.code, failed.value.output[0]) == (3, "reason")
+    assert "reason" in (tmp_path / "log").read_text()
+
+
+def test_settings_that_move_pip_elsewhere_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
+    monkeypatch.setenv("PIP_INDEX_URL", "https://kept.invalid/simple")
+    runner = Runner(Screen(io.StringIO()), tmp_path / "log", tmp_path / "tmp")
+    show = "import os; print(os.environ.get('PIP_TARGET'), os.environ['PIP_INDEX_URL'])"
+    assert runner.run([sys.executable, "-c", show]) == ["None https://kept.invalid/simple"]
