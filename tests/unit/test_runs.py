@@ -95,8 +95,8 @@ def rows(path: Path, count: int) -> Path:
 
 
 def test_bad_data_leaves_no_run_behind(home: Home, tmp_path: Path, tiny_model: Path) -> None:
-    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "completion"\n')
-    with pytest.raises(UserError, match="line 1"):
+    (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a", "compl')
+    with pytest.raises(UserError, match="line 2"):
         runs.create_run(home, Recipe(model=str(tiny_model), data=str(tmp_path / "bad.jsonl")))
     assert runs.list_runs(home) == []
 
