@@ -23,7 +23,7 @@ from pathlib import Path
 
 from core.errors import UserError
 from core.setup.places import Places
-from core.setup.prepare import StepFailed, prepare, ready
+from core.setup.ready import StepFailed, ready
 
 WITHOUT_SCREEN = ("demo", "train", "export", "chat")
 HOME_HELP = "folder for models, datasets and runs (default: $LORA_GARAGE_HOME, else ~/lora-garage)"
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     except StepFailed as error:
         return fail(args, 1, f"{error}\nThe log: {error.log}")
     except KeyboardInterrupt:
-        return fail(args, 130, "\nStopped. What is done is kept; the next start goes on from here.")
+        return fail(args, 130, "\nStopped.")
 
 
 def carry_out(args: argparse.Namespace, rest: list[str], argv: list[str]) -> int:
@@ -54,13 +54,15 @@ def carry_out(args: argparse.Namespace, rest: list[str], argv: list[str]) -> int
         from core.setup import doctor
 
         return doctor.main(args.json)
-    if args.command == "setup":
-        prepare(PLACES, test=args.test, again=True)
-        return 0
     testing = args.command == "test"
-    if not ready(PLACES, testing):
-        prepare(PLACES, testing)
-    elif Path(sys.prefix).resolve() == PLACES.venv.resolve():
+    if args.command == "setup" or not ready(PLACES, testing):
+        from core.setup.prepare import prepare
+
+        prepare(PLACES, testing or getattr(args, "test", False), again=args.command == "setup")
+    if args.command == "setup":
+        print("Everything is set up.")
+        return 0
+    if Path(sys.prefix).resolve() == PLACES.venv.resolve():
         return run_inside(args, rest)
     return enter_venv(argv)
 

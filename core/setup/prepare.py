@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import time
-from pathlib import Path
 
 from core.errors import UserError
 from core.setup.advice import line_that_matters, what_to_do
@@ -13,29 +12,12 @@ from core.setup.lock import only_one
 from core.setup.machine import Machine, check_python, find_machine
 from core.setup.places import Places
 from core.setup.plan import Plan, choose_plan
+from core.setup.ready import StepFailed, mark_ready
 from core.setup.screen import Screen, elapsed
 from core.setup.state import State
 from core.setup.steps import Step, Work, app_steps, test_steps
 
 _LOG_LIMIT = 5_000_000  # bytes; a longer log is put aside once
-
-
-class StepFailed(Exception):
-    """A step of set-up failed: says which, why and what to do. `log` has everything."""
-
-    def __init__(self, sentence: str, log: Path) -> None:
-        super().__init__(sentence)
-        self.log = log
-
-
-def ready(places: Places | None = None, test: bool = False) -> bool:
-    """Whether everything is set up for today's requirement files. Reads marks only: milliseconds."""
-    places = places or Places()
-    state = State.load(places.state)
-    if "plan" not in state.values:
-        return False
-    steps = wanted_steps(places, Plan.from_json(state.values["plan"]), test)
-    return all(step.done(state, places) for step in steps)
 
 
 def wanted_steps(places: Places, plan: Plan, test: bool) -> list[Step]:
@@ -56,8 +38,13 @@ def prepare(places: Places | None = None, test: bool = False, again: bool = Fals
         check_python(machine)
         state = State.load(places.state)
         plan = _settle_plan(state, machine, again)
-        _greet(screen, machine, plan, places)
-        run_steps(places, plan, wanted_steps(places, plan, test), state, screen)
+        steps = wanted_steps(places, plan, test)
+        if not all(step.done(state, places) for step in steps):
+            _greet(screen, machine, plan, places)
+            run_steps(places, plan, steps, state, screen)
+        every = wanted_steps(places, plan, test=True)
+        mark_ready(state.values, places, all(step.done(state, places) for step in every))
+        state.save()
 
 
 def _settle_plan(state: State, machine: Machine, again: bool) -> Plan:
@@ -104,6 +91,9 @@ def run_step(work: Work, step: Step, number: int, total: int) -> None:
     began = time.monotonic()
     try:
         details = step.run(work)
+    except KeyboardInterrupt:
+        work.screen.failed("stopped; the next start goes on with this step")
+        raise
     except (CommandFailed, UserError, OSError) as error:
         work.screen.failed()
         output = error.output if isinstance(error, CommandFailed) else [str(error)]

@@ -58,9 +58,10 @@ class Screen:
         spent = elapsed(time.monotonic() - self._began)
         self._write(f"{self._head}  {spent}  done{': ' + text if text else ''}\n")
 
-    def failed(self) -> None:
+    def failed(self, text: str = "failed") -> None:
+        """End the step's line with what stopped it."""
         self._clear()
-        self._write(f"{self._head}  failed\n")
+        self._write(f"{self._head}  {text}\n")
 
     def _clear(self) -> None:
         if self.live:

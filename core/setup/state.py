@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from core.files import write_json
+from core.setup.ready import KEY as READY
 
 FORMAT = 1
 
@@ -48,6 +49,7 @@ class State:
     def begin(self, step: str) -> None:
         """Note that `step` is under way: until `finish`, nothing of it counts."""
         self.steps.pop(step, None)
+        self.values.pop(READY, None)
         self.values["begun"] = step
         self.save()
 
