@@ -16,12 +16,13 @@ import orjson
 
 from core.errors import UserError
 
+_ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples", "instances", "questions")
+_TURN_KEYS = {"role", "from", "speaker"}
 _LONGEST_FIELD = 10 * 1024 * 1024
 _DEEPEST = 64
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _DELIMITERS = ",\t;|"
-_ROW_LISTS = ("data", "rows", "train", "examples")
 _NOT_TEXT = (
     (b"PK\x03\x04", "a zip archive (or a spreadsheet, which is one)", "unpack it or export it as CSV"),
     (b"\x1f\x8b", "compressed with gzip", "unpack it"),
@@ -206,18 +207,31 @@ def _with_line(text: str, reason: str) -> str:
 
 
 def _records(value: Any, name: str) -> list[Any]:
-    """The records of a JSON document: an array, {"data": […]}, a dict of columns, or one object alone."""
+    """The records of a JSON document: an array, one under a name, a dict of columns, or one object alone."""
     if isinstance(value, list):
         if not value:
             raise UserError(f"{name} holds an empty list. Choose a file with at least one row.")
         return value
-    for key in _ROW_LISTS:
-        if isinstance(value.get(key), list) and all(isinstance(item, dict) for item in value[key]):
-            return _records(value[key], name)
+    for key, entry in value.items():
+        if _is_row_list(entry) and (key in _ROW_LISTS or _is_wrapping(value)):
+            return entry
     columns = list(value.values())
     if columns and all(isinstance(column, list) and column and not _is_chat(column) for column in columns):
         return _rows_from_columns(value, name)
     return [value]
+
+
+def _is_row_list(entry: Any) -> bool:
+    """Whether it is a list of rows, and not the turns of one chat."""
+    if not isinstance(entry, list) or not entry:
+        return False
+    return all(isinstance(item, dict) and not _TURN_KEYS & item.keys() for item in entry)
+
+
+def _is_wrapping(value: dict[str, Any]) -> bool:
+    """Whether an object holds one list and facts about it, rather than being a row itself."""
+    kinds = [type(entry) for entry in value.values()]
+    return kinds.count(list) == 1 and str not in kinds
 
 
 def _is_chat(column: list[Any]) -> bool:

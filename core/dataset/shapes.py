@@ -30,6 +30,7 @@ ROLES = {
 }
 _TOOL_ROLES = {"tool", "function", "function_call", "observation", "tool_call", "tool_response", "ipython"}
 _CHAT_COLUMNS = ("messages", "conversations", "conversation", "chat", "dialog", "dialogue", "turns")
+_NAMED = 6
 _SYSTEM_COLUMNS = ("system", "system_prompt")
 _CONTEXT_COLUMNS = ("input", "context")
 _PAIRS = (
@@ -182,8 +183,9 @@ def to_messages(row: Row) -> tuple[str, list[Message], set[str]]:
         if question in data and answer in data:
             used = {question, answer, "history", *_CONTEXT_COLUMNS, *_SYSTEM_COLUMNS}
             return shape, _checked(_with_system(_from_pair(data, question, answer), data)), used
-    named = ", ".join(f"“{key}”" for key in row.data) or "none"
-    raise _Unusable("unknown columns", f"has columns that mean nothing here ({named})")
+    named = ", ".join(f"“{key[:40]}”" for key in list(row.data)[:_NAMED])
+    named += f" and {len(row.data) - _NAMED} more" if len(row.data) > _NAMED else ""
+    raise _Unusable("unknown columns", f"has columns that mean nothing here ({named or 'none'})")
 
 
 def _key(name: str) -> str:

@@ -24,6 +24,7 @@ SAME_ROWS = {
     "array": b'[{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]',
     "array over lines": b'[\n {"a": "1", "b": "x"},\n {"a": "2",\n "b": "y"}\n]\n',
     "data": b'{"data": [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]}',
+    "under another name": b'{"about": {"n": 2}, "faq": [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]}',
     "columns": b'{"a": ["1", "2"], "b": ["x", "y"]}',
     "numbers": b'{"a": 1, "b": "x"}\n{"a": 2, "b": "y"}',
     "CSV": b"a,b\n1,x\n2,y\n",
@@ -116,9 +117,17 @@ def test_a_line_separator_inside_text_ends_no_line(tmp_path: Path) -> None:
     assert rows_of(tmp_path, raw) == [{"a": "one\u2028two\u0085three"}, {"a": "four"}]
 
 
-def test_one_chat_alone_is_one_row(tmp_path: Path) -> None:
-    raw = b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}'
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}',
+        b'{"messages": [{"role": "user", "content": "a"}], "tools": [{"name": "f"}]}',
+        b'{"question": "a", "answer": "b", "sources": [{"url": "c"}]}',
+    ],
+)
+def test_one_object_alone_is_one_row(raw: bytes, tmp_path: Path) -> None:
     assert len(rows_of(tmp_path, raw)) == 1
+    assert {"messages", "question"} & rows_of(tmp_path, raw)[0].keys()
 
 
 def test_a_missing_file_is_a_sentence(tmp_path: Path) -> None:

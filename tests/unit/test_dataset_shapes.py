@@ -158,6 +158,8 @@ UNUSABLE = {
     "text for a list": {"messages": "hello"},
     "list for a text": {"question": {"a": 1}, "answer": 3},
     "bad history": {"instruction": "a", "output": "b", "history": ["x"]},
+    "no columns": {},
+    "many columns": {f"column {number}": "x" for number in range(50)},
     "other columns": {"foo": "1", "bar": "2"},
 }
 
