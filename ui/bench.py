@@ -1,4 +1,4 @@
-"""The workbench behind every page: home folder, hardware, and the choices so far (a file, so any tab sees them)."""
+"""The workbench behind every page: home folder, hardware, and the choices so far, kept in a file."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from core.models import STARTER, model_folder
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
 from core.runs import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
+from ui.errand import Errands
 from ui.talk import Manner, Talk
 
 TABLE_ROWS = 5
@@ -28,7 +29,7 @@ TABLE_ROWS = 5
 
 @dataclass(frozen=True)
 class Choices:
-    """What the person has chosen. `preset` empty: the one that suits the hardware; `run` empty: the newest."""
+    """What the person has chosen. An empty `preset` suits the hardware, an empty `run` is the newest."""
 
     model_kind: str = STARTER
     folder: str = ""
@@ -60,6 +61,7 @@ class Bench:
         self.home = home
         self._lock = threading.Lock()
         self.shown_row = 0
+        self.errands = Errands()
         self._talks: dict[str, Talk] = {}
         self._events: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self._starter: subprocess.Popen[bytes] | None = None
@@ -82,7 +84,8 @@ class Bench:
         kept = {
             item.name: saved[item.name]
             for item in fields(Choices)
-            if isinstance(saved, dict) and isinstance(saved.get(item.name), type(getattr(defaults, item.name)))
+            if isinstance(saved, dict)
+            and isinstance(saved.get(item.name), type(getattr(defaults, item.name)))
         }
         return replace(defaults, **kept)
 
@@ -127,8 +130,7 @@ class Bench:
         with self._lock:
             if self.starter_ready() or (self._starter is not None and self._starter.poll() is None):
                 return
-            log = open(self.home.root / "starter.log", "wb")
-            with log:
+            with open(self.home.root / "starter.log", "wb") as log:
                 self._starter = subprocess.Popen(
                     [sys.executable, "-m", "core.starter", str(self.home.root)],
                     cwd=APP_FOLDER,
@@ -167,7 +169,7 @@ class Bench:
         return self.shown_row
 
     def run(self) -> Run | None:
-        """The run that Train, Export and Chat look at: the chosen one, else the one training, else the newest."""
+        """The run that is looked at: the chosen one, else the one that trains, else the newest."""
         chosen = self.choices().run
         if chosen:
             try:

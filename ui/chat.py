@@ -13,13 +13,13 @@ from core.export.service import Export, base_gguf, base_job, newest_export, star
 from core.jobs import read_job, request_stop
 from core.runs import Run
 from ui.bench import Bench
-from ui.html import esc, heading, meter, notice, primary, size
+from ui.html import actions, button, esc, fold, heading, meter, notice, primary, size, text_field
 from ui.parts import Step, View, log_error, panel
 from ui.pick import run_picker
-from ui.talk import Side, Talk
+from ui.talk import Side
 
 QUESTION = "Talk to your model"
-HELP = "The same question goes to your model and to the base model it was made from, so that you see what changed."
+HELP = "The same question goes to your model and to the base model it was made from: see what changed."
 _BOT: dict[str, Any] = {"height": 420, "buttons": ["copy"], "latex_delimiters": [], "feedback_options": None}
 
 
@@ -49,7 +49,10 @@ def build(bench: Bench) -> Step:
 def _connect(bench: Bench, box: gr.Textbox, talk: list[Any]) -> None:
     _, _, _, send, stop, retry = talk
     options: dict[str, Any] = {
-        "show_progress": "hidden", "concurrency_limit": 8, "concurrency_id": "chat", "api_visibility": "private"
+        "show_progress": "hidden",
+        "concurrency_limit": 8,
+        "concurrency_id": "chat",
+        "api_visibility": "private",
     }
 
     def asked(question: str) -> Iterator[list[Any]]:
@@ -68,7 +71,9 @@ def ask(bench: Bench, question: str) -> Iterator[list[Any]]:
     """Ask both sides; yields the question box and the parts of the conversation as they change."""
     question = question.strip()
     if question:
-        yield from _run_talk(bench, lambda talk: talk.ask(question, chat_files(bench), bench.choices().manner))
+        yield from _run_talk(
+            bench, lambda talk: talk.ask(question, chat_files(bench), bench.choices().manner)
+        )
     else:
         yield [gr.skip()] * 7
 
@@ -170,33 +175,32 @@ def top_html(bench: Bench) -> str:
     export = chosen_export(bench, run)
     if export is None:
         text = "This run has no GGUF file yet."
-        return picker + notice("info", "One step is missing", text) + primary("chat", "Go to Export", "export")
-    file = f'<p class="lg-help" id="chat-file">{esc(export.file.name)} · {size(export.bytes)} · by llama.cpp</p>'
+        return (
+            picker + notice("info", "One step is missing", text) + primary("chat", "Go to Export", "export")
+        )
+    file = (
+        f'<p class="lg-help" id="chat-file">{esc(export.file.name)} · {size(export.bytes)} · by llama.cpp</p>'
+    )
     return picker + file + compare_html(bench, run, export)
 
 
 def compare_html(bench: Bench, run: Run, export: Export) -> str:
     """The switch for the base model, and how its file can be had when it isn't there."""
     compare = bench.choices().compare
-    switch = (
-        '<label class="lg-switch" for="chat-compare"><input type="checkbox" id="chat-compare" data-name="compare"'
-        f"{' checked' if compare else ''}> Ask the base model, too</label>"
-    )
+    box = f'<input type="checkbox" id="chat-compare" data-name="compare"{" checked" if compare else ""}>'
+    switch = f'<label class="lg-switch" for="chat-compare">{box} Ask the base model, too</label>'
     if not compare or base_gguf(bench.home, run, export.quant) is not None:
         return switch
     job = read_job(base_job(bench.home, run, export.quant))
     if job.active:
-        stop = '<button type="button" id="chat-stop-base" class="lg-quiet" data-act="stop-base">Stop</button>'
+        stop = button("chat-stop-base", "stop-base", "Stop", "quiet")
         words = f"Preparing the base model: {job.stage or 'starting'}"
         return f'{switch}<div class="lg-wait"><p>{esc(words)}</p>{meter(job.progress, words)}{stop}</div>'
-    button = (
-        '<button type="button" id="chat-prepare-base" class="lg-second" data-act="prepare-base">'
-        "Prepare the base model</button>"
-    )
+    prepare = button("chat-prepare-base", "prepare-base", "Prepare the base model")
     if job.status in ("failed", "died"):
-        return switch + notice("bad", "The base model could not be prepared", job.message, button)
+        return switch + notice("bad", "The base model could not be prepared", job.message, prepare)
     text = f"It is made into a {export.quant} file once, so that the comparison is fair."
-    return switch + notice("info", "The base model isn't a file yet", text, button)
+    return switch + notice("info", "The base model isn't a file yet", text, prepare)
 
 
 def _shown(bench: Bench) -> list[Any]:
@@ -237,17 +241,18 @@ def bottom_html(bench: Bench) -> str:
     if run is None or chosen_export(bench, run) is None:
         return ""
     manner = bench.choices().manner
-    new = '<button type="button" id="chat-new" class="lg-quiet" data-act="new">New conversation</button>'
-    return (
-        f'<div class="lg-actions">{new}</div><details class="lg-more" id="chat-settings"><summary>Settings</summary>'
-        '<label class="lg-field" for="chat-system">System prompt'
-        f'<input id="chat-system" type="text" data-name="system" value="{esc(manner.system)}" '
-        'placeholder="Empty: the model\'s own"></label>'
-        '<div class="lg-group"><label class="lg-field" for="chat-temperature">Temperature (0 always the likeliest '
-        "word, 1 lively)"
-        f'<input id="chat-temperature" type="text" inputmode="decimal" data-name="temperature" '
-        f'value="{manner.temperature:g}"></label>'
-        '<label class="lg-field" for="chat-max-tokens">Longest answer (tokens)'
-        f'<input id="chat-max-tokens" type="text" inputmode="numeric" data-name="max_tokens" '
-        f'value="{manner.max_tokens}"></label></div></details>'
+    number = 'inputmode="decimal"'
+    settings = text_field(
+        "chat-system", "system", "System prompt (empty: the model's own)", manner.system
+    ) + '<div class="lg-group">{}{}</div>'.format(
+        text_field(
+            "chat-temperature",
+            "temperature",
+            "Temperature (0 strict, 1 lively)",
+            f"{manner.temperature:g}",
+            number,
+        ),
+        text_field("chat-max-tokens", "max_tokens", "Longest answer, in tokens", manner.max_tokens, number),
     )
+    new = button("chat-new", "new", "New conversation", "quiet")
+    return actions(new) + fold("chat-settings", "Settings", settings)

@@ -6,17 +6,23 @@ from typing import Any
 
 import gradio as gr
 
-from core.dataset import ChatTokenizer, Encoded, Loaded, Piece, Table
+from core.dataset import ChatTokenizer, Encoded, Loaded, Piece, Problem, Table
 from core.errors import UserError
 from ui.bench import Bench
 from ui.files import DATA_SUFFIXES
-from ui.html import checks, choice_cards, count, esc, heading, notice, primary
+from ui.html import checks, choice_cards, count, esc, fold, heading, notice, primary
 from ui.parts import Step, View, panel
 
 QUESTION = "What should it learn?"
-HELP = "Show it questions and the answers you would like: a few dozen rows teach a style, a few hundred a skill."
+HELP = (
+    "Show it questions and the answers you would like: a few dozen rows teach a style, a few hundred a skill."
+)
 _OPTIONS = [
-    ("sample", "Sample data", "Short chats in which everything is answered in pirate speech: easy to see whether it works."),
+    (
+        "sample",
+        "Sample data",
+        "Short chats in which everything is answered in pirate speech: easy to see whether it works.",
+    ),
     ("file", "Your own file", "JSONL, JSON or CSV with questions and answers, or whole chats."),
 ]
 _CELL = 160
@@ -72,10 +78,13 @@ def _found(bench: Bench) -> tuple[str, str]:
 
 
 def _file_html(bench: Bench) -> str:
-    known = sorted(path.name for path in bench.home.datasets.iterdir() if path.suffix.lower() in DATA_SUFFIXES)
+    known = sorted(
+        path.name for path in bench.home.datasets.iterdir() if path.suffix.lower() in DATA_SUFFIXES
+    )
     chosen = bench.choices().file
     options = "".join(
-        f'<option value="{esc(name)}"{" selected" if name == chosen else ""}>{esc(name)}</option>' for name in known
+        f'<option value="{esc(name)}"{" selected" if name == chosen else ""}>{esc(name)}</option>'
+        for name in known
     )
     empty = '<option value="">Choose…</option>' if chosen not in known else ""
     again = (
@@ -116,22 +125,24 @@ def problems_html(loaded: Loaded) -> str:
     """The rows with problems: the first ones named, the rest counted."""
     if not loaded.problems:
         return ""
-    shown = "".join(
-        f"<li><b>{esc(problem.where)}</b> {esc(problem.reason)}{'' if not problem.dropped else ' (left out)'}</li>"
-        for problem in loaded.problems[:_PROBLEMS_SHOWN]
-    )
+    shown = "".join(_problem_html(problem) for problem in loaded.problems[:_PROBLEMS_SHOWN])
     rest = len(loaded.problems) - _PROBLEMS_SHOWN
     more = f"<li>and {rest:,} more</li>" if rest > 0 else ""
     dropped = sum(problem.dropped for problem in loaded.problems)
     title = f"{count(len(loaded.problems), 'note')} on rows, {dropped:,} left out"
-    return f'<details class="lg-more" id="data-problems"><summary>{title}</summary><ul class="lg-list">{shown}{more}</ul></details>'
+    return fold("data-problems", title, f'<ul class="lg-list">{shown}{more}</ul>')
+
+
+def _problem_html(problem: Problem) -> str:
+    after = " (left out)" if problem.dropped else ""
+    return f"<li><b>{esc(problem.where)}</b> {esc(problem.reason)}{after}</li>"
 
 
 def table_html(table: Table, rows: int) -> str:
     """The first rows as they stand in the file."""
     head = "".join(f"<th scope='col'>{esc(name)}</th>" for name in ("", *table.columns))
     body = "".join(
-        f"<tr><th scope='row'>{esc(where)}</th>{''.join(f'<td>{esc(_short(cell))}</td>' for cell in cells)}</tr>"
+        f"<tr><th scope='row'>{esc(where)}</th>" + "".join(f"<td>{esc(_short(cell))}</td>" for cell in cells)
         for where, cells in zip(table.where, table.rows)
     )
     caption = f"First {len(table.rows)} of {count(rows, 'row')}, as they stand in the file"
@@ -149,7 +160,9 @@ def _chat_html(bench: Bench, loaded: Loaded) -> str:
     folder = bench.model_folder()
     if not (folder / "tokenizer.json").is_file():
         waiting = "The preview of the chat appears as soon as the model is here."
-        return f'<div class="lg-preview"><h3>What the model will see</h3><p class="lg-help">{waiting}</p></div>'
+        return (
+            f'<div class="lg-preview"><h3>What the model will see</h3><p class="lg-help">{waiting}</p></div>'
+        )
     try:
         tokenizer = bench.tokenizer(folder)
         limit = bench.recipe().max_length
@@ -177,7 +190,7 @@ def preview_html(
     return (
         f'<section class="lg-preview"><div class="lg-preview-head"><h3>What the model will see</h3>'
         f"{_pager(row, total)}</div>{legend}"
-        f'<div id="data-chat" class="lg-tokens" tabindex="0" role="region" aria-label="Row {row + 1} as tokens">'
+        '<div id="data-chat" class="lg-tokens" tabindex="0" role="region" aria-label="The row as tokens">'
         f"{tokens_html(encoded.pieces)}</div>"
         f'<p class="lg-help">{esc(where)}: {words}. Chat template: {esc(tokenizer.template_source)}.</p>'
         f"{checks(('warn', note) for note in notes)}</section>"

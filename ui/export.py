@@ -8,13 +8,42 @@ from urllib.parse import quote
 import gradio as gr
 
 from core.errors import UserError
-from core.export.service import QUANTS, Export, Quant, base_folder, export_job, read_exports, start_export
+from core.export.handoff import (
+    lmstudio_models,
+    lmstudio_place,
+    ollama_create,
+    ollama_installed,
+)
+from core.export.service import (
+    QUANTS,
+    Export,
+    Quant,
+    base_folder,
+    export_job,
+    export_name,
+    newest_export,
+    read_exports,
+    start_export,
+)
 from core.jobs import JobState, log_tail, read_job, request_stop
 from core.models import inspect_model
 from core.runs import Run
 from ui.bench import Bench
-from ui.html import choice_cards, copy_box, duration, esc, heading, meter, notice, primary, size
-from ui.parts import Step, View, panel
+from ui.html import (
+    actions,
+    button,
+    choice_cards,
+    copy_box,
+    duration,
+    esc,
+    fold,
+    heading,
+    meter,
+    notice,
+    primary,
+    size,
+)
+from ui.parts import Step, View, log_error, panel
 from ui.pick import run_picker
 
 QUESTION = "Make it a file of your own"
@@ -48,6 +77,8 @@ def on_act(bench: Bench, name: str, value: Any) -> None:
         start_export(bench.home, run, bench.choices().quant)
     elif name == "stop-export":
         request_stop(export_job(run))
+    elif name in ("ollama", "lmstudio"):
+        hand_over(bench, run, name)
 
 
 def body_html(bench: Bench) -> str:
@@ -65,7 +96,7 @@ def body_html(bench: Bench) -> str:
     if not job.active:
         parts.append(_ways_on(run, quant, chosen))
     if chosen is not None:
-        parts.append(files_html(run, chosen))
+        parts.append(files_html(bench, run, chosen))
     return "".join(parts)
 
 
@@ -78,8 +109,8 @@ def _quant_cards(bench: Bench, run: Run, chosen: str, made: list[Export]) -> str
     first = [option for option in options if option[0] == chosen]
     rest = [option for option in options if option[0] != chosen]
     others = choice_cards("quant", "Other quantizations", rest, chosen)
-    fold = f'<details class="lg-more" id="other-quants"><summary>Other quantizations</summary>{others}</details>'
-    return choice_cards("quant", "Chosen quantization", first, chosen) + fold
+    folded = fold("other-quants", "Other quantizations", others)
+    return choice_cards("quant", "Chosen quantization", first, chosen) + folded
 
 
 def _size_words(quant: Quant, export: Export | None, parameters: int) -> str:
@@ -91,9 +122,8 @@ def _size_words(quant: Quant, export: Export | None, parameters: int) -> str:
 def _job_html(run: Run, job: JobState) -> str:
     if job.active:
         words = job.stage.capitalize() or "Starting"
-        stop = '<button type="button" id="export-stop" class="lg-danger" data-act="stop-export">Stop</button>'
-        share = meter(job.progress, "Export")
-        return f'<p class="lg-state" role="status">{esc(words)}</p>{share}<div class="lg-actions">{stop}</div>'
+        stop = actions(button("export-stop", "stop-export", "Stop", "danger"))
+        return f'<p class="lg-state" role="status">{esc(words)}</p>{meter(job.progress, "Export")}{stop}'
     if job.status in ("failed", "died"):
         title = "The export has failed" if job.status == "failed" else "The export has died"
         return notice("bad", title, f"{job.message} Start it again.", details=log_tail(export_job(run), 25))
@@ -108,23 +138,72 @@ def _ways_on(run: Run, quant: str, chosen: Export | None) -> str:
     if not run.trained:
         reason = "This run has no adapter yet: train it to the end, or use Stop and save."
         return primary("export", f"Make the {quant} file", "export", reason)
-    return (
-        '<div class="lg-next"><button type="button" id="export-start" class="lg-primary" data-act="export">'
-        f"Make the {esc(quant)} file</button></div>"
-    )
+    return actions(button("export-start", "export", f"Make the {quant} file", "primary"))
 
 
-def files_html(run: Run, export: Export) -> str:
+def files_html(bench: Bench, run: Run, export: Export) -> str:
     """The finished file: where it lies, how to take it, how to hand it over."""
     link = f"garage/runs/{quote(run.name)}/export/{quote(export.file.name)}"
     took = duration(sum(export.seconds.values()))
+    about = f"{size(export.bytes)} · {export.quant} · made in {took} · sha256 {export.sha256[:16]}…"
     return (
-        f'<section class="lg-section"><h3>The file</h3>'
-        f'<p class="lg-help">{size(export.bytes)} · {esc(export.quant)} · made in {took} · sha256 {export.sha256[:16]}…</p>'
+        f'<section class="lg-section"><h3>The file</h3><p class="lg-help">{esc(about)}</p>'
         f"{copy_box('export-path', str(export.file), 'the path')}"
-        f'<div class="lg-actions"><a id="export-download" class="lg-second" href="{link}" download>Download</a></div>'
-        f"</section>"
+        + actions(f'<a id="export-download" class="lg-second" href="{link}" download>Download</a>')
+        + f"</section>{ollama_html(bench, run, export)}{lmstudio_html(bench, run)}"
     )
+
+
+def ollama_html(bench: Bench, run: Run, export: Export) -> str:
+    """The Modelfile with its command to copy, and a button where Ollama is installed."""
+    # with the whole path it works from any folder and in any shell
+    line = f'ollama create {export_name(run)} -f "{export.modelfile}"'
+    command = copy_box("export-ollama", line, "the command")
+    if ollama_installed():
+        way = _errand_html(bench, "ollama", run, "Add it to Ollama", "Ollama takes the model in")
+    else:
+        way = '<p class="lg-help">Ollama was not found on this machine.</p>'
+    return (
+        '<section class="lg-section"><h3>Ollama</h3>'
+        '<p class="lg-help">A Modelfile stands beside the file: template, stop words, context.</p>'
+        f"{command}{way}</section>"
+    )
+
+
+def lmstudio_html(bench: Bench, run: Run) -> str:
+    """A button that places the file in LM Studio's folder, where there is one."""
+    try:
+        lmstudio_models()
+        way = _errand_html(bench, "lmstudio", run, "Place it in LM Studio", "Placing the file")
+    except UserError as problem:
+        way = f'<p class="lg-help">{esc(problem)}</p>'
+    return f'<section class="lg-section"><h3>LM Studio</h3>{way}</section>'
+
+
+def _errand_html(bench: Bench, act: str, run: Run, text: str, doing: str) -> str:
+    errand = bench.errands.find(f"{act} {run.name}")
+    go = button(f"export-{act}-go", act, text)
+    if errand is None:
+        return actions(go)
+    if errand.status == "running":
+        return f'<div class="lg-wait"><p>{doing} …</p>{meter(None, doing)}</div>'
+    title = "Done" if errand.status == "done" else "That did not work"
+    return notice("ok" if errand.status == "done" else "bad", title, errand.message, go)
+
+
+def hand_over(bench: Bench, run: Run, act: str) -> None:
+    """Give the chosen file to Ollama or LM Studio; both may copy gigabytes, so it runs beside the page."""
+    quant = bench.choices().quant
+    export = newest_export(run, quant)
+    if export is None:
+        raise UserError(f"There is no {quant} file yet. Make it first.")
+
+    def work() -> str:
+        if act == "ollama":
+            return f"Talk to it with: {ollama_create(export.file.parent, export_name(run))}"
+        return f"It lies in {lmstudio_place(export.file, export_name(run))}."
+
+    bench.errands.run(f"{act} {run.name}", work, lambda error: log_error(bench, error))
 
 
 def _parameters(bench: Bench, run: Run) -> int:

@@ -1,4 +1,4 @@
-"""Our own routes beside Gradio's: assets, uploads straight into the home folder, downloads of results, a sign of life."""
+"""Our own routes beside Gradio's: assets, uploads into the home folder, downloads, a sign of life."""
 
 from __future__ import annotations
 
@@ -127,7 +127,9 @@ def send_losses(bench: Bench, run: str) -> Response:
     rows = ["kind,step,loss"]
     for event in log.all():
         if event["kind"] in ("log", "eval") and event.get("loss") is not None:
-            rows.append(f"{'train' if event['kind'] == 'log' else 'held-out'},{event['step']},{event['loss']}")
+            rows.append(
+                f"{'train' if event['kind'] == 'log' else 'held-out'},{event['step']},{event['loss']}"
+            )
     headers = {"content-disposition": f'attachment; filename="{run}-losses.csv"'}
     return Response("\n".join(rows) + "\n", media_type="text/csv", headers=headers)
 
@@ -154,6 +156,8 @@ class OwnHead:
             nonlocal start
             if message["type"] == "http.response.start":
                 start = message
+                return
+            if message["type"] != "http.response.body":
                 return
             body.extend(message.get("body", b""))
             if not message.get("more_body", False):

@@ -1,4 +1,4 @@
-"""The frame around the steps: header with hardware and running job, the walk of six steps, the card of choices."""
+"""The frame around the steps: header with the running job, the walk of six steps, the card of choices."""
 
 from __future__ import annotations
 
@@ -80,9 +80,11 @@ def card_html(bench: Bench) -> str:
     if run is not None:
         lines.append(("train", "Run", f"{run.name} · {status_words(run.state())}"))
     rows = "".join(
-        f'<li><a href="#{step}"><span>{label}</span><b>{esc(words)}</b></a></li>' for step, label, words in lines
+        f'<li><a href="#{step}"><span>{label}</span><b>{esc(words)}</b></a></li>'
+        for step, label, words in lines
     )
-    summary = f"<summary>Your choices<small>{esc(model_words(choices))} · {esc(data_words(choices))}</small></summary>"
+    short = f"{model_words(choices)} · {data_words(choices)}"
+    summary = f"<summary>Your choices<small>{esc(short)}</small></summary>"
     return f'<details id="lg-card" class="lg-card" open>{summary}<ul>{rows}</ul></details>'
 
 

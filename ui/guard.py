@@ -1,12 +1,13 @@
-"""The ASGI guard in front of everything: this machine's own browser, this page's own requests, and no one else.
+"""The ASGI guard in front of everything: this machine's browser, this page's own requests, no one else.
 
-A page of another site can send requests to 127.0.0.1, and a foreign name can be pointed at it (DNS rebinding).
-So only loopback names are answered, writes need the app's own Origin, and bodies have a cap.
+A page of another site can send requests to 127.0.0.1, and a foreign name can be pointed at it (DNS
+rebinding). So only loopback names are answered, writes need the app's own Origin, and bodies have a cap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
-# Gradio builds its templates with Function() and inline styles, so scripts need both; nothing may leave the origin
+# Gradio builds templates with Function() and inline styles, so both are allowed; nothing may leave the origin
 POLICY = "; ".join(
     (
         "default-src 'self'",
@@ -79,20 +80,22 @@ class Guard:
 
         async def guarded(message: Message) -> None:
             nonlocal answered
+            # the app answers an exception of its own accord with a bare 500; ours says what is wrong
+            if received > self.max_body and not answered:
+                return
             if message["type"] == "http.response.start":
                 answered = True
                 _secure(MutableHeaders(scope=message))
             await send(message)
 
-        try:
+        with suppress(_TooLarge):
             await self.app(scope, counted, guarded)
-        except _TooLarge:
-            if not answered:
-                await _answer(413, too_large(self.max_body), scope, receive, send)
+        if received > self.max_body and not answered:
+            await _answer(413, too_large(self.max_body), scope, receive, send)
 
 
 def _announced(headers: Headers) -> int:
-    """The body's size as announced; a nonsense value is the HTTP server's business, and bytes are counted anyway."""
+    """The body's size as announced. A nonsense value counts as none; the bytes are counted anyway."""
     length = headers.get("content-length", "")
     return int(length) if length.isdecimal() else 0
 

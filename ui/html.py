@@ -21,7 +21,9 @@ def checks(items: Iterable[tuple[Mark, str]]) -> str:
     for mark, text in items:
         sign, word = _SIGNS[mark]
         spoken = f'<span class="lg-hidden">{word}: </span>' if word else ""
-        rows.append(f'<li class="lg-{mark}"><span aria-hidden="true">{sign}</span><p>{spoken}{esc(text)}</p></li>')
+        rows.append(
+            f'<li class="lg-{mark}"><span aria-hidden="true">{sign}</span><p>{spoken}{esc(text)}</p></li>'
+        )
     return f'<ul class="lg-checks">{"".join(rows)}</ul>' if rows else ""
 
 
@@ -35,7 +37,9 @@ def notice(mark: Mark, title: str, text: str = "", actions: str = "", details: s
     body = f"<p>{esc(text)}</p>" if text else ""
     role = "alert" if mark == "bad" else "status"
     row = f'<div class="lg-actions">{actions}</div>' if actions else ""
-    return f'<div class="lg-notice lg-{mark}" role="{role}"><strong>{esc(title)}</strong>{body}{row}{more}</div>'
+    return (
+        f'<div class="lg-notice lg-{mark}" role="{role}"><strong>{esc(title)}</strong>{body}{row}{more}</div>'
+    )
 
 
 def heading(step: str, question: str, help: str) -> str:
@@ -45,12 +49,34 @@ def heading(step: str, question: str, help: str) -> str:
 
 def primary(step: str, text: str, target: str, reason: str = "") -> str:
     """The one way on from a step: a link to the next one, or a disabled button with the reason beside it."""
+    name = f'id="lg-next-{step}" class="lg-primary"'
     if reason:
-        return (
-            f'<div class="lg-next"><button id="lg-next-{step}" class="lg-primary" disabled>{esc(text)}</button>'
-            f'<p class="lg-reason">{esc(reason)}</p></div>'
-        )
-    return f'<div class="lg-next"><a id="lg-next-{step}" class="lg-primary" href="#{target}">{esc(text)}</a></div>'
+        way = f'<button {name} disabled>{esc(text)}</button><p class="lg-reason">{esc(reason)}</p>'
+    else:
+        way = f'<a {name} href="#{target}">{esc(text)}</a>'
+    return f'<div class="lg-next">{way}</div>'
+
+
+def button(identifier: str, act: str, text: str, kind: str = "second") -> str:
+    """A button that triggers `act` with its name. Kinds: primary, second, danger, quiet."""
+    return f'<button type="button" id="{identifier}" class="lg-{kind}" data-act="{act}">{esc(text)}</button>'
+
+
+def actions(*buttons: str) -> str:
+    """Buttons in a row."""
+    return f'<div class="lg-actions">{"".join(buttons)}</div>'
+
+
+def fold(identifier: str, title: str, body: str) -> str:
+    """A part that is folded away at first. `title` is HTML."""
+    return f'<details class="lg-more" id="{identifier}"><summary>{title}</summary>{body}</details>'
+
+
+def text_field(identifier: str, name: str, label: str, value: object, more: str = "") -> str:
+    """A line of text with its label; a change triggers `edit` {name, value}. `more` are attributes."""
+    what = f'id="{identifier}" type="text" data-name="{name}" value="{esc(value)}" spellcheck="false"'
+    field = f"<input {what} {more}>"
+    return f'<label class="lg-field" for="{identifier}">{esc(label)}{field}</label>'
 
 
 def choice_cards(name: str, legend: str, options: list[tuple[str, str, str]], chosen: str) -> str:
@@ -86,7 +112,11 @@ def copy_box(identifier: str, text: str, label: str) -> str:
 
 def facts(items: Iterable[tuple[str, str]]) -> str:
     """Name and value pairs as a definition list."""
-    return "<dl class='lg-facts'>" + "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in items) + "</dl>"
+    return (
+        "<dl class='lg-facts'>"
+        + "".join(f"<div><dt>{esc(k)}</dt><dd>{esc(v)}</dd></div>" for k, v in items)
+        + "</dl>"
+    )
 
 
 def size(count: float) -> str:

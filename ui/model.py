@@ -12,15 +12,40 @@ from core.errors import UserError
 from core.jobs import JobState, request_stop
 from core.models import HUB_ID, ModelInfo, inspect_model, local_models, model_folder
 from ui.bench import Bench, Choices
-from ui.html import checks, choice_cards, duration, esc, heading, meter, notice, primary, size
+from ui.html import (
+    actions,
+    button,
+    checks,
+    choice_cards,
+    duration,
+    esc,
+    heading,
+    meter,
+    notice,
+    primary,
+    size,
+    text_field,
+)
 from ui.parts import Step, View, panel
 
 QUESTION = "Which model do you start from?"
 HELP = "Training teaches an existing model something new. A small one learns fast; a big one knows more."
 _OPTIONS = [
-    ("starter", "Starter model", "SmolLM2 135M Instruct: small, on this machine already, trains on any computer."),
-    ("folder", "A folder on this machine", "A model in Hugging Face format: config.json, safetensors, tokenizer.json."),
-    ("hub", "From the Hugging Face hub", "Type its id, for example Qwen/Qwen3-0.6B. Needs the internet once."),
+    (
+        "starter",
+        "Starter model",
+        "SmolLM2 135M Instruct: small, on this machine already, trains on any computer.",
+    ),
+    (
+        "folder",
+        "A folder on this machine",
+        "A model in Hugging Face format: config.json, safetensors, tokenizer.json.",
+    ),
+    (
+        "hub",
+        "From the Hugging Face hub",
+        "Type its id, for example Qwen/Qwen3-0.6B. Needs the internet once.",
+    ),
 ]
 _STARTER_SECONDS = 15
 
@@ -72,20 +97,19 @@ def _starter(bench: Bench, choices: Choices) -> tuple[str, str]:
         return facts_html(inspect_model(model_folder(bench.home, "starter"))), ""
     failed = bench.starter_failed()
     if failed:
-        button = '<button type="button" id="build-starter" class="lg-quiet" data-act="build-starter">Try again</button>'
-        return notice("bad", "The starter model could not be unpacked", failed, button), "The model isn't ready."
+        again = button("model-build-starter", "build-starter", "Try again", "quiet")
+        told = notice("bad", "The starter model could not be unpacked", failed, again)
+        return told, "The model isn't ready."
     text = f"Unpacking the starter model: once, about {duration(_STARTER_SECONDS)}."
     return f'<div class="lg-wait"><p>{text} You can go on meanwhile.</p>{meter(None, "Unpacking")}</div>', ""
 
 
 def _folder(bench: Bench, choices: Choices) -> tuple[str, str]:
     known = "".join(f'<option value="{esc(path)}">' for path in local_models(bench.home))
-    box = (
-        '<label class="lg-field" for="model-folder">Folder of the model'
-        f'<input id="model-folder" type="text" data-name="folder" value="{esc(choices.folder)}" '
-        f'list="model-folders" spellcheck="false" placeholder="{esc(Path.home() / "models" / "my-model")}"></label>'
-        f'<datalist id="model-folders">{known}</datalist>'
-    )
+    example = esc(Path.home() / "models" / "my-model")
+    more = f'list="model-folders" placeholder="{example}"'
+    box = text_field("model-folder", "folder", "Folder of the model", choices.folder, more)
+    box += f'<datalist id="model-folders">{known}</datalist>'
     if not choices.folder:
         return box, "Type the folder of the model first."
     try:
@@ -95,11 +119,7 @@ def _folder(bench: Bench, choices: Choices) -> tuple[str, str]:
 
 
 def _hub(bench: Bench, choices: Choices) -> tuple[str, str]:
-    box = (
-        '<label class="lg-field" for="model-hub">Hub id'
-        f'<input id="model-hub" type="text" data-name="hub" value="{esc(choices.hub)}" spellcheck="false" '
-        'placeholder="owner/name"></label>'
-    )
+    box = text_field("model-hub", "hub", "Hub id", choices.hub, 'placeholder="owner/name"')
     if not choices.hub:
         return box, "Type the id of the model first."
     if not HUB_ID.fullmatch(choices.hub):
@@ -117,20 +137,16 @@ def download_html(job: JobState) -> str:
         words = job.stage or "starting"
         if job.fields.get("total"):
             words = f"{size(job.fields.get('bytes', 0))} of {size(job.fields['total'])}"
-        stop = (
-            '<button type="button" id="model-stop-download" class="lg-quiet" data-act="stop-download">'
-            "Stop the download</button>"
-        )
-        return f'<div class="lg-wait"><p>Downloading: {esc(words)}</p>{meter(job.progress, "Download")}{stop}</div>'
-    button = (
-        '<button type="button" id="model-download" class="lg-second" data-act="download">'
-        f"{'Download' if job.status in ('none', 'done') else 'Download again'}</button>"
-    )
+        stop = button("model-stop-download", "stop-download", "Stop the download", "quiet")
+        bar = meter(job.progress, "Download")
+        return f'<div class="lg-wait"><p>Downloading: {esc(words)}</p>{bar}{stop}</div>'
+    text = "Download" if job.status in ("none", "done") else "Download again"
+    download = button("model-download", "download", text)
     if job.status in ("failed", "died"):
-        return notice("bad", "The model was not downloaded", job.message, button)
+        return notice("bad", "The model was not downloaded", job.message, download)
     if job.status == "stopped":
-        return notice("info", "The download is stopped", job.message, button)
-    return f'<div class="lg-actions">{button}</div>'
+        return notice("info", "The download is stopped", job.message, download)
+    return actions(download)
 
 
 def facts_html(info: ModelInfo) -> str:

@@ -89,7 +89,9 @@ def _wire(page: gr.Blocks, bench: Bench, nav: gr.HTML, steps: list[Step], around
 
     nav.enter(enter, [shown], everything, **_QUIET)
     timer = gr.Timer(TICK_S)
-    timer.tick(refresh, [step_name, shown], everything, js="(_, shown) => [window.garage.step(), shown]", **_QUIET)
+    timer.tick(
+        refresh, [step_name, shown], everything, js="(_, shown) => [window.garage.step(), shown]", **_QUIET
+    )
     for step in steps:
         for body in step.panels:
             if step.on_edit is not None:

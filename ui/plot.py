@@ -33,7 +33,7 @@ def loss_chart(bench: Bench, elem_id: str) -> gr.HTML:
 def read_points(bench: Bench, request: dict[str, Any]) -> dict[str, Any]:
     """What the run's log says after byte `offset`: {points, offset, more}.
 
-    `points` is a list of [kind, step, loss]: kind 0 train, 1 held-out, 2 (re)started at that step, without loss.
+    `points` is a list of [kind, step, loss]: kind 0 train, 1 held-out, 2 (re)started there, without loss.
     """
     try:
         run = open_run(bench.home, str(request["run"]))

@@ -10,11 +10,24 @@ from core.errors import UserError
 from core.presets import Preset, choose_preset, load_presets
 from core.recipe import Recipe, knobs
 from ui.bench import Bench
-from ui.html import checks, choice_cards, esc, heading, notice, primary
+from ui.html import button, checks, choice_cards, esc, fold, heading, notice, primary
 from ui.parts import Step, View, panel
 
 QUESTION = "How should it train?"
 HELP = "A preset fits a class of hardware. The one for this machine is chosen already."
+_LABELS = {
+    "name": "Name of the run",
+    "heldout": "Held-out file",
+    "heldout_share": "Held-out share",
+    "max_length": "Maximum length",
+    "max_steps": "Most steps",
+    "max_grad_norm": "Longest gradient",
+    "checkpointing": "Gradient checkpointing",
+    "eval_every": "Held-out loss every",
+    "save_every": "Checkpoint every",
+    "micro_batch": "Micro-batch",
+    "warmup": "Warm-up",
+}
 _ELSEWHERE = ("model", "data", "preset")
 
 
@@ -54,7 +67,7 @@ def on_act(bench: Bench, name: str, value: Any) -> None:
 
 
 def parse_value(name: str, value: Any) -> Any:
-    """What was typed into a setting's field as the recipe wants it; a UserError says what is wrong with it."""
+    """What was typed into a setting's field as the recipe wants it; a UserError says what is wrong."""
     known = knobs()
     if name not in known or name in _ELSEWHERE:
         raise UserError(f"There is no setting “{name}”.")
@@ -81,7 +94,7 @@ def _number(name: str, text: str, whole: bool) -> int | float:
 
 def label(name: str) -> str:
     """A setting's name as a person reads it."""
-    return name.replace("_", " ").capitalize()
+    return _LABELS.get(name, name.replace("_", " ").capitalize())
 
 
 def body_html(bench: Bench) -> str:
@@ -91,7 +104,8 @@ def body_html(bench: Bench) -> str:
     found = checks([("ok", reason)])
     try:
         words = "".join(f"<li>{esc(line)}</li>" for line in recipe_lines(bench.recipe()))
-        recipe = f'<section class="lg-recipe"><h3>The recipe in plain words</h3><ul class="lg-list">{words}</ul></section>'
+        lines = f'<h3>The recipe in plain words</h3><ul class="lg-list">{words}</ul>'
+        recipe = f'<section class="lg-recipe">{lines}</section>'
     except UserError as problem:
         recipe = notice("bad", "This recipe can't be used", str(problem))
     return found + cards + recipe + _warnings(bench)
@@ -102,7 +116,7 @@ def _preset_cards(chosen: Preset) -> str:
     options = {item.key: (item.key, item.title, item.about) for item in load_presets()}
     first = choice_cards("preset", "Chosen preset", [options.pop(chosen.key)], chosen.key)
     others = choice_cards("preset", "Other presets", list(options.values()), chosen.key)
-    return f'{first}<details class="lg-more" id="other-presets"><summary>Other presets</summary>{others}</details>'
+    return first + fold("other-presets", "Other presets", others)
 
 
 def _warnings(bench: Bench) -> str:
@@ -112,7 +126,9 @@ def _warnings(bench: Bench) -> str:
         sentence = "No GPU was found, and this preset is made for one. It will be slow, or fail."
         return checks([("warn", sentence)])
     if gpu is not None and preset.gpu_gib > gpu.total_gib * 1.05:
-        sentence = f"{gpu.name} has {gpu.total_gib:.0f} GB, less than this preset is made for. Memory may run out."
+        sentence = (
+            f"{gpu.name} has {gpu.total_gib:.0f} GB, less than this preset is made for. Memory may run out."
+        )
         return checks([("warn", sentence)])
     return ""
 
@@ -137,11 +153,15 @@ def recipe_lines(recipe: Recipe) -> list[str]:
     ]
 
 
-_SCHEDULES = {"linear": "falling in a straight line", "cosine": "falling in a curve", "constant": "staying there"}
+_SCHEDULES = {
+    "linear": "falling in a straight line",
+    "cosine": "falling in a curve",
+    "constant": "staying there",
+}
 
 
 def settings_html(bench: Bench) -> str:
-    """All settings, grouped; each with unit, range, default, help, and a mark where it differs from the preset."""
+    """All settings in groups; each with unit, range, default, help, and a mark where the preset differs."""
     usual = bench.preset()[0].recipe()
     changes = bench.choices().changes
     groups: dict[str, list[str]] = {}
@@ -154,18 +174,13 @@ def settings_html(bench: Bench) -> str:
         for group, fields in groups.items()
     )
     note = f" <small>{len(changes)} changed</small>" if changes else " <small>as in the preset</small>"
-    reset = (
-        '<button type="button" id="settings-reset" class="lg-quiet" data-act="reset-all">Back to the preset</button>'
-        if changes
-        else ""
-    )
+    reset = button("settings-reset", "reset-all", "Back to the preset", "quiet") if changes else ""
     search = (
         '<label class="lg-field" for="settings-search">Find a setting'
         '<input id="settings-search" type="search" data-filter=".lg-knob" data-keep></label>'
     )
-    return (
-        f'<details class="lg-more" id="settings"><summary>All settings{note}</summary>'
-        f"<div class='lg-settings-head'>{search}{reset}</div>{body}</details>"
+    return fold(
+        "settings", f"All settings{note}", f"<div class='lg-settings-head'>{search}{reset}</div>{body}"
     )
 
 
@@ -185,7 +200,8 @@ def knob_html(name: str, knob: dict[str, Any], value: Any, usual: Any) -> str:
     help_text = " ".join(filter(None, (knob["help"], limits, usual_words)))
     unit = f"<span class='lg-unit'>{esc(knob['unit'])}</span>" if knob["unit"] else ""
     return (
-        f'<div class="lg-knob{" lg-changed" if changed else ""}"><label for="{identifier}">{esc(label(name))}</label>{mark}'
+        f'<div class="lg-knob{" lg-changed" if changed else ""}">'
+        f'<label for="{identifier}">{esc(label(name))}</label>{mark}'
         f'<div class="lg-input">{_field(identifier, name, knob, value)}{unit}</div>'
         f'<small id="{identifier}-help">{esc(help_text)}</small></div>'
     )
@@ -221,7 +237,11 @@ def _limits(knob: dict[str, Any]) -> str:
     low, high = knob["minimum"], knob["maximum"]
     if low is None and high is None:
         return ""
-    return f"From {low:g} to {high:g}." if high is not None else f"At least {low:g}."
+    return f"From {_plain(low)} to {_plain(high)}." if high is not None else f"At least {_plain(low)}."
+
+
+def _plain(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:g}"
 
 
 def next_html(bench: Bench) -> str:

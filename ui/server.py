@@ -13,18 +13,18 @@ import webbrowser
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
 
-import gradio as gr  # noqa: E402
-import uvicorn  # noqa: E402
-from fastapi import FastAPI  # noqa: E402
-from starlette.types import ASGIApp  # noqa: E402
+import gradio as gr
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from core.errors import UserError  # noqa: E402
-from core.home import open_home  # noqa: E402
-from ui import files  # noqa: E402
-from ui.bench import Bench  # noqa: E402
-from ui.guard import Guard  # noqa: E402
-from ui.page import build_page  # noqa: E402
-from ui.theme import garage_theme  # noqa: E402
+from core.errors import UserError
+from core.home import open_home
+from ui import files
+from ui.bench import Bench
+from ui.guard import Guard
+from ui.page import build_page
+from ui.theme import garage_theme
 
 HOST = "127.0.0.1"
 FIRST_PORT = 7860
@@ -95,7 +95,9 @@ def listen(port: int | None) -> socket.socket:
             listener.close()
     if port is not None:
         raise UserError(f"Port {port} is taken or not allowed. Choose another with --port, or leave it out.")
-    raise UserError(f"No free port from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1}. Name one with --port.")
+    raise UserError(
+        f"No free port from {FIRST_PORT} to {FIRST_PORT + PORTS_TRIED - 1}. Name one with --port."
+    )
 
 
 def _max_upload_mb() -> int:
@@ -117,4 +119,3 @@ def _announce(server: uvicorn.Server, address: str, bench: Bench, open_browser: 
     if open_browser:
         webbrowser.open(address)
     bench.build_starter()
-

@@ -102,7 +102,9 @@ class Talk:
             return
         self._take_turn()
         try:
-            yield from self._answer({side: file for side, file in files.items() if not self._finished(side)}, manner)
+            yield from self._answer(
+                {side: file for side, file in files.items() if not self._finished(side)}, manner
+            )
         finally:
             self._end_turn()
 
@@ -146,10 +148,13 @@ class Talk:
 
 
 def paced(
-    server: ChatServer, messages: list[dict[str, str]], manner: Manner, cancel: threading.Event,
+    server: ChatServer,
+    messages: list[dict[str, str]],
+    manner: Manner,
+    cancel: threading.Event,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[str]:
-    """The answer so far, again and again as it grows, but not more often than a page can draw; whole at the end."""
+    """The answer so far, as it grows, but not more often than a page can draw; whole at the end."""
     text = ""
     drawn = 0.0
     stream = server.stream(messages, manner.temperature, manner.max_tokens, cancel=cancel)

@@ -9,13 +9,27 @@ import gradio as gr
 from core.errors import UserError
 from core.runs import Progress, Run, active_run, create_run, start_training, stop_training
 from ui.bench import Bench
-from ui.html import checks, count, duration, esc, facts, heading, meter, notice, primary, size
+from ui.html import (
+    actions,
+    button,
+    checks,
+    count,
+    duration,
+    esc,
+    facts,
+    fold,
+    heading,
+    meter,
+    notice,
+    primary,
+    size,
+)
 from ui.parts import Step, View, panel
 from ui.pick import run_picker
 from ui.plot import loss_chart
 
 QUESTION = "Train it and watch the loss fall"
-HELP = "The loss says how far its answers are from yours: lower is closer. Training goes on when you close this page."
+HELP = "The loss says how far its answers are from yours: lower is closer. You may close this page meanwhile."
 _ENGINES = {"unsloth": "Unsloth", "peft": "Transformers + PEFT"}
 _LOG_LINES = 60
 
@@ -84,8 +98,10 @@ def _ready_html(bench: Bench) -> str:
         recipe = bench.recipe()
     except UserError as problem:
         return notice("warn", "Not ready yet", str(problem))
-    words = f"{recipe.method} on the chosen data, {recipe.epochs:g} epochs. Nothing is changed in the base model."
-    return checks([("info", words)]) + _actions(_button("start", "Start training", "lg-primary"))
+    words = (
+        f"{recipe.method} on the chosen data, {recipe.epochs:g} epochs. Nothing is changed in the base model."
+    )
+    return checks([("info", words)]) + actions(_button("start", "Start training", "primary"))
 
 
 def status_html(run: Run, progress: Progress) -> str:
@@ -103,7 +119,9 @@ def _state_notice(run: Run, progress: Progress) -> str:
     if job.status == "died":
         return notice("bad", "The training has died", f"{job.message} {resume_words(progress)}", details=log)
     if job.status == "failed":
-        return notice("bad", "The training has failed", f"{job.message} {resume_words(progress)}", details=log)
+        return notice(
+            "bad", "The training has failed", f"{job.message} {resume_words(progress)}", details=log
+        )
     if job.status == "stopped":
         return notice("info", "Training is stopped", job.message)
     if job.status == "done":
@@ -161,25 +179,23 @@ def _engine_html(progress: Progress) -> str:
 def _buttons(bench: Bench, run: Run, progress: Progress) -> str:
     job = progress.job
     if job.active:
-        save = _button("stop-save", "Stop and save", "lg-second")
-        stop = _button("stop", "Stop", "lg-danger")
+        save = _button("stop-save", "Stop and save", "second")
+        stop = _button("stop", "Stop", "danger")
         note = '<p class="lg-reason">Stop keeps a checkpoint; Stop and save also makes a usable adapter.</p>'
-        return _actions(save + stop) + note
-    again = _button("start", "Start a new run", "lg-second")
-    resume = _button("resume", "Resume", "lg-primary")
+        return actions(save + stop) + note
+    again = _button("start", "Start a new run", "second")
+    resume = _button("resume", "Resume", "primary")
     if job.status == "done":
-        return primary("train", "Export this run", "export") + _actions(again)
+        return primary("train", "Export this run", "export") + actions(again)
     if run.trained:
-        return primary("train", "Export this run", "export") + _actions(_button("resume", "Resume", "lg-second") + again)
-    return _actions(resume + again)
+        return primary("train", "Export this run", "export") + actions(
+            _button("resume", "Resume", "second") + again
+        )
+    return actions(resume + again)
 
 
 def _button(act: str, text: str, kind: str) -> str:
-    return f'<button type="button" id="train-{act}" class="{kind}" data-act="{act}">{esc(text)}</button>'
-
-
-def _actions(buttons: str) -> str:
-    return f'<div class="lg-actions">{buttons}</div>'
+    return button(f"train-{act}", act, text, kind)
 
 
 def bottom_html(bench: Bench) -> str:
@@ -189,11 +205,15 @@ def bottom_html(bench: Bench) -> str:
         return ""
     progress = bench.progress(run)
     warnings = checks(("warn", text) for text in progress.warnings)
-    saved = f"{count(len(progress.checkpoints), 'checkpoint')} in {run.checkpoints}" if progress.checkpoints else ""
+    saved = (
+        f"{count(len(progress.checkpoints), 'checkpoint')} in {run.checkpoints}"
+        if progress.checkpoints
+        else ""
+    )
     places = f'<p class="lg-help">{esc(saved)}</p>' if saved else ""
     log = esc(run.log_tail(_LOG_LINES)) or "Nothing yet."
-    return (
-        f'{warnings}{places}<details class="lg-more" id="train-log"><summary>Log</summary>'
+    body = (
         f'<pre tabindex="0" aria-label="Log of the worker">{log}</pre>'
-        f'<p class="lg-help">{esc(run.folder / "worker.log")}</p></details>'
+        f'<p class="lg-help">{esc(run.folder / "worker.log")}</p>'
     )
+    return warnings + places + fold("train-log", "Log", body)

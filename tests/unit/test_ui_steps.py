@@ -1,0 +1,306 @@
+"""The steps as plain functions: what a choice changes on disk, and what a page then shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.dataset import ChatTokenizer, Piece
+from core.errors import UserError
+from core.files import write_json
+from core.hardware import GIB, Gpu
+from core.home import Home
+from core.jobs import JobState
+from core.runs import Progress, Run
+from ui import data, export, frame, model, preset, train
+from ui.bench import Bench, Choices
+from ui.html import checks, duration, size
+from ui.plot import read_points
+
+
+@pytest.fixture
+def bench(home: Home) -> Bench:
+    return Bench(home)
+
+
+def add_run(bench: Bench, name: str, events: list[dict[str, Any]], status: str = "done", **state: Any) -> Run:
+    """A run folder with a history, as the worker would have left it."""
+    run = Run(bench.home.runs / name)
+    run.folder.mkdir(parents=True)
+    bench.recipe().save(run.folder / "recipe.yaml")
+    lines = "".join(json.dumps({"t": "2026-11-21T00:00:00+00:00", **event}) + "\n" for event in events)
+    (run.folder / "events.jsonl").write_text(lines)
+    write_json(run.folder / "state.json", {"status": status, "pid": 2**22 + 1, "born": 1.0, **state})
+    return run
+
+
+STARTED = {"kind": "started", "step": 0, "total_steps": 4, "engine": "unsloth", "reason": "It runs here."}
+STEPS = [
+    {"kind": "log", "step": n, "total_steps": 4, "loss": 4.0 - n, "tokens_per_s": 70.0} for n in (1, 2, 3)
+]
+HELD = [{"kind": "eval", "step": n, "loss": 4.0 - n} for n in (0, 2)]
+
+
+# ----- choices
+
+
+def test_the_first_page_has_everything_chosen(bench: Bench) -> None:
+    recipe = bench.recipe()
+    assert (recipe.model, recipe.data) == ("starter", "sample")
+    assert recipe.preset == bench.preset()[0].key
+
+
+def test_choices_outlive_the_app(home: Home) -> None:
+    Bench(home).choose(model_kind="folder", folder="/models/x")
+    assert Bench(home).choices().model == "/models/x"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"model_kind": 3, "changes": "x", "unknown": 1}'])
+def test_a_damaged_choices_file_means_the_defaults(home: Home, text: str) -> None:
+    (home.root / "choices.json").write_text(text)
+    assert Bench(home).choices() == Choices()
+
+
+# ----- model
+
+
+@pytest.mark.parametrize(
+    ("typed", "wanted"),
+    [
+        (" Qwen/Qwen3-0.6B ", "Qwen/Qwen3-0.6B"),
+        ("https://hub.example/Qwen/Qwen3-0.6B/", "Qwen/Qwen3-0.6B"),
+        ("nonsense", "nonsense"),
+    ],
+)
+def test_a_hub_id_may_be_pasted_as_an_address(typed: str, wanted: str) -> None:
+    assert model.hub_id(typed) == wanted
+
+
+def test_a_folder_that_is_no_model_says_why_and_closes_the_way_on(bench: Bench, tmp_path: Path) -> None:
+    model.on_edit(bench, "folder", str(tmp_path))
+    page = model.body_html(bench)
+    assert "config.json" in page
+    assert 'id="lg-next-model" class="lg-primary" disabled' in page
+
+
+def test_a_local_model_is_described(bench: Bench, tiny_model: Path) -> None:
+    model.on_edit(bench, "folder", f'"{tiny_model}"')
+    page = model.body_html(bench)
+    assert "LlamaForCausalLM" in page
+    assert 'href="#data"' in page
+
+
+def test_a_failed_download_says_so_and_offers_it_again() -> None:
+    page = model.download_html(JobState(status="failed", message="The hub can't be reached."))
+    assert "The hub can&#x27;t be reached." in page
+    assert "Download again" in page
+
+
+# ----- data
+
+
+def test_the_sample_is_shown_with_its_shape_and_first_rows(bench: Bench) -> None:
+    page = data.body_html(bench)
+    assert "Recognised as" in page
+    assert '<table id="data-table">' in page
+    assert 'href="#preset"' in page
+
+
+def test_a_file_that_cannot_be_used_closes_the_way_on(bench: Bench) -> None:
+    (bench.home.datasets / "bad.jsonl").write_text("{broken\n")
+    data.on_act(bench, "uploaded", "bad.jsonl")
+    page = data.body_html(bench)
+    assert "can&#x27;t be used" in page
+    assert 'id="lg-next-data" class="lg-primary" disabled' in page
+
+
+def test_rows_with_markup_are_shown_as_text(bench: Bench) -> None:
+    row = {"instruction": "<img src=x onerror=alert(1)>${1+1}", "output": "<b>hi</b>"}
+    (bench.home.datasets / "x.jsonl").write_text("\n".join(json.dumps({**row, "n": n}) for n in range(30)))
+    data.on_act(bench, "uploaded", "x.jsonl")
+    page = data.body_html(bench)
+    assert "&lt;img src=x" in page
+    assert "<img" not in page
+
+
+def test_trained_tokens_are_marked(starter_tokenizer_folder: Path) -> None:
+    tokenizer = ChatTokenizer.load(starter_tokenizer_folder)
+    chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Arr!"}]
+    page = data.preview_html(tokenizer.encode(chat, 512), "line 1", 0, 3, 512, tokenizer)
+    assert "<span class='t'>Arr!</span>" in page
+    assert "<span class='t s'>&lt;|im_end|&gt;</span>" in page
+    assert "Row 1 of 3" in page
+
+
+def test_equal_neighbours_become_one_span() -> None:
+    pieces = [
+        Piece("a", 1, True, False, False),
+        Piece("b", 2, True, False, False),
+        Piece("<c>", 3, False, False, True),
+    ]
+    assert data.tokens_html(pieces) == "<span class='t'>ab</span><span class='c'>&lt;c&gt;</span>"
+
+
+def test_the_row_that_is_shown_stays_within_the_file(bench: Bench) -> None:
+    data.on_act(bench, "previous-row", "")
+    assert bench.shown_row == 0
+    data.on_act(bench, "next-row", "")
+    assert bench.shown_row == 1
+
+
+# ----- preset
+
+
+def test_a_changed_setting_is_marked_and_goes_back(bench: Bench) -> None:
+    preset.on_edit(bench, "rank", "32")
+    assert bench.recipe().rank == 32
+    assert 'id="set-rank-reset"' in preset.settings_html(bench)
+    preset.on_act(bench, "reset", "rank")
+    assert bench.choices().changes == {}
+
+
+def test_typing_the_presets_own_value_is_no_change(bench: Bench) -> None:
+    preset.on_edit(bench, "epochs", "3")
+    assert bench.choices().changes == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "typed", "wanted"),
+    [
+        ("max_steps", "", None),
+        ("max_steps", "20", 20),
+        ("learning_rate", "1e-4", 1e-4),
+        ("learning_rate", "0,001", 0.001),
+        ("target_modules", "q_proj, v_proj", ["q_proj", "v_proj"]),
+        ("double_quantization", False, False),
+        ("scheduler", "cosine", "cosine"),
+    ],
+)
+def test_what_is_typed_becomes_the_right_kind_of_value(name: str, typed: Any, wanted: Any) -> None:
+    assert preset.parse_value(name, typed) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"), [("rank", "many"), ("rank", "0"), ("rank", "1.5"), ("model", "x"), ("no", "1")]
+)
+def test_a_wrong_setting_is_refused_and_changes_nothing(bench: Bench, name: str, typed: str) -> None:
+    with pytest.raises(UserError):
+        preset.on_edit(bench, name, typed)
+    assert bench.choices().changes == {}
+
+
+def test_every_setting_has_a_field(bench: Bench) -> None:
+    page = preset.settings_html(bench)
+    from core.recipe import knobs
+
+    assert all(f'id="set-{name}"' in page for name in knobs() if name not in ("model", "data", "preset"))
+
+
+def test_a_preset_too_large_for_the_card_is_said(bench: Bench) -> None:
+    card = Gpu("RTX 3060", 12 * GIB, 11 * GIB, (8, 6), "580")
+    bench.__dict__["hardware"] = replace(bench.hardware, gpus=(card,))
+    assert bench.preset()[0].key == "gpu-12gb"
+    preset.on_edit(bench, "preset", "gpu-24gb")
+    assert "Memory may run out" in preset.body_html(bench)
+
+
+# ----- train
+
+
+def test_a_dead_worker_offers_to_resume_from_the_last_checkpoint(bench: Bench) -> None:
+    run = add_run(bench, "r", [STARTED, *STEPS], "running")
+    (run.checkpoints / "step-000002").mkdir(parents=True)
+    page = train.top_html(bench)
+    assert "The training has died" in page
+    assert "checkpoint at step 2" in page
+    assert 'data-act="resume"' in page
+
+
+def test_a_finished_run_leads_to_its_export(bench: Bench) -> None:
+    add_run(bench, "r", [STARTED, *STEPS, *HELD])
+    page = train.top_html(bench)
+    assert "from 4.000 to 2.000, 50% lower" in page
+    assert 'href="#export"' in page
+
+
+def test_a_failed_run_shows_its_sentence_and_its_log(bench: Bench) -> None:
+    run = add_run(bench, "r", [STARTED], "failed", message="Memory ran out. Choose less.")
+    (run.folder / "worker.log").write_text("Traceback: boom")
+    page = train.top_html(bench)
+    assert "Memory ran out. Choose less." in page
+    assert "Traceback: boom" in page
+
+
+def test_a_second_start_names_the_run_that_trains(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = add_run(bench, "busy-run", [STARTED], "running")
+    monkeypatch.setattr(Run, "state", lambda self: JobState(status="running"))
+    with pytest.raises(UserError, match="busy-run"):
+        train.start(bench)
+    assert bench.runs() == [run]
+
+
+def test_the_header_tells_how_far_the_training_is() -> None:
+    progress = Progress(step=3, total_steps=12, eta_s=75.0)
+    assert frame.training_words(progress) == ("Training", 0.25, "step 3 of 12, 1 min 15 s left")
+
+
+# ----- chart
+
+
+def test_the_chart_gets_only_what_is_new(bench: Bench) -> None:
+    run = add_run(bench, "r", [STARTED, *STEPS[:1]])
+    first = read_points(bench, {"run": "r", "offset": 0})
+    assert first["points"] == [[2, 0], [0, 1, 3.0]]
+    run.events.append("log", step=2, loss=1.5)
+    run.events.append("eval", step=2, loss=1.25)
+    run.events.append("log", step=3, loss=float("nan"))
+    assert read_points(bench, {"run": "r", "offset": first["offset"]})["points"] == [
+        [0, 2, 1.5],
+        [1, 2, 1.25],
+    ]
+
+
+@pytest.mark.parametrize(
+    "request_", [{}, {"run": "../..", "offset": 0}, {"run": "r", "offset": "x"}, {"run": 1, "offset": -4}]
+)
+def test_nonsense_gets_no_points(bench: Bench, request_: dict[str, Any]) -> None:
+    assert read_points(bench, request_)["points"] == []
+
+
+# ----- export
+
+
+def test_an_untrained_run_says_what_is_missing(bench: Bench) -> None:
+    add_run(bench, "r", [STARTED], "stopped")
+    assert "no adapter yet" in export.body_html(bench)
+
+
+def test_a_dead_export_says_so(bench: Bench) -> None:
+    run = add_run(bench, "r", [STARTED])
+    write_json(run.export / "state.json", {"status": "running", "pid": 2**22 + 1, "born": 1.0})
+    assert "The export has died" in export.body_html(bench)
+
+
+# ----- small things
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(8.4, "8 s"), (160, "2 min 40 s"), (120, "2 min"), (11100, "3 h 5 min")]
+)
+def test_durations_are_said_as_people_do(seconds: float, words: str) -> None:
+    assert duration(seconds) == words
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(900, "900 bytes"), (101_300_000, "101 MB"), (5_300_000_000, "5.3 GB")]
+)
+def test_sizes_are_said_as_people_do(count: int, words: str) -> None:
+    assert size(count) == words
+
+
+def test_a_mark_is_also_a_word() -> None:
+    assert "Problem: " in checks([("bad", "No.")])
