@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
 
-from core.training.trainer import Collator, Rows
+from core.training.trainer import Collator, Rows, plan_parts
 
 SummedLoss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 
@@ -20,7 +20,8 @@ class HeldOut:
     collator: Collator
     summed_loss: SummedLoss
     device: torch.device
-    micro_batch: int = 1
+    # tokens computed at once
+    budget: int
 
     def measure(self, model: torch.nn.Module) -> float | None:
         """Mean cross-entropy in nats per trained token; None without rows. Touches no random state."""
@@ -38,9 +39,7 @@ class HeldOut:
             model.train(was_training)
         return total / tokens
 
-    def _batches(self):
-        # neighbours in length share a batch, so little padding is computed
-        rows = sorted(self.rows, key=lambda row: len(row["input_ids"]))
-        for start in range(0, len(rows), self.micro_batch):
-            batch = self.collator(rows[start : start + self.micro_batch])
+    def _batches(self) -> Iterator[dict[str, torch.Tensor]]:
+        for part in plan_parts([len(row["input_ids"]) for row in self.rows], self.budget):
+            batch = self.collator([self.rows[index] for index in part])
             yield {key: value.to(self.device) for key, value in batch.items()}

@@ -16,14 +16,14 @@ from transformers import (
 from core.errors import UserError
 from core.training.engine import Setup
 from core.training.losses import summed_loss
-from core.training.trainer import Rows, SafeSaves
+from core.training.trainer import Rows, SharedTrainer
 
 __all__ = ["load_model", "make_trainer", "summed_loss"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class TrainedTokensTrainer(SafeSaves, Trainer):
+class TrainedTokensTrainer(SharedTrainer, Trainer):
     """The plain Trainer; its loss makes logits only where a token is trained."""
 
     def compute_loss(

@@ -179,7 +179,7 @@ class Reporter(TrainerCallback):
         what = "loss" if not math.isfinite(loss) else "gradient"
         raise UserError(
             f"The {what} of step {step} is not a finite number, so training stopped there "
-            "and nothing of it was saved. Lower the learning rate, then resume from the last checkpoint or start again; "
+            "and nothing of it was saved. Lower the learning rate, then resume or start again; "
             "if it happens at step 1, the model's weights are damaged."
         )
 

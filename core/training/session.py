@@ -33,6 +33,7 @@ from core.training.trainer import (
     Rows,
     count_steps,
     pick_optimizer,
+    token_budget,
     trainer_arguments,
 )
 from core.training.troubles import loading_troubles, training_troubles
@@ -99,9 +100,8 @@ class Session:
         with loading_troubles(model_folder):
             model = module.load_model(setup)
         collator = Collator(next((i for i in (tokenizer.pad_id, tokenizer.eos_id) if i is not None), 0))
-        heldout = HeldOut(
-            heldout_rows, collator, module.summed_loss, torch.device(device.kind), recipe.micro_batch
-        )
+        budget = token_budget(recipe)
+        heldout = HeldOut(heldout_rows, collator, module.summed_loss, torch.device(device.kind), budget)
         reporter = Reporter(worker, recipe, heldout, precision, asked, reasons)
         trainer = _make_trainer(worker, module, setup, model, rows, store, collator, reporter)
         return cls(worker, run, setup, reasons, trainer, reporter, store, step)
@@ -172,7 +172,7 @@ def _make_trainer(
         "warning",
         message=f"The checkpoint of step {step} was not written: {problem}. Training goes on.",
     )
-    trainer.store = store  # type: ignore[attr-defined]
+    trainer.store, trainer.recipe = store, setup.recipe  # type: ignore[attr-defined]
     return trainer
 
 

@@ -40,12 +40,41 @@ class Collator:
         }
 
 
+def plan_parts(lengths: list[int], budget: int, by_length: bool = True) -> list[list[int]]:
+    """Share out rows to parts that are computed at once: indices of rows, at most `budget` tokens a part.
+
+    Padding counts, so the budget bounds the memory; a row longer than it stays alone. Short rows go
+    through together: one by one they use a third of what a processor can do.
+    """
+    order = sorted(range(len(lengths)), key=lambda row: -lengths[row]) if by_length else range(len(lengths))
+    parts: list[list[int]] = []
+    longest = 0
+    for row in order:
+        longest = max(longest, lengths[row])
+        if not parts or (len(parts[-1]) + 1) * longest > budget:
+            parts.append([])
+            longest = lengths[row]
+        parts[-1].append(row)
+    return parts
+
+
+def split_batch(
+    batch: dict[str, torch.Tensor], budget: int, by_length: bool
+) -> list[dict[str, torch.Tensor]]:
+    """The batch in parts of at most `budget` tokens, each without needless padding."""
+    lengths = batch["attention_mask"].sum(dim=1).tolist()
+    parts = plan_parts(lengths, budget, by_length)
+    return [
+        {key: value[rows, : max(lengths[row] for row in rows)] for key, value in batch.items()}
+        for rows in parts
+    ]
+
+
 def count_steps(recipe: Recipe, rows: int) -> int:
     """Optimizer steps of the whole run, as the Trainer counts them."""
     if recipe.max_steps is not None:
         return recipe.max_steps
-    batches = math.ceil(rows / recipe.micro_batch)
-    return math.ceil(recipe.epochs * math.ceil(batches / recipe.accumulate))
+    return math.ceil(recipe.epochs * math.ceil(rows / recipe.effective_batch))
 
 
 def pick_optimizer(recipe: Recipe, device: str) -> tuple[str, str | None]:
@@ -63,8 +92,9 @@ def trainer_arguments(recipe: Recipe, device: str, precision: str, folder: Path)
     """Keyword arguments that TrainingArguments and SFTConfig both take. Everything is said explicitly."""
     return {
         "output_dir": str(folder),
-        "per_device_train_batch_size": recipe.micro_batch,
-        "gradient_accumulation_steps": recipe.accumulate,
+        # a whole step; SharedTrainer computes it in parts
+        "per_device_train_batch_size": recipe.effective_batch,
+        "gradient_accumulation_steps": 1,
         "num_train_epochs": recipe.epochs,
         "max_steps": recipe.max_steps or -1,
         "learning_rate": recipe.learning_rate,
@@ -84,10 +114,7 @@ def trainer_arguments(recipe: Recipe, device: str, precision: str, folder: Path)
         # SFTConfig switches it on by default, even where the model was told not to
         "gradient_checkpointing": recipe.checkpointing != "none",
         "gradient_checkpointing_kwargs": {"use_reentrant": False} if recipe.checkpointing != "none" else None,
-        # one row a batch has no padding to save
-        "train_sampling_strategy": "group_by_length"
-        if recipe.group_by_length and recipe.micro_batch > 1
-        else "random",
+        "train_sampling_strategy": "random",
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": device == "cuda",
         "remove_unused_columns": False,
@@ -103,12 +130,30 @@ def trainer_arguments(recipe: Recipe, device: str, precision: str, folder: Path)
     }
 
 
-class SafeSaves:
-    """Mixin for a Trainer: its checkpoints go through the CheckpointStore, never straight to their place."""
+class SharedTrainer:
+    """Mixin for transformers' Trainer and its heirs: computes a step in parts, saves through the store.
+
+    A step's rows arrive as one batch. Its loss is divided by all its trained tokens, so how the rows are
+    shared out to parts changes memory and speed, not the gradient.
+    """
 
     store: CheckpointStore
+    recipe: Recipe
     state: Any
+
+    def training_step(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: Any = None
+    ) -> Any:
+        step = super().training_step  # type: ignore[misc]
+        trained = (inputs["labels"][:, 1:] != IGNORED).sum()
+        parts = split_batch(inputs, token_budget(self.recipe), self.recipe.group_by_length)
+        return sum(step(model, part, trained) for part in parts)
 
     def _save_checkpoint(self, model: Any, trial: Any = None) -> None:
         save = super()._save_checkpoint  # type: ignore[misc]
         self.store.write(self.state.global_step, lambda: save(model, trial))
+
+
+def token_budget(recipe: Recipe) -> int:
+    """Tokens computed at once: what `micro_batch` rows of full length come to."""
+    return recipe.micro_batch * recipe.max_length

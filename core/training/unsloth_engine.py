@@ -1,4 +1,4 @@
-"""Unsloth: the only file that knows it. Its import rewrites other libraries: only the train worker does it."""
+"""Unsloth: the only file that knows it. Its import rewrites other libraries, so only workers do it."""
 
 from __future__ import annotations
 
@@ -83,9 +83,9 @@ def make_trainer(
     from transformers import AutoTokenizer
     from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
-    from core.training.trainer import SafeSaves
+    from core.training.trainer import SharedTrainer
 
-    class SafeSFTTrainer(SafeSaves, SFTTrainer):
+    class SharedSFTTrainer(SharedTrainer, SFTTrainer):
         pass
 
     config = SFTConfig(
@@ -94,7 +94,7 @@ def make_trainer(
         packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
     )
-    return SafeSFTTrainer(
+    return SharedSFTTrainer(
         model=model,
         args=config,
         train_dataset=Dataset.from_list(rows),

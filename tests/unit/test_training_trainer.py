@@ -5,11 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.recipe import Recipe
 from core.training.losses import count_trained
 from core.training.speed import Speed
-from core.training.trainer import Collator, count_steps, pick_optimizer, trainer_arguments
+from core.training.trainer import (
+    Collator,
+    count_steps,
+    pick_optimizer,
+    plan_parts,
+    split_batch,
+    trainer_arguments,
+)
 from core.training.troubles import is_out_of_memory
 
 
@@ -68,10 +77,31 @@ def test_nan_is_not_hidden_and_nobody_is_reported_to() -> None:
     assert values["save_strategy"] == values["eval_strategy"] == "no"
 
 
-def test_grouping_by_length_only_where_rows_share_a_batch() -> None:
-    assert arguments(Recipe(micro_batch=1))["train_sampling_strategy"] == "random"
-    assert arguments(Recipe(micro_batch=4))["train_sampling_strategy"] == "group_by_length"
-    assert arguments(Recipe(micro_batch=4, group_by_length=False))["train_sampling_strategy"] == "random"
+@given(
+    lengths=st.lists(st.integers(1, 600), min_size=1, max_size=40),
+    budget=st.integers(1, 2000),
+    by_length=st.booleans(),
+)
+def test_parts_hold_every_row_once_within_the_budget(
+    lengths: list[int], budget: int, by_length: bool
+) -> None:
+    parts = plan_parts(lengths, budget, by_length)
+    assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
+    for part in parts:
+        assert len(part) == 1 or len(part) * max(lengths[row] for row in part) <= budget
+
+
+def test_a_batch_falls_into_parts_without_needless_padding() -> None:
+    rows = [
+        {"input_ids": [row] * length, "labels": [row] * length} for row, length in enumerate([2, 9, 3, 9])
+    ]
+    parts = split_batch(Collator(pad_id=99)(rows), budget=18, by_length=True)
+    assert [part["input_ids"].tolist() for part in parts] == [
+        [[1] * 9, [3] * 9],
+        [[2, 2, 2], [0, 0, 99]],
+    ]
+    assert parts[1]["labels"].tolist() == [[2, 2, 2], [0, 0, -100]]
+    assert parts[1]["attention_mask"].tolist() == [[1, 1, 1], [1, 1, 0]]
 
 
 def test_precision_and_device_reach_the_trainer() -> None:
