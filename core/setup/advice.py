@@ -26,8 +26,9 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         "No C++ compiler was found to build llama.cpp. {compiler}",
     ),
     (
-        r"Temporary failure in name resolution|getaddrinfo failed|nodename nor servname|NewConnectionError"
-        r"|Max retries exceeded|Network is unreachable|ReadTimeout|ConnectionReset|Connection aborted"
+        r"NameResolutionError|Temporary failure in name resolution|Name or service not known"
+        r"|getaddrinfo failed|nodename nor servname|NewConnectionError|Max retries exceeded"
+        r"|Network is unreachable|ReadTimeout|ConnectionReset|Connection aborted"
         r"|ProxyError|IncompleteRead|ConnectTimeout",
         "The network failed. Check the connection and the proxy settings, then start again: it goes on here.",
     ),

@@ -47,11 +47,8 @@ def mark_ready(values: dict[str, Any], places: Places, test: bool) -> None:
 def inputs_of(places: Places) -> str:
     """A hash over everything that decides what set-up installs: the locks and set-up's own code."""
     digest = hashlib.sha256()
-    for folder, pattern in (
-        (places.app / "assets" / "requirements", "*.txt"),
-        (Path(__file__).parent, "*.py"),
-    ):
-        for path in sorted(folder.glob(pattern)):
-            content = path.read_bytes()
-            digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    locks = (places.app / "assets" / "requirements").glob("*.txt")
+    for path in [*sorted(locks), *sorted(Path(__file__).parent.glob("*.py"))]:
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()

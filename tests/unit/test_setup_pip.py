@@ -87,6 +87,7 @@ def test_a_half_installed_package_is_forgotten_and_healed(runner: Runner, wheel:
         ("ensurepip is not available", "venv"),
         ("CMake Error: CMAKE_CXX_COMPILER not set, after EnableLanguage", "C++ compiler"),
         ("NewConnectionError: Temporary failure in name resolution", "network failed"),
+        ("Retrying after NameResolutionError\nERROR: No matching distribution found", "network failed"),
         ("SSLError(SSLCertVerificationError: CERTIFICATE_VERIFY_FAILED", "PIP_CERT"),
         ("ERROR: No matching distribution found for torch==2.13.0+cu126", "Python 3.11 or 3.12"),
         ("PermissionError: [WinError 5] Access is denied", "can't be written"),
