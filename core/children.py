@@ -10,9 +10,11 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import IO
 
 import psutil
+
+from core.home import APP_FOLDER
 
 PARENT = "LORA_GARAGE_PARENT"
 _WATCH_S = 1.0
@@ -64,13 +66,9 @@ def _lives(pid: int, born: float) -> bool:
 
 
 def spawn(
-    module: str, args: list[str], env: Mapping[str, str] | None = None, **options: Any
+    module: str, args: list[str], output: IO[bytes] | int, env: Mapping[str, str] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start `python -m module *args` as a child that may call `die_with_parent`."""
-    from core.home import APP_FOLDER
-
-    if sys.platform == "win32":
-        options["creationflags"] = subprocess.CREATE_NO_WINDOW
+    """Start `python -m module *args`; what it says goes to `output`. It may call `die_with_parent`."""
     marked = {
         **os.environ,
         "PYTHONUNBUFFERED": "1",
@@ -79,7 +77,13 @@ def spawn(
         **(env or {}),
     }
     return subprocess.Popen(
-        [sys.executable, "-m", module, *args], cwd=APP_FOLDER, env=marked, stdin=subprocess.DEVNULL, **options
+        [sys.executable, "-m", module, *args],
+        cwd=APP_FOLDER,
+        env=marked,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
     )
 
 
@@ -92,11 +96,11 @@ def run_child(
 ) -> None:
     """Run `python -m module *args` to its end; each line that it says goes to `on_line`.
 
-    Where `on_line` answers False the line also goes to our own output, the log: thousands of progress lines don't.
+    Where `on_line` answers False the line also goes to our own output, the log; progress lines don't.
     `stop` is asked several times a second; when it answers, the child is ended: ChildStopped. A child that
     ends with anything but 0 is ChildFailed.
     """
-    child = spawn(module, args, env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    child = spawn(module, args, subprocess.PIPE, env)
     lines: list[str] = []
     reader = threading.Thread(target=_read, args=(child, lines, on_line), daemon=True)
     reader.start()

@@ -1,4 +1,4 @@
-"""The embedded default: SmolLM2-135M-Instruct as a Hugging Face folder, rebuilt from its GGUF file, no hub needed.
+"""The embedded default: SmolLM2-135M-Instruct as a Hugging Face folder, rebuilt from its GGUF file.
 
 `python -m core.starter HOME` makes it. Needs numpy and tokenizers, not torch.
 """

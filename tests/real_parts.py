@@ -1,4 +1,4 @@
-"""Real things that several test modules need, made once per test session: the starter model, a random adapter."""
+"""Real things that several test modules need, made once a session: the starter model, a random adapter."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ def starter_folder() -> Path:
     return ensure_starter(shared_home())
 
 
-def random_run(home: Home, scale: float = 0.02, name: str = "2026-11-21_test_smollm2_0a1b") -> Run:
-    """A run folder of the starter model whose adapter PEFT has saved: random A and B on two kinds of layers."""
+def random_run(home: Home, model: Path | None = None, scale: float = 0.02, name: str = "test_model") -> Run:
+    """A run folder whose adapter PEFT saved: random A and B on some layers of `model` (or of the starter)."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(7)
-    model = AutoModelForCausalLM.from_pretrained(starter_folder(), dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(model or starter_folder(), dtype=torch.float32)
     settings = LoraConfig(r=4, lora_alpha=4, target_modules=["q_proj", "down_proj"], task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, settings)
+    adapted = get_peft_model(base, settings)
     for parameter_name, parameter in adapted.named_parameters():
         if "lora_" in parameter_name:
             torch.nn.init.normal_(parameter, std=scale)
-    run = Run(home.runs / name)
+    run = Run(home.runs / f"2026-11-21_{name}_0a1b")
     adapted.save_pretrained(run.adapter)
-    Recipe(model="starter", max_length=512).save(run.folder / "recipe.yaml")
+    Recipe(model=str(model or "starter"), max_length=512).save(run.folder / "recipe.yaml")
     return run

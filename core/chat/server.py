@@ -1,6 +1,6 @@
-"""The chat server's process: llama.cpp's OpenAI-compatible server on 127.0.0.1, a free port, with a random key.
+"""The chat server's process: llama.cpp's OpenAI-compatible server on 127.0.0.1, a free port, a random key.
 
-`python -m core.chat.server FILE.gguf READY_FILE [--n-ctx N] [--sha256 HEX]`. The key comes in the environment.
+`python -m core.chat.server FILE.gguf READY_FILE --n-ctx N [--sha256 HEX]`; the key comes in the environment.
 READY_FILE gets the port once the model is loaded. Ends when the process that started it is gone.
 """
 
@@ -53,7 +53,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _check(gguf: Path, sha256: str | None) -> None:
-    """llama.cpp loads a file whose second half is zeros and talks nonsense, so what has a noted hash is compared."""
+    """llama.cpp loads a file whose second half is zeros and talks nonsense: compare with the noted hash."""
     read_header(gguf)
     if sha256 and sha256_file(gguf) != sha256:
         raise UserError(f"{gguf} is damaged: it is not the file that was exported. Export the run again.")

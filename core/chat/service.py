@@ -1,4 +1,4 @@
-"""The app's side of a chat: start the server process of a GGUF file, stream answers, say in words when it dies."""
+"""The app's side of a chat: start the server of a GGUF file, stream answers, say in words when it dies."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ChatServer:
         """The server of `gguf`, ready to answer; the one that already runs, if the file is still the same.
 
         `n_ctx` is the room for the whole conversation in tokens: by default 4096, or less if the model was
-        built for less. Raises a UserError when the file is damaged, too large for the memory, or takes too long.
+        built for less. Raises a UserError when the file is damaged, needs too much memory, or takes too long.
         """
         header = read_header(gguf)
         room = n_ctx or min(header.context or DEFAULT_CONTEXT, DEFAULT_CONTEXT)
@@ -143,12 +143,10 @@ class ChatServer:
         noted = noted_sha256(self.gguf)
         args += ["--sha256", noted] if noted else []
         with open(self.log, "wb") as log:
-            self._process = spawn(
-                "core.chat.server", args, {**_WAIT, KEY: self.key}, stdout=log, stderr=subprocess.STDOUT
-            )
+            self._process = spawn("core.chat.server", args, log, {**_WAIT, KEY: self.key})
         until = time.monotonic() + timeout_s
         while not ready.is_file():
-            if not self.alive():
+            if not self.alive() and not ready.is_file():
                 raise UserError(self._death("could not load"))
             if time.monotonic() > until:
                 raise UserError(
@@ -163,9 +161,10 @@ class ChatServer:
     def _death(self, what: str) -> str:
         if self._process is None or self._process.poll() is None:
             return f"The chat with {self.gguf.name} {what}. Start it again."
-        reason = telling_line(self._log_since(0))
         how = death(self._process.returncode)
-        return f"The chat with {self.gguf.name} {what}: llama.cpp {how}, saying “{reason}”. Start the chat again."
+        # who is killed has no last words: what stands in the log is about something else
+        said = "" if "killed" in how else f", saying “{telling_line(self._log_since(0))}”"
+        return f"The chat with {self.gguf.name} {what}: llama.cpp {how}{said}. Start the chat again."
 
     def _broken(self, log_start: int, error: Exception | None) -> str:
         """Why an answer broke off."""

@@ -1,4 +1,4 @@
-"""Made aside, then renamed: temporary names that say which process owns them, and a broom for the dead ones'."""
+"""Made aside, then renamed: temporary names that say whose they are, and a broom for those of the dead."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ _SPARE = 32 << 20
 
 
 def convert(model: Path, target: Path, outtype: str, name: str, tell: Tell, stop: Stop) -> None:
-    """Convert a Hugging Face folder with llama.cpp's converter. `outtype` is "f16" or "auto" (16 bits as stored)."""
+    """Convert a Hugging Face folder with llama.cpp's converter. `outtype` is "f16" or "auto" (as stored)."""
     require_converter()
 
     def line(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a GGUF file says of itself, read in a blink: metadata and tensor places, without numpy or the weights."""
+"""What a GGUF file says of itself, read in a blink: metadata and places of tensors, without the weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MAX_ITEMS = 1 << 24
 
 @dataclass(frozen=True)
 class GgufHeader:
-    """`metadata` leaves out arrays (the vocabulary); `tensors` counts them; `data` is where their bytes start."""
+    """`metadata` leaves out arrays (the vocabulary); `tensors` is how many, `data` where they start."""
 
     file: Path
     metadata: dict[str, Any]

@@ -57,13 +57,13 @@ _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 
 @dataclass(frozen=True)
 class Adapter:
-    """A plain LoRA adapter: its settings, and by module of the base model the places of A (r × in) and B (out × r)."""
+    """A plain LoRA adapter: its settings, and by module of the base model A (r × in) and B (out × r)."""
 
     config: dict[str, Any]
     pairs: dict[str, tuple[Tensor, Tensor]]
 
     def scale(self, module: str) -> float:
-        """alpha / r, or alpha / sqrt(r) for rsLoRA, with the module's own rank and alpha where patterns name it."""
+        """alpha / r, or alpha / sqrt(r) for rsLoRA; a pattern may name the module's own rank and alpha."""
         rank = self._pattern("rank_pattern", module, self.config["r"])
         alpha = self._pattern("alpha_pattern", module, self.config["lora_alpha"])
         return alpha / math.sqrt(rank) if self.config.get("use_rslora") else alpha / rank
@@ -116,8 +116,8 @@ def _pairs(tensors: dict[str, Tensor], folder: Path) -> dict[str, tuple[Tensor, 
     if strange or not halves:
         example = f", for example {strange[0]}" if strange else ""
         raise UserError(
-            f"The adapter in {folder} has {len(strange)} tensors that are no LoRA pair of a linear layer{example}. "
-            "Only plain LoRA and rsLoRA adapters of linear layers can be merged."
+            f"The adapter in {folder} has {len(strange)} tensors that are no LoRA pair of a linear layer"
+            f"{example}. Only plain LoRA and rsLoRA adapters of linear layers can be merged."
         )
     return {module: (parts["A"], parts["B"]) for module, parts in halves.items()}
 
@@ -171,8 +171,8 @@ def _check_fit(adapter: Adapter, tensors: dict[str, Tensor], base: Path) -> None
     problems += [f"the base model holds tensors of the type {dtype}" for dtype in unknown]
     if problems:
         raise UserError(
-            f"The adapter does not fit the base model in {base}: {problems[0]} ({len(problems)} such problems). "
-            "Choose the 16-bit model that it was trained on."
+            f"The adapter does not fit the base model in {base}: {problems[0]} ({len(problems)} such "
+            "problems). Choose the 16-bit model that it was trained on."
         )
 
 

@@ -54,7 +54,7 @@ class Frame:
         return text + self.generation
 
     def go_template(self) -> str:
-        """The same as a Go template. Ollama puts SYSTEM, or the caller's system text, into `.Messages` itself."""
+        """The same as a Go template. Ollama puts the system text into `.Messages` by itself."""
         content = "{{ .Content }}"
         first, system, user = (
             "",
@@ -72,7 +72,8 @@ class Frame:
         if self.system != "refused":
             branches.append(f'{{{{ else if eq .Role "system" }}}}{system}')
         bare = f"{{{{ if not .System }}}}{self.bare}{{{{ end }}}}" if self.bare else ""
-        return f"{bare}{first}{{{{ range .Messages }}}}{''.join(branches)}{{{{ end }}}}{{{{ end }}}}{self.generation}"
+        turns = "{{ range .Messages }}" + "".join(branches) + "{{ end }}{{ end }}"
+        return bare + first + turns + self.generation
 
 
 def find_frame(render: Render, bos: str = "", controls: Iterable[str] = ()) -> Frame | None:
@@ -192,7 +193,7 @@ class ModelfileFacts:
 def context_length(trained: int, limit: int | None) -> int:
     """num_ctx: the trained length, but at least 2048 tokens, and never more than the model was built for.
 
-    Rows cut at 512 don't make a model that forgets the talk after 512 tokens: the base model knows longer ones.
+    Rows cut at 512 tokens don't make a model forget a talk after 512: the base model knows longer ones.
     """
     wanted = max(trained, MIN_CONTEXT)
     return min(wanted, limit) if limit else wanted
@@ -207,7 +208,7 @@ def modelfile(facts: ModelfileFacts) -> str:
     ]
     if facts.frame is None:
         lines += [
-            "# TEMPLATE is left out: the model's chat template has no fixed frame that a Go template could repeat.",
+            "# TEMPLATE is left out: the model's chat template has no fixed frame that Go could repeat.",
             "# Ollama then guesses from the file. Compare an answer with the one in LoRA Garage's chat.",
         ]
     else:

@@ -19,7 +19,7 @@ def quantize(source: str, target: str, quant: str) -> int:
     settings = llama_cpp.llama_model_quantize_default_params()
     settings.ftype = getattr(llama_cpp, f"LLAMA_FTYPE_MOSTLY_{quant}")
     settings.nthread = physical_cores()
-    return llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.byref(settings))
+    return llama_cpp.llama_model_quantize(source.encode(), target.encode(), ctypes.pointer(settings))
 
 
 @llama_cpp.llama_log_callback

@@ -120,7 +120,7 @@ def base_record(file: Path) -> Path:
 
 
 def fingerprint(folder: Path) -> list[list[str | int]]:
-    """Tells whether a model's weights were exchanged, without reading them: path, size and time of each file."""
+    """Tells whether a model's weights were exchanged, without reading them: path, size, time of each file."""
     stats = [(file, file.stat()) for file in weight_files(folder)]
     return [[str(file), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
 

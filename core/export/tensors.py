@@ -96,7 +96,7 @@ class TensorWriter:
         raw += b" " * (-len(raw) % 8)
         self._base = 8 + len(raw)
         self._open = set(layout)
-        self._file: IO[bytes] = open(path, "wb")
+        self._file: IO[bytes] = open(path, "wb")  # noqa: SIM115 - closed by close()
         self._file.write(struct.pack("<Q", len(raw)) + raw)
 
     def write(self, name: str, data: bytes | bytearray | memoryview) -> None:

@@ -1,4 +1,4 @@
-"""The export worker: merge → convert → quantize → check → Modelfile, each file made aside and renamed when whole.
+"""The export worker: merge → convert → quantize → check → Modelfile, all made aside and renamed when whole.
 
 `python -m core.export.worker JOB_FOLDER --run RUN_FOLDER --quant Q4_K_M [--what tuned|base] [--home HOME]`
 """
@@ -200,7 +200,7 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _complete_template(folder: Path) -> None:
-    """A model without a chat template was trained with one of ours: the file must carry it, or nobody finds it."""
+    """A model without a chat template was trained with one of ours: the file must carry that one."""
     tokenizer = ChatTokenizer.load(folder)
     if tokenizer.template_source != "model":
         write_atomic(folder / "chat_template.jinja", tokenizer.template_text)

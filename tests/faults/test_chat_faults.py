@@ -1,0 +1,120 @@
+"""Chat servers that die, and files that should never be served: a sentence each time, and the app lives on."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.chat.service import ChatServer
+from core.errors import UserError
+from core.export.gguf_header import read_header
+from core.export.service import base_record
+from core.files import sha256_file, write_json
+from core.home import APP_FOLDER, STARTER_GGUF
+
+pytestmark = pytest.mark.slow
+
+QUESTION = [{"role": "user", "content": "Tell me a long story about the sea."}]
+
+
+def test_killed_in_the_middle_of_an_answer() -> None:
+    server = ChatServer.start(STARTER_GGUF, n_ctx=1024)
+    stream = server.stream(QUESTION, max_tokens=800)
+    assert next(stream)
+    assert server._process is not None
+    server._process.kill()
+    with pytest.raises(UserError, match=r"SmolLM2.* broke off: llama.cpp was killed.*Start the chat again"):
+        list(stream)
+    assert not server.alive()
+    with pytest.raises(UserError, match="is not running"):
+        list(server.stream(QUESTION))
+    again = ChatServer.start(STARTER_GGUF, n_ctx=1024)
+    try:
+        assert again is not server
+        assert "".join(again.stream(QUESTION, max_tokens=5))
+    finally:
+        again.stop()
+
+
+def test_it_goes_when_the_app_is_killed() -> None:
+    code = (
+        "import sys, time; from core.chat.service import ChatServer; from core.home import STARTER_GGUF;"
+        "server = ChatServer.start(STARTER_GGUF); print(server._process.pid, flush=True); time.sleep(60)"
+    )
+    app = subprocess.Popen([sys.executable, "-c", code], cwd=APP_FOLDER, stdout=subprocess.PIPE)
+    assert app.stdout is not None
+    server = psutil.Process(int(app.stdout.readline()))
+    app.kill()
+    app.wait()
+    server.wait(timeout=15)
+
+
+def test_it_goes_when_the_app_ends() -> None:
+    code = (
+        "from core.chat.service import ChatServer; from core.home import STARTER_GGUF;"
+        "server = ChatServer.start(STARTER_GGUF); print(server._process.pid, server._folder)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=APP_FOLDER, capture_output=True, text=True, check=True
+    )
+    pid, folder = done.stdout.split(maxsplit=1)
+    assert not psutil.pid_exists(int(pid)) and not Path(folder.strip()).exists()
+
+
+def test_a_cut_off_file(tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    size = STARTER_GGUF.stat().st_size
+    with open(STARTER_GGUF, "rb") as file:
+        cut.write_bytes(file.read(size - 1000))
+    with pytest.raises(UserError, match=r"cut.gguf could not load: .*Start the chat again"):
+        ChatServer.start(cut)
+
+
+def test_zeros_in_the_second_half_are_noticed_by_the_hash(tmp_path: Path) -> None:
+    """llama.cpp itself loads such a file and talks nonsense."""
+    file = tmp_path / "half.gguf"
+    data = bytearray(STARTER_GGUF.read_bytes())
+    file.write_bytes(data)
+    write_json(base_record(file), {"sha256": sha256_file(file)})
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    file.write_bytes(data)
+    with pytest.raises(UserError, match="half.gguf is damaged: it is not the file that was exported"):
+        ChatServer.start(file)
+
+
+def test_a_wrong_vocabulary_type(tmp_path: Path) -> None:
+    """The tokenizer is declared to be another kind: whatever llama.cpp makes of it, it is a sentence here."""
+    file = tmp_path / "wrong.gguf"
+    data = STARTER_GGUF.read_bytes()
+    key = b"tokenizer.ggml.model"
+    at = data.index(b"gpt2", data.index(key))
+    file.write_bytes(data[:at] + b"bert" + data[at + 4 :])
+    assert read_header(file).metadata["tokenizer.ggml.model"] == "bert"
+    with pytest.raises(UserError, match=r"wrong.gguf .*llama.cpp"):
+        server = ChatServer.start(file)
+        try:
+            list(server.stream(QUESTION, max_tokens=3))
+        finally:
+            server.stop()
+
+
+def test_not_a_gguf_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "x.gguf"
+    file.write_bytes(os.urandom(1000))
+    with pytest.raises(UserError, match="no working GGUF"):
+        ChatServer.start(file)
+    with pytest.raises(UserError, match="There is no file"):
+        ChatServer.start(tmp_path / "none.gguf")
+
+
+def test_loading_takes_too_long() -> None:
+    began = time.monotonic()
+    with pytest.raises(UserError, match="took longer than 0 s"):
+        ChatServer.start(STARTER_GGUF, n_ctx=999, timeout_s=0.01)
+    assert time.monotonic() - began < 10

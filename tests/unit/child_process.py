@@ -1,0 +1,22 @@
+"""A child for test_children: `python -m tests.unit.child_process talk|fail|sleep [NOTE]`."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from core.children import die_with_parent
+
+if __name__ == "__main__":
+    die_with_parent()
+    if sys.argv[1] == "talk":
+        print("begin")
+        print("10%\r20%\r", end="")
+        print("end")
+    if sys.argv[1] == "fail":
+        print("ValueError: Model FooForCausalLM is not supported\nbye")
+        sys.exit(7)
+    if sys.argv[1] == "sleep":
+        if len(sys.argv) > 2:
+            Path(sys.argv[2]).write_text(str(os.getpid()))
+        time.sleep(60)

@@ -1,0 +1,94 @@
+"""Child processes: watched to their end, stopped on request, gone with their parent; their last words found."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.children import ChildFailed, ChildStopped, death, run_child, telling_line
+from core.export.aside import aside, sweep
+from core.home import APP_FOLDER
+
+CHILD = "tests.unit.child_process"
+
+
+def test_lines_reach_the_listener_and_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    heard: list[str] = []
+
+    def listen(line: str) -> bool:
+        heard.append(line)
+        return line.endswith("%")
+
+    run_child(CHILD, ["talk"], listen, lambda: None)
+    assert heard == ["begin", "10%", "20%", "end"]
+    assert capfd.readouterr().out.split() == ["begin", "end"]
+
+
+def test_failure_carries_the_telling_line() -> None:
+    with pytest.raises(ChildFailed) as caught:
+        run_child(CHILD, ["fail"], lambda line: False, lambda: None)
+    assert caught.value.code == 7
+    assert caught.value.line == "ValueError: Model FooForCausalLM is not supported"
+
+
+def test_stop() -> None:
+    began = time.monotonic()
+    with pytest.raises(ChildStopped):
+        run_child(CHILD, ["sleep"], lambda line: False, lambda: time.monotonic() - began > 1)
+    assert time.monotonic() - began < 8
+    assert not [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_a_child_goes_with_its_parent(tmp_path: Path) -> None:
+    """The parent is killed without a chance to tidy up; its child ends by itself."""
+    note = tmp_path / "pid"
+    call = f"run_child({CHILD!r}, ['sleep', {str(note)!r}], print, lambda: None)"
+    code = f"from core.children import run_child; {call}"
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=APP_FOLDER, stdout=subprocess.DEVNULL)
+    child = psutil.Process(int(_wait_for(note)))
+    parent.kill()
+    parent.wait()
+    child.wait(timeout=10)
+
+
+def _wait_for(file: Path) -> str:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        if file.is_file() and (text := file.read_text()):
+            return text
+        time.sleep(0.05)
+    raise AssertionError(f"{file} was never written")
+
+
+def test_telling_line() -> None:
+    log = "loading\nllama_model_load: error loading model: tensor 'x' data is not within the file bounds\nexiting\n"
+    assert telling_line(log).startswith("llama_model_load: error loading model")
+    assert telling_line("one\ntwo\n\n") == "two"
+    assert telling_line("") == "it said nothing"
+    assert telling_line("x " * 500) == ("x " * 150)
+
+
+def test_death_in_words() -> None:
+    assert "memory" in death(-9)
+    assert death(-6) == "gave up (abort)"
+    assert death(5) == "ended with code 5"
+
+
+def test_only_the_dead_ones_temporary_files_are_swept(tmp_path: Path) -> None:
+    mine = aside(tmp_path / "model.gguf")
+    mine.write_text("half")
+    (tmp_path / f".model.gguf.pid{os.getppid()}.aside").write_text("another's")
+    dead = tmp_path / ".merged.pid999999999.aside"
+    dead.mkdir()
+    (dead / "model.safetensors").write_text("half")
+    (tmp_path / "model.gguf").write_text("whole")
+    sweep(tmp_path)
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [f".model.gguf.pid{os.getppid()}.aside", "model.gguf"]
+    sweep(tmp_path / "not there")
