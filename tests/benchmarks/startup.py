@@ -1,7 +1,8 @@
 """Measures how long the page takes to come up, beside a bare `gradio.Blocks` page.
 
-Run it with any Python, once set-up is through: `python -m tests.benchmarks.startup`. Both are started in turns, five times each, and timed from the start of the process until `/` answers 200.
-Prints a table, the medians and their ratio (goal: at most 1.3); the exit code is 1 above the goal.
+Run it with any Python, once set-up is through: `python -m tests.benchmarks.startup`. Both are started in
+turns, five times each, and timed from the start of the process until `/` answers 200. Prints a table, the
+medians and their ratio (goal: at most 1.3); the exit code is 1 above the goal.
 """
 
 from __future__ import annotations
