@@ -1,0 +1,33 @@
+"""Prints the rows that a run's Trainer feeds its model: `python -m tests.e2e.training_batches RUN`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from core.home import open_home
+from core.jobs import Worker
+from core.runs import Run
+from core.training.engine import choose_engine
+from core.training.worker import set_environment
+
+
+def main(folder: Path) -> None:
+    set_environment()
+    run = Run(folder)
+    engine = choose_engine(run.recipe)
+    from core.training.session import Session
+    from core.training.trainer import split_batch
+
+    session = Session.load(Worker(folder), run, open_home(folder.parent.parent), engine, lambda: None, False)
+    for batch in session.trainer.get_train_dataloader():
+        for part in split_batch(batch, 64, True):
+            for row, length in enumerate(part["attention_mask"].sum(dim=1).tolist()):
+                print(
+                    "ROW", json.dumps([part[key][row, :length].tolist() for key in ("input_ids", "labels")])
+                )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

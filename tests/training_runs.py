@@ -1,0 +1,91 @@
+"""Run folders for the training tests, and the real worker over them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from core.home import APP_FOLDER, Home
+from core.jobs import JobState, read_job
+from core.recipe import parse_recipe
+from core.runs import Run, create_run
+
+WORKER = "core.training.worker"
+QUICK = {
+    "engine": "peft",
+    "precision": "fp32",
+    "max_length": 128,
+    "micro_batch": 1,
+    "accumulate": 2,
+    "max_steps": 4,
+    "warmup": 0.0,
+    "heldout_share": 0.25,
+    "eval_every": 1000,
+    "save_every": 1000,
+}
+
+
+def chats(count: int) -> list[dict[str, Any]]:
+    """Short question-and-answer rows, each a little different from the others."""
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": f"What is {number} plus {number + 1}?"},
+                {
+                    "role": "assistant",
+                    "content": "Arr! " * (1 + number % 3) + f"It be {2 * number + 1}, matey.",
+                },
+            ]
+        }
+        for number in range(count)
+    ]
+
+
+def make_run(home: Home, model: Path, rows: list[dict[str, Any]] | None = None, **changes: Any) -> Run:
+    """A run folder as the app makes it, ready for the worker."""
+    data = home.datasets / f"chats-{len(list(home.runs.iterdir()))}.jsonl"
+    lines = [json.dumps(row) for row in rows or chats(12)]
+    data.write_text("\n".join(lines), "utf-8")
+    return create_run(home, parse_recipe({**QUICK, "model": str(model), "data": str(data), **changes}))
+
+
+def work(run: Run, *arguments: str, env: dict[str, str] | None = None) -> int:
+    """Run the worker to its end and return its exit code. Its output is in `worker.log`."""
+    with open(run.folder / "worker.log", "ab") as log:
+        command = [sys.executable, "-m", WORKER, str(run.folder), *arguments]
+        done = subprocess.run(
+            command, cwd=APP_FOLDER, env={**os.environ, **(env or {})}, stdout=log, stderr=log, timeout=400
+        )
+    return done.returncode
+
+
+def events(run: Run, kind: str) -> list[dict[str, Any]]:
+    return [event for event in run.events.all() if event["kind"] == kind]
+
+
+def losses(run: Run) -> dict[int, float]:
+    """Step → training loss; of a step that ran twice, the last."""
+    return {event["step"]: event["loss"] for event in events(run, "log")}
+
+
+def summary(run: Run) -> dict[str, Any]:
+    return events(run, "summary")[-1]
+
+
+def wait_until(reached: Callable[[], object], timeout_s: float = 120) -> None:
+    """Wait for something to become true."""
+    end = time.monotonic() + timeout_s
+    while not reached():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.05)
+
+
+def wait_over(run: Run, timeout_s: float = 120) -> JobState:
+    wait_until(lambda: not read_job(run.folder).active, timeout_s)
+    return read_job(run.folder)
