@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
+from core.setup.lock import only_one
 from core.setup.places import Places
 from core.setup.plan import Plan
 from core.setup.prepare import run_steps
-from core.setup.lock import only_one
 from core.setup.screen import Screen
 from core.setup.state import State
 from core.setup.steps import Step
