@@ -1,4 +1,4 @@
-"""Runs three tiny set-up steps in the folder `argv[1]`, the middle one a child that takes `argv[2]` seconds."""
+"""Runs three tiny set-up steps in the folder `argv[1]`; the middle one is a child that takes `argv[2]` s."""
 
 import sys
 from pathlib import Path
