@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import os
 import sys
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from core.export.aside import aside, remove, sweep
 from core.export.converter import gguf as gguf_package
+from core.export.gguf_header import GgufHeader, GgufTensor, read_header
 from core.export.tensors import TensorWriter
 from core.files import read_json, sha256_file, write_atomic, write_json
 from core.home import STARTER_GGUF, Home, open_home
@@ -41,7 +43,7 @@ _IN_BLOCK = {
 
 
 def ensure_starter(home: Home) -> Path:
-    """The starter model's folder below `home.models`, built on first use (about 15 s).
+    """The starter model's folder below `home.models`, built on first use (a few seconds).
 
     Safe when two processes ask at once. A folder whose files no longer have their noted hashes is built anew.
     """
@@ -99,40 +101,36 @@ def check_gguf(gguf: Path) -> None:
 
 def build_starter(gguf: Path, folder: Path) -> None:
     """Write config, weights (fp16), tokenizer and generation config of a Llama-shaped GGUF into `folder`."""
-    reader = gguf_package().GGUFReader(str(gguf))
+    header = read_header(gguf, arrays=True)
     folder.mkdir(parents=True, exist_ok=True)
-    config = _config(reader)
+    config = _config(header)
     write_json(folder / "config.json", config)
     ends = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     write_json(folder / "generation_config.json", {"_from_model_config": True, **ends})
-    _write_card(reader, folder)
-    _write_tokenizer(reader, folder)
-    _write_weights(reader, config, folder / "model.safetensors")
+    _write_card(header, folder)
+    _write_tokenizer(header, folder)
+    _write_weights(header, config, folder / "model.safetensors")
     write_json(folder / MANIFEST, {path.name: sha256_file(path) for path in sorted(folder.iterdir())})
 
 
 def write_tokenizer(gguf: Path, folder: Path) -> None:
     """Rebuild the tokenizer of a SmolLM2 GGUF: token ids equal to llama.cpp's, readable by transformers."""
     folder.mkdir(parents=True, exist_ok=True)
-    _write_tokenizer(gguf_package().GGUFReader(str(gguf)), folder)
+    _write_tokenizer(read_header(gguf, arrays=True), folder)
 
 
-def _field(reader: Any, name: str) -> Any:
-    return reader.fields[name].contents()
-
-
-def _config(reader: Any) -> dict[str, Any]:
+def _config(header: GgufHeader) -> dict[str, Any]:
     def number(name: str) -> Any:
-        return _field(reader, f"llama.{name}")
+        return header.metadata[f"llama.{name}"]
 
     heads, hidden = number("attention.head_count"), number("embedding_length")
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
         "attention_bias": False,
-        "bos_token_id": _field(reader, "tokenizer.ggml.bos_token_id"),
-        "eos_token_id": _field(reader, "tokenizer.ggml.eos_token_id"),
-        "pad_token_id": _field(reader, "tokenizer.ggml.unknown_token_id"),
+        "bos_token_id": header.metadata["tokenizer.ggml.bos_token_id"],
+        "eos_token_id": header.metadata["tokenizer.ggml.eos_token_id"],
+        "pad_token_id": header.metadata["tokenizer.ggml.unknown_token_id"],
         "head_dim": hidden // heads,
         "hidden_act": "silu",
         "hidden_size": hidden,
@@ -152,19 +150,19 @@ def _config(reader: Any) -> dict[str, Any]:
     }
 
 
-def _write_card(reader: Any, folder: Path) -> None:
+def _write_card(header: GgufHeader, folder: Path) -> None:
     """Where it comes from and its licence; converters carry the licence over into GGUF files."""
-    maker, licence = _field(reader, "general.organization"), _field(reader, "general.license")
+    maker, licence = header.metadata["general.organization"], header.metadata["general.license"]
     card = f"---\nlicense: {licence}\n---\n{NAME} by {maker}, its weights read from a Q4_1 GGUF file.\n"
     write_atomic(folder / "README.md", card)
 
 
-def _write_tokenizer(reader: Any, folder: Path) -> None:
+def _write_tokenizer(header: GgufHeader, folder: Path) -> None:
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-    names: list[str] = _field(reader, "tokenizer.ggml.tokens")
-    kinds: list[int] = _field(reader, "tokenizer.ggml.token_type")
-    merges = [tuple(merge.split(" ")) for merge in _field(reader, "tokenizer.ggml.merges")]
+    names: list[str] = header.metadata["tokenizer.ggml.tokens"]
+    kinds: list[int] = header.metadata["tokenizer.ggml.token_type"]
+    merges = [tuple(merge.split(" ")) for merge in header.metadata["tokenizer.ggml.merges"]]
     tokenizer = Tokenizer(models.BPE(vocab={name: i for i, name in enumerate(names)}, merges=merges))
     digits = pre_tokenizers.Digits(individual_digits=True)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -174,12 +172,12 @@ def _write_tokenizer(reader: Any, folder: Path) -> None:
     control = [name for name, kind in zip(names, kinds) if kind == CONTROL]
     tokenizer.add_special_tokens([AddedToken(name, normalized=False, special=True) for name in control])
     tokenizer.save(str(folder / "tokenizer.json"))
-    _write_tokenizer_config(reader, names, control, folder)
+    _write_tokenizer_config(header, names, control, folder)
 
 
-def _write_tokenizer_config(reader: Any, names: list[str], control: list[str], folder: Path) -> None:
+def _write_tokenizer_config(header: GgufHeader, names: list[str], control: list[str], folder: Path) -> None:
     def token(role: str) -> str:
-        return names[_field(reader, f"tokenizer.ggml.{role}_token_id")]
+        return names[header.metadata[f"tokenizer.ggml.{role}_token_id"]]
 
     # padding must differ from the end of a turn, or masking it out would also hide the end from training
     roles = {
@@ -188,13 +186,13 @@ def _write_tokenizer_config(reader: Any, names: list[str], control: list[str], f
         "unk_token": token("unknown"),
         "pad_token": token("unknown"),
     }
-    template: str = _field(reader, "tokenizer.chat_template")
+    template: str = header.metadata["tokenizer.chat_template"]
     settings = {
         # not GPT2Tokenizer: transformers would replace the pre-tokenizer by GPT-2's own
         "tokenizer_class": "PreTrainedTokenizerFast",
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
-        "model_max_length": _field(reader, "llama.context_length"),
+        "model_max_length": header.metadata["llama.context_length"],
         **roles,
         "additional_special_tokens": [name for name in control if name not in roles.values()],
         "added_tokens_decoder": {
@@ -215,19 +213,29 @@ def _write_tokenizer_config(reader: Any, names: list[str], control: list[str], f
     write_atomic(folder / "chat_template.jinja", template)
 
 
-def _write_weights(reader: Any, config: dict[str, Any], path: Path) -> None:
+def _write_weights(header: GgufHeader, config: dict[str, Any], path: Path) -> None:
     from numpy import float16
 
-    dequantize = gguf_package().dequantize
-    tensors = {_hf_name(tensor.name): tensor for tensor in reader.tensors}
-    # GGUF writes the fastest dimension first
-    layout = {name: ("F16", tuple(int(n) for n in reversed(t.shape))) for name, t in tensors.items()}
+    tensors = {_hf_name(tensor.name): tensor for tensor in header.tensors}
+    layout = {name: ("F16", tensor.shape) for name, tensor in tensors.items()}
     with TensorWriter(path, layout) as writer:
         for name, tensor in tensors.items():
-            weight = dequantize(tensor.data, tensor.tensor_type)
+            weight = _dequantized(header.file, tensor)
             heads = _rotary_heads(name, config)
             weight = weight if heads is None else _unpermute(weight, heads)
             writer.write(name, weight.astype(float16).tobytes())
+
+
+def _dequantized(file: Path, tensor: GgufTensor) -> numpy.ndarray:
+    """The tensor's float32 values."""
+    from numpy import fromfile, uint8
+
+    gguf = gguf_package()
+    kind = gguf.GGMLQuantizationType(tensor.type)
+    # quantized rows are blocks of bytes: the last dimension is counted in these
+    shape = gguf.quant_shape_to_byte_shape(tensor.shape, kind)
+    raw = fromfile(file, uint8, count=prod(shape), offset=tensor.start)
+    return gguf.dequantize(raw.reshape(shape), kind).reshape(tensor.shape)
 
 
 def _hf_name(name: str) -> str:

@@ -1,9 +1,12 @@
-"""What a GGUF file says of itself, read in a blink: metadata and places of tensors, without the weights."""
+"""What a GGUF file says of itself, read in a blink: metadata and places of tensors, without the weights.
+
+Plain Python: the same by llama.cpp's own reader takes 3 s for a vocabulary of 49,000.
+"""
 
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,14 +32,25 @@ _MAX_ITEMS = 1 << 24
 
 
 @dataclass(frozen=True)
+class GgufTensor:
+    """Where one tensor lies: `type` is llama.cpp's number, `start` counts from the file's beginning.
+
+    `shape` is outermost dimension first, as in PyTorch (GGUF itself writes it the other way round).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    type: int
+    start: int
+
+
+@dataclass(frozen=True)
 class GgufHeader:
-    """`metadata` leaves out arrays (the vocabulary); `tensors` is how many, `data` where they start."""
+    """`metadata` has the lists (the vocabulary) only if they were asked for."""
 
     file: Path
     metadata: dict[str, Any]
-    tensors: int
-    last_offset: int
-    data: int
+    tensors: list[GgufTensor]
 
     @property
     def architecture(self) -> str:
@@ -52,12 +66,15 @@ class GgufHeader:
         return self.metadata.get("tokenizer.chat_template")
 
 
-def read_header(file: Path) -> GgufHeader:
-    """Read and check the header. A UserError if the file is missing, no GGUF, damaged or cut off."""
+def read_header(file: Path, arrays: bool = False) -> GgufHeader:
+    """Read and check the header; `arrays` keeps the vocabulary, too.
+
+    A UserError if the file is missing, no GGUF, damaged or cut off.
+    """
     try:
         with open(file, "rb") as opened:
-            header = _read(file, opened)
-        if file.stat().st_size <= header.data + header.last_offset:
+            header = _read(file, opened, arrays)
+        if file.stat().st_size <= max(tensor.start for tensor in header.tensors):
             raise ValueError("it is cut off")
     except FileNotFoundError:
         raise UserError(f"There is no file {file}. Export the run again, or choose another file.") from None
@@ -68,7 +85,7 @@ def read_header(file: Path) -> GgufHeader:
     return header
 
 
-def _read(file: Path, opened: IO[bytes]) -> GgufHeader:
+def _read(file: Path, opened: IO[bytes], arrays: bool) -> GgufHeader:
     if opened.read(4) != MAGIC:
         raise ValueError("it does not begin like one")
     version = _number(opened, "<I")
@@ -80,13 +97,14 @@ def _read(file: Path, opened: IO[bytes]) -> GgufHeader:
     metadata = {}
     for _ in range(pairs):
         name = _string(opened)
-        value = _value(opened, _number(opened, "<I"))
-        if value is not None:
+        kind = _number(opened, "<I")
+        value = _value(opened, kind)
+        if arrays or kind != _ARRAY:
             metadata[name] = value
-    offsets = [_tensor_offset(opened) for _ in range(tensors)]
+    places = [_tensor(opened) for _ in range(tensors)]
     alignment = int(metadata.get("general.alignment", 32)) or 32
     data = -(-opened.tell() // alignment) * alignment
-    return GgufHeader(file, metadata, tensors, max(offsets), data)
+    return GgufHeader(file, metadata, [replace(place, start=data + place.start) for place in places])
 
 
 def _number(opened: IO[bytes], form: str) -> Any:
@@ -101,32 +119,30 @@ def _string(opened: IO[bytes]) -> str:
 
 
 def _value(opened: IO[bytes], kind: int) -> Any:
-    """A scalar or a text; an array is passed over and is None."""
+    """A scalar, a text or a list."""
     if kind == _STRING:
         return _string(opened)
     if kind == _ARRAY:
-        _skip_array(opened)
-        return None
+        return _array(opened)
     if kind not in _SCALARS:
         raise ValueError(f"it holds a value of the unknown type {kind}")
     return _number(opened, _SCALARS[kind])
 
 
-def _skip_array(opened: IO[bytes]) -> None:
+def _array(opened: IO[bytes]) -> list[Any]:
     kind, count = _number(opened, "<I"), _number(opened, "<Q")
     if count > _MAX_ITEMS:
         raise ValueError("a list in it is impossibly long")
-    if kind in _SCALARS:
-        opened.seek(count * struct.calcsize(_SCALARS[kind]), 1)
-        return
-    for _ in range(count):
-        _value(opened, kind)
+    if kind not in _SCALARS:
+        return [_value(opened, kind) for _ in range(count)]
+    form = f"<{count}{_SCALARS[kind][1]}"
+    return list(struct.unpack(form, opened.read(struct.calcsize(form))))
 
 
-def _tensor_offset(opened: IO[bytes]) -> int:
-    _string(opened)
-    dimensions = _number(opened, "<I")
+def _tensor(opened: IO[bytes]) -> GgufTensor:
+    """One entry of the table; its start counts from the data section here."""
+    name, dimensions = _string(opened), _number(opened, "<I")
     if dimensions > 8:
         raise ValueError("a tensor in it has too many dimensions")
-    opened.seek(8 * dimensions + 4, 1)
-    return _number(opened, "<Q")
+    shape = struct.unpack(f"<{dimensions}Q", opened.read(8 * dimensions))
+    return GgufTensor(name, shape[::-1], _number(opened, "<I"), _number(opened, "<Q"))

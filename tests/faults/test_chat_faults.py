@@ -1,4 +1,4 @@
-"""Chat servers that die, and files that should never be served: a sentence each time, and the app lives on."""
+"""Chat servers that die, files that should never be served: a sentence each time, and the app lives on."""
 
 from __future__ import annotations
 
@@ -88,20 +88,25 @@ def test_zeros_in_the_second_half_are_noticed_by_the_hash(tmp_path: Path) -> Non
         ChatServer.start(file)
 
 
-def test_a_wrong_vocabulary_type(tmp_path: Path) -> None:
-    """The tokenizer is declared to be another kind: whatever llama.cpp makes of it, it is a sentence here."""
+def test_a_wrong_vocabulary_type_aborts_only_the_server(tmp_path: Path) -> None:
+    """A byte-pair vocabulary declared to be SentencePiece: llama.cpp aborts at the first prompt."""
     file = tmp_path / "wrong.gguf"
     data = STARTER_GGUF.read_bytes()
-    key = b"tokenizer.ggml.model"
-    at = data.index(b"gpt2", data.index(key))
-    file.write_bytes(data[:at] + b"bert" + data[at + 4 :])
-    assert read_header(file).metadata["tokenizer.ggml.model"] == "bert"
-    with pytest.raises(UserError, match=r"wrong.gguf .*llama.cpp"):
+    data = data.replace(_text(b"gpt2"), _text(b"llama"), 1)
+    # one letter less elsewhere keeps the weights where they are
+    data = data.replace(_text(b"8k-lc100k-mix1-ep2"), _text(b"8k-lc100k-mix1-ep"), 1)
+    file.write_bytes(data)
+    assert read_header(file).metadata["tokenizer.ggml.model"] == "llama"
+    with pytest.raises(UserError, match=r"wrong.gguf .*: llama.cpp gave up \(abort\), saying “.+”"):
         server = ChatServer.start(file)
         try:
             list(server.stream(QUESTION, max_tokens=3))
         finally:
             server.stop()
+
+
+def _text(value: bytes) -> bytes:
+    return len(value).to_bytes(8, "little") + value
 
 
 def test_not_a_gguf_at_all(tmp_path: Path) -> None:

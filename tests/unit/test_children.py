@@ -1,4 +1,4 @@
-"""Child processes: watched to their end, stopped on request, gone with their parent; their last words found."""
+"""Child processes: watched to their end, stopped on request, gone with their parent, and their last words."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def _wait_for(file: Path) -> str:
 
 
 def test_telling_line() -> None:
-    log = "loading\nllama_model_load: error loading model: tensor 'x' data is not within the file bounds\nexiting\n"
+    log = (
+        "loading\nllama_model_load: error loading model: tensor data is not within the file bounds\nexiting\n"
+    )
     assert telling_line(log).startswith("llama_model_load: error loading model")
     assert telling_line("one\ntwo\n\n") == "two"
     assert telling_line("") == "it said nothing"

@@ -1,4 +1,4 @@
-"""LM Studio's folder is found wherever its pointer and settings move it; Ollama's refusal becomes a sentence."""
+"""LM Studio's folder is found wherever its pointer and settings say; Ollama's refusal is a sentence."""
 
 from __future__ import annotations
 

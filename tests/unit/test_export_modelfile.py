@@ -1,4 +1,4 @@
-"""The Modelfile: the Go template says what the model's own chat template says, for the families people train."""
+"""The Modelfile: its Go template says what the model's chat template says, for the families people train."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from tests.real_parts import starter_folder
 
 TOKENS = {"bos_token": "<s>", "eos_token": "</s>"}
 CHATML_LOOP = (
-    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}"
+    "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 TEMPLATES = {
@@ -39,7 +40,8 @@ TEMPLATES = {
     "qwen3": (
         "{% for m in messages %}{% set text = m['content'].split('</think>')[-1].lstrip('\n') "
         "if m['role'] == 'assistant' else m['content'] %}"
-        "{{ '<|im_start|>' + m['role'] + '\n' + ('<think>\n\n</think>\n\n' if loop.last and m['role'] == 'assistant'"
+        "{{ '<|im_start|>' + m['role'] + '\n'"
+        " + ('<think>\n\n</think>\n\n' if loop.last and m['role'] == 'assistant'"
         " else '') + text + '<|im_end|>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
     ),
@@ -58,28 +60,36 @@ TEMPLATES = {
         "{% if add_generation_prompt %}{{ '<|start_header_id|>assistant<|end_header_id|>\n\n' }}{% endif %}"
     ),
     "gemma-2": (
-        "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}"
-        "{% endif %}{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
+        "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+        "{{ raise_exception('System role not supported') }}"
+        "{% endif %}{% for m in messages %}"
+        "{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
         "{{ '<start_of_turn>' + role + '\n' + m['content'] | trim + '<end_of_turn>\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
     ),
     "gemma-3": (
-        "{{ bos_token }}{% if messages[0]['role'] == 'system' %}{% set first = messages[0]['content'] + '\n\n' %}"
+        "{{ bos_token }}{% if messages[0]['role'] == 'system' %}"
+        "{% set first = messages[0]['content'] + '\n\n' %}"
         "{% set messages = messages[1:] %}{% else %}{% set first = '' %}{% endif %}"
         "{% for m in messages %}{% set role = 'model' if m['role'] == 'assistant' else m['role'] %}"
         "{{ '<start_of_turn>' + role + '\n' + (first if loop.first else '') + m['content'] | trim "
-        "+ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<start_of_turn>model\n' }}{% endif %}"
+        "+ '<end_of_turn>\n' }}{% endfor %}{% if add_generation_prompt %}"
+        "{{ '<start_of_turn>model\n' }}{% endif %}"
     ),
     "mistral": (
-        "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] ' + m['content'] + ' [/INST]' }}"
+        "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}{{ '[INST] '"
+        " + m['content'] + ' [/INST]' }}"
         "{% elif m['role'] == 'assistant' %}{{ ' ' + m['content'] + eos_token }}"
-        "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}{% endfor %}"
+        "{% else %}{{ raise_exception('Only user and assistant roles are supported!') }}{% endif %}"
+        "{% endfor %}"
     ),
     "llama-2": (
-        "{% if messages[0]['role'] == 'system' %}{% set s = '<<SYS>>\n' + messages[0]['content'] + '\n<</SYS>>\n\n' %}"
+        "{% if messages[0]['role'] == 'system' %}{% set s = '<<SYS>>\n' + messages[0]['content']"
+        " + '\n<</SYS>>\n\n' %}"
         "{% set messages = messages[1:] %}{% else %}{% set s = '' %}{% endif %}{% for m in messages %}"
         "{% set text = s + m['content'] if loop.first else m['content'] %}{% if m['role'] == 'user' %}"
-        "{{ '[INST] ' + text + ' [/INST]' }}{% else %}{{ ' ' + text + ' ' + eos_token }}{% endif %}{% endfor %}"
+        "{{ '[INST] ' + text + ' [/INST]' }}{% else %}{{ ' ' + text + ' ' + eos_token }}{% endif %}"
+        "{% endfor %}"
     ),
     "phi-3": (
         "{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + m['content'] + '<|end|>\n' }}{% endfor %}"
@@ -94,17 +104,32 @@ TEMPLATES = {
         "{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}"
     ),
     "alpaca": (
-        "{% for m in messages %}{% if m['role'] == 'user' %}{{ '### Instruction:\n' + m['content'] + '\n\n' }}"
+        "{% for m in messages %}{% if m['role'] == 'user' %}{{ '### Instruction:\n' + m['content']"
+        " + '\n\n' }}"
         "{% elif m['role'] == 'system' %}{{ m['content'] + '\n\n' }}"
         "{% else %}{{ '### Response:\n' + m['content'] + eos_token + '\n\n' }}{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}{{ '### Response:\n' }}{% endif %}"
     ),
 }
 SYSTEMS = {"gemma-2": "refused", "mistral": "refused", "gemma-3": "in user turn", "llama-2": "in user turn"}
-CONTROLS = sorted(
-    "<s> </s> <|im_start|> <|im_end|> <|im_sep|> <|start_header_id|> <|end_header_id|> <|eot_id|> <start_of_turn> "
-    "<end_of_turn> <|user|> <|assistant|> <|system|> <|end|>".split()
-)
+CONTROLS = [
+    "<s>",
+    "</s>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<|im_sep|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+]
+CONTROLS += [
+    "<|eot_id|>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|system|>",
+    "<|end|>",
+]
 TALKS = [
     [("user", "Hello")],
     [("user", "One"), ("assistant", "Two"), ("user", "Three\nlines")],
@@ -221,7 +246,8 @@ def test_pieces_are_cut_as_a_person_would() -> None:
         "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}",
         "{{ raise_exception('no') }}",
         "{% for m in messages %}" + '"""' + "{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}",
-        "{% for m in messages %}{% if m['role'] == 'user' %}[INST] {% if messages[0]['role'] == 'system' and loop.last %}"
+        "{% for m in messages %}{% if m['role'] == 'user' %}[INST] "
+        "{% if messages[0]['role'] == 'system' and loop.last %}"
         "{{ messages[0]['content'] }}\n\n{% endif %}{{ m['content'] }}[/INST]"
         "{% elif m['role'] == 'assistant' %}{{ m['content'] }}</s>{% endif %}{% endfor %}",
     ],
