@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from core.setup.screen import Screen
@@ -89,8 +90,8 @@ class Runner:
             raise CommandFailed(127, [f"{command[0]} could not be started: {error.strerror}"]) from error
 
     def note(self, line: str) -> None:
-        """Add a line to the log."""
-        with open(self.log, "a", encoding="utf-8") as file:
+        """Add a line to the log. On a full disk the line is lost: the sentence on the screen says it, too."""
+        with suppress(OSError), open(self.log, "a", encoding="utf-8") as file:
             file.write(f"{time.strftime('%H:%M:%S')} {line}\n")
 
     def _environment(self, extra: dict[str, str]) -> dict[str, str]:

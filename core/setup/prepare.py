@@ -32,19 +32,28 @@ def prepare(places: Places | None = None, test: bool = False, again: bool = Fals
     no room, another set-up running) or StepFailed.
     """
     places = places or Places()
-    screen = Screen()
-    with only_one(places.lock):
-        machine = find_machine()
-        check_python(machine)
-        state = State.load(places.state)
-        plan = _settle_plan(state, machine, again)
-        steps = wanted_steps(places, plan, test)
-        if not all(step.done(state, places) for step in steps):
-            _greet(screen, machine, plan, places)
-            run_steps(places, plan, steps, state, screen)
-        every = wanted_steps(places, plan, test=True)
-        mark_ready(state.values, places, all(step.done(state, places) for step in every))
-        state.save()
+    try:
+        with only_one(places.lock):
+            _prepare(places, test, again)
+    except OSError as error:
+        raise StepFailed(
+            f"Set-up can't work in {places.app}: {error}\n{what_to_do([str(error)])}", places.log
+        ) from error
+
+
+def _prepare(places: Places, test: bool, again: bool) -> None:
+    machine = find_machine()
+    check_python(machine)
+    state = State.load(places.state)
+    plan = _settle_plan(state, machine, again)
+    steps = wanted_steps(places, plan, test)
+    if not all(step.done(state, places) for step in steps):
+        screen = Screen()
+        _greet(screen, machine, plan, places)
+        run_steps(places, plan, steps, state, screen)
+    every = wanted_steps(places, plan, test=True)
+    mark_ready(state.values, places, all(step.done(state, places) for step in every))
+    state.save()
 
 
 def _settle_plan(state: State, machine: Machine, again: bool) -> Plan:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -154,6 +155,12 @@ def test_two_at_once_are_refused_with_a_sentence(tmp_path: Path):
         pass
     with only_one(lock):
         pass
+
+
+def test_a_folder_that_can_not_be_written_is_a_sentence(tmp_path: Path):
+    (tmp_path / ".garage").write_text("a file where a folder should be")
+    with pytest.raises(StepFailed, match=f"Set-up can't work in {re.escape(str(tmp_path))}"):
+        prepare_module.prepare(Places(tmp_path))
 
 
 def test_room_is_checked_before_anything_starts(history: History):
