@@ -20,7 +20,13 @@ from ui.talk import Side
 
 QUESTION = "Talk to your model"
 HELP = "The same question goes to your model and to the base model it was made from: see what changed."
-_BOT: dict[str, Any] = {"height": 420, "buttons": ["copy"], "latex_delimiters": [], "feedback_options": None}
+_BOT: dict[str, Any] = {
+    "height": 420,
+    "buttons": ["copy"],
+    "latex_delimiters": [],
+    "feedback_options": None,
+    "visible": False,
+}
 
 
 def build(bench: Bench) -> Step:
@@ -29,13 +35,22 @@ def build(bench: Bench) -> Step:
     top = panel("chat-panel")
     with gr.Row(elem_id="chat-columns"):
         tuned = gr.Chatbot(label="Your model", elem_id="chat-tuned", placeholder="Ask something.", **_BOT)
-        base = gr.Chatbot(label="Base model", elem_id="chat-base", placeholder="The same question.", **_BOT)
+        base = gr.Chatbot(
+            label="Base model", elem_id="chat-base", placeholder="Gets the same question.", **_BOT
+        )
     problem = gr.HTML("", elem_id="chat-problem", apply_default_css=False, js_on_load=None)
     with gr.Row(elem_id="chat-ask"):
         box = gr.Textbox(
-            label="Your question", elem_id="chat-question", lines=1, max_lines=6, scale=1, interactive=True
+            label="Your question",
+            placeholder="Ask something",
+            elem_id="chat-question",
+            container=False,
+            max_lines=6,
+            scale=1,
+            interactive=True,
+            visible=False,
         )
-        send = gr.Button("Send", variant="primary", elem_id="chat-send", scale=0)
+        send = gr.Button("Send", variant="primary", elem_id="chat-send", scale=0, visible=False)
         stop = gr.Button("Stop", variant="stop", elem_id="chat-stop", scale=0, visible=False)
         retry = gr.Button("Try again", elem_id="chat-retry", scale=0, visible=False)
     bottom = panel("chat-more")
@@ -92,11 +107,13 @@ def _run_talk(bench: Bench, begin: Any) -> Iterator[list[Any]]:
         for _ in begin(talk):
             yield [cleared, *_shown(bench)]
             cleared = gr.skip()
+        said = ""
     except UserError as problem:
-        gr.Warning(str(problem), duration=12, title="That did not work")
+        said = notice("bad", "That did not work", str(problem))
     except Exception as error:  # the edge of the app: logged with its trace, said on the page
-        gr.Warning(log_error(bench, error), duration=20, title="Something went wrong in the app")
-    yield [gr.skip(), *_shown(bench)]
+        said = notice("bad", "Something went wrong in the app", log_error(bench, error))
+    tuned, base, trouble, *buttons = _shown(bench)
+    yield [gr.skip(), tuned, base, said or trouble, *buttons]
 
 
 def stop_answer(bench: Bench) -> None:

@@ -47,14 +47,14 @@ def heading(step: str, question: str, help: str) -> str:
     return f'<h2 id="lg-head-{step}" tabindex="-1">{esc(question)}</h2><p class="lg-help">{esc(help)}</p>'
 
 
-def primary(step: str, text: str, target: str, reason: str = "") -> str:
+def primary(step: str, text: str, target: str, reason: str = "", beside: str = "") -> str:
     """The one way on from a step: a link to the next one, or a disabled button with the reason beside it."""
     name = f'id="lg-next-{step}" class="lg-primary"'
     if reason:
         way = f'<button {name} disabled>{esc(text)}</button><p class="lg-reason">{esc(reason)}</p>'
     else:
         way = f'<a {name} href="#{target}">{esc(text)}</a>'
-    return f'<div class="lg-next">{way}</div>'
+    return f'<div class="lg-next">{way}{beside}</div>'
 
 
 def button(identifier: str, act: str, text: str, kind: str = "second") -> str:

@@ -43,12 +43,15 @@ def build_page(bench: Bench) -> gr.Blocks:
                 steps = [_build_step(key, bench) for key in _BUILDERS]
             card = gr.HTML("", elem_id="card", apply_default_css=False, js_on_load=_KEEP_OPEN)
         around = [View(header, frame.header_html), View(card, frame.card_html)]
-        _wire(page, bench, nav, steps, around)
+        message = gr.HTML("", elem_id="message", apply_default_css=False, js_on_load=_SAY)
+        _wire(bench, nav, steps, around, message)
     return page
 
 
 # on a phone the card is a bar that starts folded
 _KEEP_OPEN = "window.garage.card(element, watch)"
+# Gradio's own messages need its queue; ours come with any answer and stay until they are read
+_SAY = "window.garage.say(element, watch, props)"
 
 
 def _build_step(key: str, bench: Bench) -> Step:
@@ -56,7 +59,7 @@ def _build_step(key: str, bench: Bench) -> Step:
         return _BUILDERS[key](bench)
 
 
-def _wire(page: gr.Blocks, bench: Bench, nav: gr.HTML, steps: list[Step], around: list[View]) -> None:
+def _wire(bench: Bench, nav: gr.HTML, steps: list[Step], around: list[View], message: gr.HTML) -> None:
     """Connect entering a step, the timer, and what the person does in a step to rendering."""
     shown = gr.State({})
     step_name = gr.Textbox("", visible="hidden", elem_id="step-name", container=False)
@@ -82,8 +85,8 @@ def _wire(page: gr.Blocks, bench: Bench, nav: gr.HTML, steps: list[Step], around
 
     def handle(step: Step, handler: Handler) -> Callable[..., list[Any]]:
         def handled(before: dict[int, str], event: gr.EventData) -> list[Any]:
-            attempt(bench, lambda: handler(bench, str(event.name), event.value))
-            return refresh(step.key, before)
+            said = attempt(bench, lambda: handler(bench, str(event.name), event.value))
+            return [said, *refresh(step.key, before)]
 
         return handled
 
@@ -95,6 +98,6 @@ def _wire(page: gr.Blocks, bench: Bench, nav: gr.HTML, steps: list[Step], around
     for step in steps:
         for body in step.panels:
             if step.on_edit is not None:
-                body.edit(handle(step, step.on_edit), [shown], everything, **_QUIET)
+                body.edit(handle(step, step.on_edit), [shown], [message, *everything], **_QUIET)
             if step.on_act is not None:
-                body.act(handle(step, step.on_act), [shown], everything, **_QUIET)
+                body.act(handle(step, step.on_act), [shown], [message, *everything], **_QUIET)

@@ -65,14 +65,15 @@ def _fallback(view: View, text: str) -> Any:
     return text if isinstance(view.component, gr.HTML) else gr.skip()
 
 
-def attempt(bench: Bench, action: Callable[[], Any]) -> None:
-    """Do what the person asked for; when it can't be done, say why in a message on the page."""
+def attempt(bench: Bench, action: Callable[[], Any]) -> str:
+    """Do what the person asked for; when it can't be done, the message that says why, else nothing."""
     try:
         action()
     except UserError as problem:
-        gr.Warning(str(problem), duration=12, title="That did not work")
+        return notice("bad", "That did not work", str(problem))
     except Exception as error:  # the edge of the app: logged with its trace, said on the page
-        gr.Warning(log_error(bench, error), duration=20, title="Something went wrong in the app")
+        return notice("bad", "Something went wrong in the app", log_error(bench, error))
+    return ""
 
 
 def log_error(bench: Bench, error: BaseException) -> str:

@@ -186,10 +186,10 @@ def _buttons(bench: Bench, run: Run, progress: Progress) -> str:
     again = _button("start", "Start a new run", "second")
     resume = _button("resume", "Resume", "primary")
     if job.status == "done":
-        return primary("train", "Export this run", "export") + actions(again)
+        return primary("train", "Export this run", "export", beside=again)
     if run.trained:
-        return primary("train", "Export this run", "export") + actions(
-            _button("resume", "Resume", "second") + again
+        return primary(
+            "train", "Export this run", "export", beside=_button("resume", "Resume", "second") + again
         )
     return actions(resume + again)
 

@@ -17,7 +17,6 @@ window.garage = (() => {
       if (link.hash === "#" + step()) link.setAttribute("aria-current", "step");
       else link.removeAttribute("aria-current");
     }
-    document.querySelector("#nav a[aria-current]")?.scrollIntoView?.({ block: "nearest", inline: "center" });
     if (!moveFocus) return;
     window.scrollTo(0, 0);
     requestAnimationFrame(() => document.getElementById("lg-head-" + step())?.focus({ preventScroll: true }));
@@ -83,14 +82,14 @@ window.garage = (() => {
   }
 
   // a field that was typed into no longer follows its attribute; the server's word counts
-  function settle(element) {
-    for (const field of element.querySelectorAll("input, select")) {
+  function settle(element, evenHere) {
+    for (const field of element.querySelectorAll(":is(input, select)[data-name]")) {
+      if (field === document.activeElement && !evenHere) continue;
       if (field.type === "radio" || field.type === "checkbox") field.checked = field.hasAttribute("checked");
       else if (field.tagName === "SELECT") {
         const chosen = field.querySelector("option[selected]");
-        if (chosen && field !== document.activeElement) field.value = chosen.value;
-      } else if (field.type !== "file" && !field.hasAttribute("data-keep") && field !== document.activeElement)
-        field.value = field.getAttribute("value") ?? "";
+        if (chosen) field.value = chosen.value;
+      } else field.value = field.getAttribute("value") ?? "";
     }
     for (const field of element.querySelectorAll("[data-filter]")) filter(element, field);
   }
@@ -101,6 +100,20 @@ window.garage = (() => {
       item.hidden = wanted !== "" && !item.textContent.toLowerCase().includes(wanted);
     for (const group of element.querySelectorAll(".lg-group"))
       group.hidden = !group.querySelector(field.dataset.filter + ":not([hidden])");
+  }
+
+  // ----- messages: why something could not be done; the fields go back to what holds
+  function say(element, watch, props) {
+    let timer;
+    element.addEventListener("click", () => element.classList.remove("lg-shown"));
+    document.addEventListener("keydown", (event) => event.key === "Escape" && element.classList.remove("lg-shown"));
+    watch("value", () => {
+      clearTimeout(timer);
+      element.classList.toggle("lg-shown", Boolean(props.value));
+      if (!props.value) return;
+      timer = setTimeout(() => element.classList.remove("lg-shown"), 15000);
+      for (const panel of document.querySelectorAll(".lg-step > *")) settle(panel, true);
+    });
   }
 
   // ----- the card of choices: unfolded beside the step, a folded bar on a narrow screen
@@ -197,5 +210,5 @@ window.garage = (() => {
     document.body.prepend(banner);
   }
 
-  return { step, nav, bind, card, paint };
+  return { step, nav, bind, say, card, paint };
 })();
