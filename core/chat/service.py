@@ -27,6 +27,8 @@ from core.files import read_json
 
 KEY = "LORA_GARAGE_CHAT_KEY"
 DEFAULT_CONTEXT = 4096
+# each holds a whole model in memory: the tuned one and its base
+MOST_SERVERS = 2
 LOAD_TIMEOUT_S = 300.0
 SILENCE_TIMEOUT_S = 300.0
 # threads that wait give their core away: beside a training run 13 tokens a second instead of 2
@@ -46,6 +48,7 @@ class ChatServer:
         self.key = secrets.token_urlsafe(32)
         self._folder = Path(tempfile.mkdtemp(prefix="lora-garage-chat-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._streams = 0
 
     @classmethod
     def start(cls, gguf: Path, n_ctx: int | None = None, timeout_s: float = LOAD_TIMEOUT_S) -> ChatServer:
@@ -66,6 +69,10 @@ class ChatServer:
     def url(self) -> str:
         """The base of its OpenAI-compatible addresses; they want `Authorization: Bearer <key>`."""
         return f"http://127.0.0.1:{self.port}/v1"
+
+    def answering(self) -> bool:
+        """Whether somebody reads an answer from it now."""
+        return self._streams > 0
 
     def alive(self) -> bool:
         """Whether its process runs."""
@@ -103,10 +110,13 @@ class ChatServer:
         if not self.alive():
             raise UserError(self._death("is not running"))
         before = self._log_size()
+        self._streams += 1
         try:
             yield from self._pieces(question, cancel, before)
         except httpx.HTTPError as error:
             raise UserError(self._broken(before, error)) from error
+        finally:
+            self._streams -= 1
 
     def _pieces(
         self, question: dict[str, Any], cancel: threading.Event | None, log_start: int
@@ -219,7 +229,7 @@ def _too_long(match: re.Match[str]) -> str:
 
 
 class _Registry:
-    """The servers of this process, one for each file."""
+    """The servers of this process, one for each file; those not used for longest make room for new ones."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -233,12 +243,16 @@ class _Registry:
             stamp = (gguf.stat().st_size, gguf.stat().st_mtime_ns)
             server, known = self._servers.get(gguf, (None, None))
             if server is not None and server.alive() and (known, server.n_ctx) == (stamp, n_ctx):
+                self._servers[gguf] = self._servers.pop(gguf)  # last in the row: used last
                 return server
             if server is not None:
                 server.stop()
             return self._begin(gguf, n_ctx, timeout_s, stamp)
 
     def _begin(self, gguf: Path, n_ctx: int, timeout_s: float, stamp: tuple[int, int]) -> ChatServer:
+        idle = [other for other, _ in list(self._servers.values()) if not other.answering()]
+        for other in idle[: max(0, len(self._servers) + 1 - MOST_SERVERS)]:
+            other.stop()
         server = ChatServer(gguf, n_ctx)
         try:
             server._begin(timeout_s)

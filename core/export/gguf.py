@@ -51,7 +51,8 @@ def _child(
     module: str, args: list[str], line: Callable[[str], bool], stop: Stop, what: str, target: Path
 ) -> None:
     try:
-        run_child(module, args, line, stop)
+        # a model folder is all the converter needs; it must not look anything up
+        run_child(module, args, line, stop, {"HF_HUB_OFFLINE": "1"})
     except ChildFailed as failure:
         if "No space left" in failure.line or disk_is_full(target.parent):
             raise UserError(full_disk(what, target.parent)) from failure

@@ -247,7 +247,12 @@ def _check(made: Path, task: Task) -> str:
 def _keep(made: Path, target: Path) -> None:
     with open(made, "rb+") as file:
         os.fsync(file.fileno())
-    replace(made, target)
+    try:
+        replace(made, target)
+    except PermissionError as error:
+        raise UserError(
+            f"{target.name} is in use and can't be replaced. End the chat with it, then export again."
+        ) from error
     fsync_folder(target.parent)
 
 

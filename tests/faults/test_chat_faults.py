@@ -123,3 +123,30 @@ def test_loading_takes_too_long() -> None:
     with pytest.raises(UserError, match="took longer than 0 s"):
         ChatServer.start(STARTER_GGUF, n_ctx=999, timeout_s=0.01)
     assert time.monotonic() - began < 10
+
+
+def test_a_third_model_takes_the_place_of_the_first(three_files: list[Path]) -> None:
+    """Models in memory are few: the one not used for longest goes, but not while it answers."""
+    first, second, third = three_files
+    servers = [ChatServer.start(first), ChatServer.start(second)]
+    assert ChatServer.start(first) is servers[0]
+    stream = servers[0].stream(QUESTION, max_tokens=2000)
+    next(stream)
+    servers.append(ChatServer.start(third))
+    assert [server.alive() for server in servers] == [True, False, True]
+    servers.append(ChatServer.start(second))
+    assert [server.alive() for server in servers] == [True, False, False, True]
+    stream.close()
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture
+def three_files(tmp_path: Path) -> list[Path]:
+    """The same model under three names."""
+    files = [tmp_path / f"{name}.gguf" for name in "abc"]
+    for file in files:
+        os.link(STARTER_GGUF, file) if sys.platform != "win32" else file.write_bytes(
+            STARTER_GGUF.read_bytes()
+        )
+    return files
