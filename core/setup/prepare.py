@@ -49,7 +49,7 @@ def _prepare(places: Places, test: bool, again: bool) -> None:
     steps = wanted_steps(places, plan, test)
     if not all(step.done(state, places) for step in steps):
         screen = Screen()
-        _greet(screen, machine, plan, places)
+        _greet(screen, machine, plan, state, places)
         run_steps(places, plan, steps, state, screen)
     every = wanted_steps(places, plan, test=True)
     mark_ready(state.values, places, all(step.done(state, places) for step in every))
@@ -67,8 +67,9 @@ def _settle_plan(state: State, machine: Machine, again: bool) -> Plan:
     return plan
 
 
-def _greet(screen: Screen, machine: Machine, plan: Plan, places: Places) -> None:
-    python = ".".join(map(str, machine.python))
+def _greet(screen: Screen, machine: Machine, plan: Plan, state: State, places: Places) -> None:
+    # an environment that is there keeps the Python that it was made with
+    python = state.details("venv").get("python") or ".".join(map(str, machine.python))
     screen.say(f"Setting up LoRA Garage in {places.venv} (Python {python}, {machine.system} {machine.arch}).")
     screen.say(f"PyTorch build: {plan.torch_name}, because: {plan.reason}.")
     for note in plan.notes:
