@@ -223,7 +223,7 @@ def _write_weights(header: GgufHeader, config: dict[str, Any], path: Path) -> No
             weight = _dequantized(header.file, tensor)
             heads = _rotary_heads(name, config)
             weight = weight if heads is None else _unpermute(weight, heads)
-            writer.write(name, weight.astype(float16).tobytes())
+            writer.write(name, [weight.astype(float16).tobytes()])
 
 
 def _dequantized(file: Path, tensor: GgufTensor) -> numpy.ndarray:

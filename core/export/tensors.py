@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -44,14 +44,19 @@ class Tensor:
     def bytes(self) -> int:
         return self.end - self.start
 
-    def read(self) -> bytearray:
-        """The tensor's bytes, little-endian, row-major."""
-        data = bytearray(self.bytes)
+    def pieces(self, size: int = 8 << 20) -> Iterator[bytearray]:
+        """The tensor's bytes, little-endian, row-major, at most `size` of them at once."""
         with open(self.file, "rb") as file:
             file.seek(self.start)
-            if file.readinto(data) != self.bytes:
-                raise UserError(f"{self.file} ends too early: it is cut off. Download or copy it again.")
-        return data
+            for start in range(0, self.bytes, size):
+                piece = bytearray(min(size, self.bytes - start))
+                if file.readinto(piece) != len(piece):
+                    raise UserError(f"{self.file} ends too early: it is cut off. Copy it again.")
+                yield piece
+
+    def read(self) -> bytearray:
+        """All of the tensor's bytes."""
+        return next(self.pieces(self.bytes or 1), bytearray())
 
 
 def read_file(file: Path) -> dict[str, Tensor]:
@@ -99,12 +104,13 @@ class TensorWriter:
         self._file: IO[bytes] = open(path, "wb")  # noqa: SIM115 - closed by close()
         self._file.write(struct.pack("<Q", len(raw)) + raw)
 
-    def write(self, name: str, data: bytes | bytearray | memoryview) -> None:
+    def write(self, name: str, pieces: Iterable[bytes | bytearray]) -> None:
+        """Write one tensor, its bytes in pieces. A ValueError if they are not as many as its shape says."""
         start, end = self._places[name]
-        if memoryview(data).nbytes != end - start:
-            raise ValueError(f"{name} has {memoryview(data).nbytes} bytes instead of {end - start}")
         self._file.seek(self._base + start)
-        self._file.write(data)
+        written = sum(self._file.write(piece) for piece in pieces)
+        if written != end - start:
+            raise ValueError(f"{name} has {written} bytes instead of {end - start}")
         self._open.discard(name)
 
     def close(self) -> None:

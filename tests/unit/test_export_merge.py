@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from safetensors.torch import load_file  # noqa: E402
+from safetensors.torch import load_file, save_file  # noqa: E402
 
 from core.errors import UserError  # noqa: E402
 from core.export.merge import merge, read_adapter  # noqa: E402
@@ -156,6 +156,20 @@ def test_a_cut_off_model_is_a_sentence(tmp_path: Path) -> None:
         merge(base, adapter, tmp_path / "out")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e5])
+def test_a_result_that_is_not_finite_is_refused(value: float, tmp_path: Path) -> None:
+    """A broken adapter, or one whose sum does not fit into fp16."""
+    base = tiny_model(tmp_path / "base", torch.float16)
+    adapter = random_adapter(base, tmp_path / "adapter", torch.float16)
+    weights = load_file(adapter / "adapter_model.safetensors")
+    name = next(name for name in weights if "layers.1.self_attn.k_proj.lora_A" in name)
+    weights[name] = weights[name].float()
+    weights[name][0, 0] = value
+    save_file(weights, adapter / "adapter_model.safetensors")
+    with pytest.raises(UserError, match=r"layers\.1\.self_attn\.k_proj is not finite"):
+        merge(base, adapter, tmp_path / "out")
+
+
 MEASURE = """
 import sys, threading, psutil
 from pathlib import Path
@@ -176,13 +190,14 @@ print((peak[0] - before) / 2**20)
 
 
 def test_peak_memory_is_a_few_tensors(tmp_path: Path) -> None:
-    """48 tensors of 4 MiB, 192 MiB in all: the merge may take a handful of them at once, not the model."""
-    from safetensors.torch import save_file
-
+    """48 tensors of 4 MiB and one of 64 that has no adapter: the merge holds a few small ones at a time."""
     base, adapter = tmp_path / "base", tmp_path / "adapter"
-    base.mkdir(), adapter.mkdir()
+    base.mkdir()
+    adapter.mkdir()
     names = [f"model.layers.{i}.mlp.up_proj" for i in range(48)]
-    save_file({f"{name}.weight": torch.zeros(1024, 1024) for name in names}, base / "model.safetensors")
+    tensors = {f"{name}.weight": torch.zeros(1024, 1024) for name in names}
+    tensors["model.embed_tokens.weight"] = torch.full((16384, 1024), 8.0)
+    save_file(tensors, base / "model.safetensors")
     halves = {f"base_model.model.{name}.lora_A.weight": torch.ones(8, 1024) for name in names}
     halves |= {f"base_model.model.{name}.lora_B.weight": torch.ones(1024, 8) for name in names}
     save_file(halves, adapter / "adapter_model.safetensors")
