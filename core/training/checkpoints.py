@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ NEEDED = (
     "trainer_state.json",
 )
 _NAME = re.compile(r"step-(\d+)")
+# a write that fails with less free than this failed for want of room
+_NEARLY_NOTHING = 16 << 20
 # a pickle that nothing reads, and a model card full of blanks
 _UNWANTED = ("training_args.bin", "README.md")
 
@@ -63,11 +66,12 @@ class CheckpointStore:
             save()
             publish(self.partial / f"checkpoint-{step}", self.path(step), step)
         except Exception as error:
+            problem = disk_problem(error, self.folder) if is_disk_trouble(error) else None
             self.clean()
-            if not is_disk_trouble(error):
+            if problem is None:
                 raise
             self.failed = True
-            self.on_failed(step, disk_problem(error))
+            self.on_failed(step, problem)
             return
         self.failed = False
         self.clean()
@@ -135,11 +139,12 @@ def publish_adapter(model: Any, target: Path, base_model: str) -> None:
             _fsync(path)
         replace_folder(aside, target)
     except Exception as error:
+        problem = disk_problem(error, target.parent) if is_disk_trouble(error) else None
         shutil.rmtree(aside, ignore_errors=True)
-        if not is_disk_trouble(error):
+        if problem is None:
             raise
         raise UserError(
-            f"The adapter could not be written: {disk_problem(error)}. Free some space, then resume: "
+            f"The adapter could not be written: {problem}. Free some space, then resume: "
             "the last checkpoint is kept."
         ) from error
 
@@ -203,20 +208,13 @@ def is_disk_trouble(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return True
     text = str(error)
-    return (
-        "No space left" in text
-        or "os error" in text
-        or "PytorchStreamWriter" in text
-        or "file write failed" in text
-    )
+    # the second is what torch.save says on a full disk: “unexpected pos 41408 vs 41296”
+    return "os error" in text or "inline_container" in text or "PytorchStreamWriter" in text
 
 
-def disk_problem(error: BaseException) -> str:
-    """What hindered the writing, as a clause."""
-    if (
-        getattr(error, "errno", None) == 28
-        or "No space left" in str(error)
-        or "file write failed" in str(error)
-    ):
+def disk_problem(error: BaseException, folder: Path) -> str:
+    """What hindered the writing to `folder`, as a clause."""
+    said = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+    if said or shutil.disk_usage(folder).free < _NEARLY_NOTHING:
         return "the disk is full"
     return str(error).strip().split("\n")[0][:200]

@@ -48,6 +48,7 @@ class Reporter(TrainerCallback):
         self.asked = asked
         self.reasons = reasons
         self.step = 0
+        self.folder = worker.folder
         self.speed = Speed()
         self.base_loss: float | None = None
         self.tuned_loss: float | None = None

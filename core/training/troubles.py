@@ -11,8 +11,11 @@ from core.errors import UserError
 from core.training.checkpoints import disk_problem, is_disk_trouble
 
 
-class HasStep(Protocol):
+class Reporting(Protocol):
+    """What knows how far training is, and where it writes."""
+
     step: int
+    folder: Path
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -42,7 +45,7 @@ def loading_troubles(model_folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def training_troubles(reporter: HasStep) -> Iterator[None]:
+def training_troubles(reporter: Reporting) -> Iterator[None]:
     """Out of memory and a full disk, with the step at which they happened. Other errors pass through."""
     try:
         yield
@@ -57,7 +60,7 @@ def training_troubles(reporter: HasStep) -> Iterator[None]:
             ) from error
         if is_disk_trouble(error):
             raise UserError(
-                f"Files could not be written in step {step}: {disk_problem(error)}. "
+                f"Files could not be written in step {step}: {disk_problem(error, reporter.folder)}. "
                 "Free some space, then resume from the last checkpoint."
             ) from error
         raise
