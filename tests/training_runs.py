@@ -57,12 +57,22 @@ def make_run(home: Home, model: Path, rows: list[dict[str, Any]] | None = None, 
 
 def work(run: Run, *arguments: str, env: dict[str, str] | None = None) -> int:
     """Run the worker to its end and return its exit code. Its output is in `worker.log`."""
+    return begin(run, *arguments, env=env).wait(400)
+
+
+def work_side_by_side(runs: list[Run], *arguments: str) -> None:
+    """Run the workers of several runs at once, one core each, to their good ends."""
+    working = [begin(run, *arguments, env={"OMP_NUM_THREADS": "1"}) for run in runs]
+    codes = [process.wait(400) for process in working]
+    assert not any(codes), "\n".join(run.log_tail() for run in runs)
+
+
+def begin(run: Run, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", WORKER, str(run.folder), *arguments]
     with open(run.folder / "worker.log", "ab") as log:
-        command = [sys.executable, "-m", WORKER, str(run.folder), *arguments]
-        done = subprocess.run(
-            command, cwd=APP_FOLDER, env={**os.environ, **(env or {})}, stdout=log, stderr=log, timeout=400
+        return subprocess.Popen(
+            command, cwd=APP_FOLDER, env={**os.environ, **(env or {})}, stdout=log, stderr=log
         )
-    return done.returncode
 
 
 def events(run: Run, kind: str) -> list[dict[str, Any]]:

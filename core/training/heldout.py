@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from core.training.trainer import Collator, Rows, plan_parts
+from core.training.rows import IGNORED, Rows
+from core.training.trainer import Collator, plan_parts
 
 SummedLoss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 
@@ -34,7 +35,7 @@ class HeldOut:
             with torch.no_grad():
                 for batch in self._batches():
                     total += self.summed_loss(model, batch).item()
-                    tokens += int((batch["labels"][:, 1:] != -100).sum())
+                    tokens += int((batch["labels"][:, 1:] != IGNORED).sum())
         finally:
             model.train(was_training)
         return total / tokens

@@ -7,12 +7,7 @@ import inspect
 import torch
 from torch.nn import functional
 
-IGNORED = -100
-
-
-def count_trained(labels: list[int]) -> int:
-    """Tokens of a row that count: labelled ones, except at position 0, which nothing predicts."""
-    return sum(label != IGNORED for label in labels[1:])
+from core.training.rows import IGNORED
 
 
 def summed_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -16,7 +16,8 @@ from transformers import (
 from core.errors import UserError
 from core.training.engine import Setup
 from core.training.losses import summed_loss
-from core.training.trainer import Rows, SharedTrainer
+from core.training.rows import Rows
+from core.training.trainer import SharedTrainer
 
 __all__ = ["load_model", "make_trainer", "summed_loss"]
 

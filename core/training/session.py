@@ -3,52 +3,28 @@
 from __future__ import annotations
 
 import os
-import platform
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from core.dataset import ChatTokenizer, Conversation, read_snapshot
+from core.dataset import ChatTokenizer
 from core.errors import UserError
-from core.files import sha256_file
 from core.hardware import usable_cores
 from core.home import Home
 from core.jobs import Worker
-from core.models import resolve_model, weight_files
-from core.recipe import Recipe
+from core.models import resolve_model
 from core.runs import Run
 from core.training.checkpoints import CheckpointStore, publish_adapter
 from core.training.engine import Engine, Setup, load_engine
 from core.training.heldout import HeldOut
-from core.training.losses import count_trained
+from core.training.origins import note_origins
 from core.training.precision import find_device, pick_precision
 from core.training.progress import Reporter, peak_memory
-from core.training.trainer import (
-    Collator,
-    Rows,
-    count_steps,
-    pick_optimizer,
-    token_budget,
-    trainer_arguments,
-)
+from core.training.rows import Rows, tokenize_snapshot
+from core.training.trainer import Collator, count_steps, pick_optimizer, token_budget, trainer_arguments
 from core.training.troubles import loading_troubles, training_troubles
-
-_LIBRARIES = (
-    "torch",
-    "transformers",
-    "peft",
-    "accelerate",
-    "tokenizers",
-    "bitsandbytes",
-    "trl",
-    "unsloth",
-    "unsloth_zoo",
-)
 
 
 @dataclass
@@ -174,93 +150,6 @@ def _make_trainer(
     )
     trainer.store, trainer.recipe = store, setup.recipe  # type: ignore[attr-defined]
     return trainer
-
-
-def tokenize_snapshot(
-    worker: Worker, run: Run, recipe: Recipe, tokenizer: ChatTokenizer
-) -> tuple[Rows, Rows]:
-    """The run's training rows and held-out rows, ids and labels as the preview shows them."""
-    train, heldout = read_snapshot(run.data)
-    rows = _tokenize(worker, train, "training", tokenizer, recipe.max_length)
-    if not rows:
-        raise UserError(
-            f"None of the {len(train)} training rows has an answer to learn within "
-            f"{recipe.max_length} tokens. Choose a longer maximum length, or look at the Data step."
-        )
-    return rows, _tokenize(worker, heldout, "held-out", tokenizer, recipe.max_length)
-
-
-def _tokenize(
-    worker: Worker,
-    conversations: Iterable[Conversation],
-    kind: str,
-    tokenizer: ChatTokenizer,
-    max_length: int,
-) -> Rows:
-    rows: Rows = []
-    dropped: Counter[str] = Counter()
-    cut = 0
-    for conversation in conversations:
-        encoded = tokenizer.encode(conversation.messages, max_length)
-        if encoded.reason is not None or count_trained(encoded.labels) == 0:
-            dropped[encoded.reason or "no answer to train"] += 1
-            continue
-        cut += encoded.cut > 0
-        rows.append({"input_ids": encoded.ids, "labels": encoded.labels})
-    for reason, count in dropped.items():
-        worker.say("warning", message=f"{count} {kind} row(s) left out: {reason}.")
-    if cut:
-        worker.say(
-            "warning",
-            message=f"{cut} {kind} row(s) are longer than {max_length} tokens and were cut off there.",
-        )
-    return rows
-
-
-def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, resume: bool) -> Recipe:
-    """Write library versions and hashes of data and model into the run's recipe.
-
-    On a resume they are compared: other data or another model is a UserError, another library a warning.
-    """
-    versions, hashes = library_versions(), origin_hashes(run, model_folder)
-    if resume and recipe.hashes:
-        changed = sorted(key for key, value in hashes.items() if recipe.hashes.get(key, value) != value)
-        if changed:
-            raise UserError(
-                f"{', '.join(changed)} changed since this run began, so it can't be resumed. "
-                "Start a new run instead."
-            )
-        for name in sorted(
-            key for key, value in versions.items() if recipe.versions.get(key, value) != value
-        ):
-            message = f"{name} was {recipe.versions[name]} when this run began and is {versions[name]} now."
-            worker.say("warning", message=message)
-    noted = recipe.with_changes(versions=versions, hashes=hashes)
-    noted.save(run.folder / "recipe.yaml")
-    return noted
-
-
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the installed libraries that decide a run's numbers."""
-    found = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def origin_hashes(run: Run, model_folder: Path) -> dict[str, str]:
-    """SHA-256 of the data snapshot and of the model's files, by a readable name."""
-    data = [run.data / "train.jsonl", run.data / "heldout.jsonl"]
-    model = [
-        model_folder / "config.json",
-        model_folder / "tokenizer.json",
-        *weight_files(model_folder),
-    ]
-    named = {f"data/{path.name}": path for path in data} | {f"model/{path.name}": path for path in model}
-    return {name: sha256_file(path) for name, path in named.items() if path.is_file()}
 
 
 def _resume_step(worker: Worker, store: CheckpointStore) -> int | None:

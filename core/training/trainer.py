@@ -11,10 +11,7 @@ import torch
 
 from core.recipe import Recipe
 from core.training.checkpoints import CheckpointStore
-from core.training.losses import IGNORED
-
-# each row: input_ids and labels, as the preview shows them
-Rows = list[dict[str, list[int]]]
+from core.training.rows import IGNORED, Rows
 
 
 @dataclass(frozen=True)

@@ -107,8 +107,9 @@ def make_trainer(
 def summed_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Cross-entropy summed over the trained tokens. On a GPU Unsloth's fused loss never makes the logits."""
     from core.training import losses
+    from core.training.rows import IGNORED
 
     if "unsloth" in sys.modules and sys.modules["unsloth"].DEVICE_TYPE == "cpu":
         return losses.summed_loss(model, batch)
-    tokens = (batch["labels"][:, 1:] != losses.IGNORED).sum()
+    tokens = (batch["labels"][:, 1:] != IGNORED).sum()
     return model(**batch).loss * tokens

@@ -15,7 +15,7 @@ from core.dataset import ChatTokenizer, read_snapshot
 from core.home import APP_FOLDER, Home, open_home
 from core.runs import Run, read_progress
 from tests.real_parts import starter_folder
-from tests.training_runs import chats, losses, make_run, summary, work
+from tests.training_runs import chats, losses, make_run, summary, work, work_side_by_side
 
 pytestmark = pytest.mark.slow
 ENGINES = ("unsloth", "peft")
@@ -29,12 +29,10 @@ def module_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 @pytest.fixture(scope="module")
 def starter_runs(module_home: Home) -> dict[str, Run]:
     """The same recipe on the starter, trained by each engine."""
-    runs = {}
-    for engine in ENGINES:
-        runs[engine] = make_run(
-            module_home, starter_folder(), chats(11), engine=engine, max_steps=3, accumulate=4, eval_every=2
-        )
-        assert work(runs[engine]) == 0, runs[engine].log_tail()
+    knobs = {"max_steps": 3, "accumulate": 4, "eval_every": 2}
+    rows = chats(11)
+    runs = {name: make_run(module_home, starter_folder(), rows, engine=name, **knobs) for name in ENGINES}
+    work_side_by_side(list(runs.values()))
     return runs
 
 
@@ -90,32 +88,34 @@ def test_the_adapter_loads_in_peft_and_gives_the_reported_loss(starter_runs: dic
     assert total / count == pytest.approx(summary(run)["heldout_loss_tuned"], abs=1e-4)
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_what_is_trained_is_what_the_preview_shows(home: Home, tiny_model: Path, engine: str) -> None:
-    run = make_run(home, tiny_model, chats(9), engine=engine, max_length=40)
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.e2e.training_batches", str(run.folder)],
-        cwd=APP_FOLDER,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    fed = [json.loads(line[4:]) for line in done.stdout.splitlines() if line.startswith("ROW ")]
+def test_what_is_trained_is_what_the_preview_shows(home: Home, tiny_model: Path) -> None:
+    runs = [make_run(home, tiny_model, chats(9), engine=engine, max_length=40) for engine in ENGINES]
+    feeding = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.e2e.training_batches", str(run.folder)],
+            cwd=APP_FOLDER,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for run in runs
+    ]
     tokenizer = ChatTokenizer.load(tiny_model)
-    shown = [tokenizer.encode(row.messages, run.recipe.max_length) for row in read_snapshot(run.data)[0]]
-    assert sorted(fed) == sorted([row.ids, row.labels] for row in shown)
+    for run, process in zip(runs, feeding, strict=True):
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0
+        fed = [json.loads(line[4:]) for line in printed.splitlines() if line.startswith("ROW ")]
+        shown = [tokenizer.encode(row.messages, run.recipe.max_length) for row in read_snapshot(run.data)[0]]
+        assert sorted(fed) == sorted([row.ids, row.labels] for row in shown)
 
 
 def test_four_bits_on_both_engines(home: Home) -> None:
-    found = []
-    for engine in ENGINES:
-        knobs = {"engine": engine, "quantization": "nf4", "max_steps": 2, "heldout_share": 0.5}
-        run = make_run(home, starter_folder(), chats(4), **knobs)
-        assert work(run) == 0, run.log_tail()
-        found.append([*losses(run).values(), summary(run)["heldout_loss_tuned"]])
+    knobs = {"quantization": "nf4", "max_steps": 2, "heldout_share": 0.5}
+    runs = [make_run(home, starter_folder(), chats(4), engine=engine, **knobs) for engine in ENGINES]
+    work_side_by_side(runs)
+    for run in runs:
         assert summary(run)["heldout_loss_tuned"] < summary(run)["heldout_loss_base"]
-    assert found[0] == pytest.approx(found[1], abs=5e-3)
+    one, two = ([*losses(run).values(), summary(run)["heldout_loss_tuned"]] for run in runs)
+    assert one == pytest.approx(two, abs=5e-3)
 
 
 def test_where_unsloth_cannot_be_imported_peft_trains_and_says_why(
@@ -132,20 +132,26 @@ def test_where_unsloth_cannot_be_imported_peft_trains_and_says_why(
     assert "cannot find any torch accelerator" in progress.reason
 
 
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_resumed_run_repeats_the_uninterrupted_one(home: Home, tiny_model: Path, engine: str) -> None:
+def test_a_resumed_run_repeats_the_uninterrupted_one(home: Home, tiny_model: Path) -> None:
     knobs = {"max_steps": 9, "save_every": 3, "keep_checkpoints": 5, "dropout": 0.1, "learning_rate": 1e-2}
-    whole = make_run(home, tiny_model, chats(16), engine=engine, **knobs)
-    assert work(whole) == 0, whole.log_tail()
-    half = Run(home.runs / "half")
-    shutil.copytree(whole.folder, half.folder)
-    for path in (half.checkpoints / "step-000006", half.checkpoints / "step-000009", half.adapter):
+    whole = [make_run(home, tiny_model, chats(16), engine=engine, **knobs) for engine in ENGINES]
+    work_side_by_side(whole)
+    resumed = [after_a_kill_at_step_3(run) for run in whole]
+    work_side_by_side(resumed, "--resume")
+    for one, two in zip(whole, resumed, strict=True):
+        # six steps an epoch: it goes on in the middle of one and over its end
+        assert list(losses(two)) == [4, 5, 6, 7, 8, 9]
+        assert list(losses(two).values()) == pytest.approx(list(losses(one).values())[3:], abs=1e-6)
+        tuned = summary(one)["heldout_loss_tuned"]
+        assert summary(two)["heldout_loss_tuned"] == pytest.approx(tuned, abs=1e-6)
+        assert two.trained
+
+
+def after_a_kill_at_step_3(run: Run) -> Run:
+    """A copy of a finished run as it stood when its first checkpoint had been written."""
+    copy = Run(run.folder.with_name(run.name + "-killed"))
+    shutil.copytree(run.folder, copy.folder)
+    for path in (copy.checkpoints / "step-000006", copy.checkpoints / "step-000009", copy.adapter):
         shutil.rmtree(path)
-    (half.folder / "events.jsonl").unlink()
-    assert work(half, "--resume") == 0, half.log_tail()
-    # six steps an epoch: it goes on in the middle of one and over its end
-    assert list(losses(half)) == [4, 5, 6, 7, 8, 9]
-    assert list(losses(half).values()) == pytest.approx(list(losses(whole).values())[3:], abs=1e-6)
-    tuned = summary(whole)["heldout_loss_tuned"]
-    assert summary(half)["heldout_loss_tuned"] == pytest.approx(tuned, abs=1e-6)
-    assert (half.adapter / "adapter_model.safetensors").is_file()
+    (copy.folder / "events.jsonl").unlink()
+    return copy

@@ -181,15 +181,6 @@ def test_an_adapter_that_finds_no_room_is_a_sentence(home: Home, tiny_model: Pat
     assert small.trained
 
 
-def test_a_changed_model_is_not_resumed(home: Home, tmp_path: Path) -> None:
-    model = make_tiny_model(tmp_path / "model")
-    run = make_run(home, model, max_steps=2)
-    assert work(run) == 0, run.log_tail()
-    make_tiny_model(model, seed=1)
-    assert work(run, "--resume") == 2
-    assert "model/model.safetensors changed" in read_job(run.folder).message
-
-
 def test_a_model_that_lacks_weights_is_refused(home: Home, tmp_path: Path) -> None:
     model = make_tiny_model(tmp_path / "model")
     tensors = {
@@ -202,13 +193,3 @@ def test_a_model_that_lacks_weights_is_refused(home: Home, tmp_path: Path) -> No
     assert work(run) == 2
     assert "lacks 1 weights" in read_job(run.folder).message
     assert "model.layers.1.mlp.up_proj.weight" in read_job(run.folder).message
-
-
-def test_rows_without_an_answer_in_reach_are_counted(home: Home, tiny_model: Path) -> None:
-    rows = chats(8)
-    rows[3]["messages"][0]["content"] = "Tell me about " + "many " * 200 + "islands."
-    run = make_run(home, tiny_model, rows, max_steps=1, heldout_share=0)
-    assert work(run) == 0, run.log_tail()
-    warnings = read_progress(run).warnings
-    assert any("1 training row(s) left out" in warning for warning in warnings)
-    assert summary(run)["heldout_loss_base"] is None

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.recipe import Recipe
-from core.training.losses import count_trained
+from core.training.rows import count_trained
 from core.training.speed import Speed
 from core.training.trainer import (
     Collator,

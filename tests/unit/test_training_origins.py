@@ -1,0 +1,64 @@
+"""What a run notes of its data, model and libraries, and what a resume does when they changed. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from core.dataset import ChatTokenizer
+from core.errors import UserError
+from core.home import Home
+from core.jobs import Worker
+from core.runs import read_progress
+from core.training.origins import note_origins
+from core.training.rows import tokenize_snapshot
+from tests.tiny_model import make_tiny_model
+from tests.training_runs import chats, make_run
+
+
+def test_versions_and_hashes_are_noted_in_the_recipe(home: Home, tiny_model: Path) -> None:
+    run = make_run(home, tiny_model)
+    noted = note_origins(Worker(run.folder), run, run.recipe, tiny_model, resume=False)
+    assert run.recipe == noted
+    assert {"python", "torch", "transformers", "peft"} <= set(noted.versions)
+    assert {"data/train.jsonl", "data/heldout.jsonl", "model/model.safetensors"} <= set(noted.hashes)
+
+
+def test_another_model_is_not_resumed(home: Home, tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "model")
+    run = make_run(home, model)
+    note_origins(Worker(run.folder), run, run.recipe, model, resume=False)
+    make_tiny_model(model, seed=1)
+    with pytest.raises(UserError, match=r"model/model.safetensors changed since this run began"):
+        note_origins(Worker(run.folder), run, run.recipe, model, resume=True)
+
+
+def test_another_library_is_a_warning(home: Home, tiny_model: Path) -> None:
+    run = make_run(home, tiny_model)
+    worker = Worker(run.folder)
+    noted = note_origins(worker, run, run.recipe, tiny_model, resume=False)
+    old = noted.with_changes(versions={**noted.versions, "peft": "0.1.0"})
+    note_origins(worker, run, old, tiny_model, resume=True)
+    assert any(warning.startswith("peft was 0.1.0") for warning in read_progress(run).warnings)
+
+
+def test_rows_that_teach_nothing_are_left_out_and_counted(home: Home, tiny_model: Path) -> None:
+    rows = chats(8)
+    rows[3]["messages"][0]["content"] = "Tell me about " + "many " * 200 + "islands."
+    rows[4]["messages"][1]["content"] = "Islands. " * 150
+    run = make_run(home, tiny_model, rows, heldout_share=0)
+    tokenizer = ChatTokenizer.load(tiny_model)
+    train, heldout = tokenize_snapshot(Worker(run.folder), run, run.recipe, tokenizer)
+    assert (len(train), len(heldout)) == (7, 0)
+    assert max(len(row["input_ids"]) for row in train) == run.recipe.max_length
+    warnings = read_progress(run).warnings
+    assert [warning.split(" row(s)")[0] for warning in warnings] == ["1 training", "1 training"]
+    assert "left out" in warnings[0]
+    assert "cut off" in warnings[1]
+
+
+def test_no_usable_row_is_an_error(home: Home, tiny_model: Path) -> None:
+    run = make_run(home, tiny_model, chats(8), max_length=16)
+    with pytest.raises(UserError, match="within 16 tokens"):
+        tokenize_snapshot(Worker(run.folder), run, run.recipe, ChatTokenizer.load(tiny_model))
