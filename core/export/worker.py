@@ -187,7 +187,7 @@ def _with_template(task: Task) -> Path:
     linked.mkdir()
     for file in task.base.iterdir():
         if file.is_file():
-            _link(file, linked / file.name)
+            _link(file.resolve(), linked / file.name)
     _complete_template(linked)
     return linked
 

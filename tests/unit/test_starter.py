@@ -106,6 +106,7 @@ def test_a_second_call_changes_nothing() -> None:
     assert (folder / "config.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_damage_heals(tmp_path: Path) -> None:
     home = open_home(tmp_path)
     folder = home.models / "SmolLM2-135M-Instruct"
