@@ -17,11 +17,11 @@ from core.download import download_job, start_download
 from core.errors import UserError
 from core.events import EventLog, now
 from core.export.service import Export, base_gguf, base_job, export_job, newest_export, start_export
+from core.hardware import find_hardware
 from core.home import Home, open_home
 from core.jobs import JobState, read_job, request_stop, wait_job
 from core.models import is_hub_id, model_folder
 from core.presets import choose_preset, preset_named
-from core.hardware import find_hardware
 from core.recipe import Recipe, load_yaml, parse_recipe
 from core.runs import Run, create_run, finished_checkpoints, open_run, read_progress, start_training
 
@@ -38,7 +38,7 @@ class WorkerFailed(Exception):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out `args.command`: 0 when done, 2 for a user's error (one sentence), 1 for ours (with the log)."""
+    """Carry out `args.command`: 0 when done, 2 for a user's error (a sentence), 1 for ours (the log)."""
     home: Home | None = None
     try:
         home = open_home(args.home)

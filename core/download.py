@@ -111,6 +111,8 @@ def _hub(name: str, call: Any) -> Any:
         raise UserError(
             f"The hub knows no model {name}. Check the spelling; a private one needs `hf auth login`."
         ) from error
+    except errors.HfHubHTTPError as error:
+        raise UserError(f"The hub refused {name}: {str(error).splitlines()[0]}.") from error
     except (
         errors.LocalEntryNotFoundError,
         errors.OfflineModeIsEnabled,
@@ -118,11 +120,9 @@ def _hub(name: str, call: Any) -> Any:
         OSError,
     ) as error:
         raise UserError(
-            f"The hub can't be reached, so {name} was not downloaded. Check the connection and press Download again: "
-            "what is here already is kept."
+            f"The hub can't be reached, so {name} was not downloaded. Check the connection and press "
+            "Download again: what is here already is kept."
         ) from error
-    except errors.HfHubHTTPError as error:
-        raise UserError(f"The hub refused {name}: {str(error).splitlines()[0]}.") from error
 
 
 def _watch(worker: Worker, folder: Path, total: int, over: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""Files that are either old or new, never half: atomic writes, hashes, and paths that stay in their folder."""
+"""Files that are either old or new, never half: atomic writes, hashes, paths that stay in their folder."""
 
 from __future__ import annotations
 

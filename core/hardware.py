@@ -102,10 +102,11 @@ def _nvidia_gpu(handle: object, driver: str) -> Gpu:
     import pynvml
 
     memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
+    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
     return Gpu(
         name=str(pynvml.nvmlDeviceGetName(handle)),
         total=int(memory.total),
         free=int(memory.free),
-        capability=tuple(pynvml.nvmlDeviceGetCudaComputeCapability(handle)),
+        capability=(int(major), int(minor)),
         driver=driver,
     )

@@ -84,8 +84,8 @@ def _detached() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def _reap(folder: Path, process: subprocess.Popen[bytes]) -> None:
-    """Wait for the child in a thread, so that it never stays a zombie, and note the exit code it died with."""
+def _reap(folder: Path, process: subprocess.Popen[Any]) -> None:
+    """Wait for the child in a thread, so that it never stays a zombie, and note its exit code."""
 
     def wait() -> None:
         code = process.wait()
@@ -141,7 +141,7 @@ def death_sentence(exit_code: int | None) -> str:
             "Close other programs or choose a shorter maximum length."
         )
     if exit_code in (-11, 139, -6, 134, 3221225477):
-        return "The worker crashed inside a native library. Its log has the last words; try again, then report it."
+        return "The worker crashed inside a native library. Its log has the last words; try it once more."
     if exit_code is not None and exit_code != 0:
         return f"The worker ended suddenly with exit code {exit_code}. Its log says why."
     return "The worker is gone without a word: it was killed, or the machine went down."
@@ -161,7 +161,7 @@ def is_alive(pid: int | None, born: float | None) -> bool:
 
 
 def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
-    """Ask the worker to end at the next safe point; `save` also keeps what it has made so far as the result."""
+    """Ask the worker to end at the next safe point; `save` also keeps what it has so far as the result."""
     write_atomic(folder / "stop.request", how)
 
 
@@ -288,7 +288,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno == 28:
         return "The disk is full. Free some space, then resume from the last checkpoint."
     if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "Memory ran out. Choose a shorter maximum length, a smaller micro-batch or a smaller model, then resume."
+        return "Memory ran out. Choose a shorter maximum length, micro-batch 1 or a smaller model."
     if isinstance(error, KeyboardInterrupt):
         return "The worker was interrupted. Resume it from the last checkpoint."
     first = str(error).strip().split("\n")[0][:300]

@@ -81,14 +81,14 @@ def inspect_model(folder: Path) -> ModelInfo:
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{folder} has no tokenizer.json. Save the model again with its fast tokenizer.")
     parameters = sum(_parameters(file) for file in weights)
-    text = config.get("text_config") if isinstance(config.get("text_config"), dict) else config
+    text = config.get("text_config")
     return ModelInfo(
         folder=folder,
         name=folder.name.replace("--", "/", 1),
         architecture=config["architectures"][0],
         parameters=parameters,
         bytes=sum(file.stat().st_size for file in weights),
-        context=text.get("max_position_embeddings"),
+        context=(text if isinstance(text, dict) else config).get("max_position_embeddings"),
         chat_template=_has_template(folder),
     )
 

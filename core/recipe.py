@@ -183,7 +183,7 @@ def _problem(item: Any) -> str:
 
 
 def knobs() -> dict[str, dict[str, Any]]:
-    """Every setting that a person may turn: name → {help, group, unit, default, minimum, maximum, choices}."""
+    """Every setting a person may turn: name → {help, group, unit, default, minimum, maximum, choices}."""
     schema = Recipe.model_json_schema()["properties"]
     found = {}
     for name, field in Recipe.model_fields.items():

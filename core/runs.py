@@ -174,7 +174,7 @@ class Progress:
 
 
 def read_progress(run: Run) -> Progress:
-    """Fold the run's events into one picture; a resumed run continues its curve from the checkpoint's step."""
+    """Fold the run's events into one picture; a resumed run goes on from its checkpoint's step."""
     progress = fold(run.events.all())
     progress.job = run.state()
     progress.checkpoints = finished_checkpoints(run)
