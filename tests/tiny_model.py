@@ -24,26 +24,21 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     kv = hidden // heads * kv_heads
     shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,)}
     for layer in range(layers):
-        at = f"model.layers.{layer}."
-        shapes |= {
-            at + "self_attn.q_proj.weight": (hidden, hidden),
-            at + "self_attn.k_proj.weight": (kv, hidden),
+        parts = {
+            "self_attn.q_proj": (hidden, hidden),
+            "self_attn.k_proj": (kv, hidden),
+            "self_attn.v_proj": (kv, hidden),
+            "self_attn.o_proj": (hidden, hidden),
+            "mlp.gate_proj": (inner, hidden),
+            "mlp.up_proj": (inner, hidden),
+            "mlp.down_proj": (hidden, inner),
+            "input_layernorm": (hidden,),
+            "post_attention_layernorm": (hidden,),
         }
-        shapes |= {
-            at + "self_attn.v_proj.weight": (kv, hidden),
-            at + "self_attn.o_proj.weight": (hidden, hidden),
-        }
-        shapes |= {at + "mlp.gate_proj.weight": (inner, hidden), at + "mlp.up_proj.weight": (inner, hidden)}
-        shapes |= {at + "mlp.down_proj.weight": (hidden, inner)}
-        shapes |= {
-            at + "input_layernorm.weight": (hidden,),
-            at + "post_attention_layernorm.weight": (hidden,),
-        }
+        shapes |= {f"model.layers.{layer}.{name}.weight": shape for name, shape in parts.items()}
     random = np.random.default_rng(seed)
     tensors = {
-        name: np.ones(shape, np.float32)
-        if "norm" in name
-        else random.normal(0, 0.05, shape).astype(np.float32)
+        name: (np.ones(shape) if "norm" in name else random.normal(0, 0.05, shape)).astype(np.float32)
         for name, shape in shapes.items()
     }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})

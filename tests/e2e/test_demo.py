@@ -1,4 +1,4 @@
-"""The main job without a screen, on the real parts: `python app.py demo --json`, then its stages on their own."""
+"""The main job without a screen, on the real parts: `python app.py demo`, then its stages on their own."""
 
 from __future__ import annotations
 
@@ -19,13 +19,8 @@ pytestmark = pytest.mark.slow
 
 def app(*args: str) -> tuple[int, dict, str]:
     """Run `python app.py …`: exit code, the JSON of the last line, everything it said."""
-    done = subprocess.run(
-        [sys.executable, "app.py", *args, "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-    )
+    command = [sys.executable, "app.py", *args, "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
     lines = done.stdout.strip().splitlines()
     return done.returncode, json.loads(lines[-1]) if lines else {}, done.stdout + done.stderr
 
@@ -44,9 +39,8 @@ def test_demo_makes_a_model_that_talks_like_a_pirate(home: Home) -> None:
     assert {"prepare", "train", "export", "chat_tuned", "total"} <= set(result["seconds"])
     run = Path(result["run"]).name
 
-    code, said_alone, text = app(
-        "chat", run, "--prompt", "What is rain?", "--temperature", "0", "--home", str(home.root)
-    )
+    asked = ["--prompt", "What is rain?", "--temperature", "0"]
+    code, said_alone, text = app("chat", run, *asked, "--home", str(home.root))
     assert (code, bool(said_alone["answer"])) == (0, True), text
 
 
@@ -55,9 +49,8 @@ def test_stages_alone(home: Home, tmp_path: Path, tiny_model: Path) -> None:
     rows = [{"prompt": f"What is {i} and one?", "completion": f"That is {i + 1}."} for i in range(40)]
     (tmp_path / "sums.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
     recipe = tmp_path / "recipe.yaml"
-    recipe.write_text(
-        f"model: {json.dumps(str(tiny_model))}\ndata: sums.jsonl\npreset: cpu\nengine: peft\nmax_steps: 2\n"
-    )
+    model = json.dumps(str(tiny_model))
+    recipe.write_text(f"model: {model}\ndata: sums.jsonl\npreset: cpu\nengine: peft\nmax_steps: 2\n")
     code, trained, said = app("train", str(recipe), "--home", str(home.root))
     assert code == 0, said
     assert trained["steps"] == 2
@@ -67,9 +60,8 @@ def test_stages_alone(home: Home, tmp_path: Path, tiny_model: Path) -> None:
     assert code == 0, said
     assert sha256_file(Path(exported["file"])) == exported["sha256"]
 
-    code, answer, said = app(
-        "chat", exported["file"], "--prompt", "Hi", "--max-tokens", "5", "--home", str(home.root)
-    )
+    asked = ["--prompt", "Hi", "--max-tokens", "5"]
+    code, answer, said = app("chat", exported["file"], *asked, "--home", str(home.root))
     assert code == 0, said
     assert "answer" in answer
 
