@@ -15,6 +15,7 @@ from typing import IO
 import psutil
 
 from core.home import APP_FOLDER
+from core.setup.llama import library_env
 
 PARENT = "LORA_GARAGE_PARENT"
 _WATCH_S = 1.0
@@ -74,6 +75,8 @@ def spawn(
         "PYTHONUNBUFFERED": "1",
         "PYTHONIOENCODING": "utf-8",
         **parent_mark(),
+        # a prebuilt llama.cpp for CUDA finds torch's libraries only when told where they lie
+        **library_env(),
         **(env or {}),
     }
     return subprocess.Popen(

@@ -1,4 +1,4 @@
-"""What nvidia-smi and the kernel say, read: outputs as real machines print them."""
+"""What nvidia-smi and the kernel say, read: texts in their documented form, not recordings of machines."""
 
 from __future__ import annotations
 
