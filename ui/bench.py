@@ -5,8 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ui.errand import Errands
 from ui.talk import Manner, Talk
 
 TABLE_ROWS = 5
+HARDWARE_AGE_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -61,14 +63,18 @@ class Bench:
         self.home = home
         self._lock = threading.Lock()
         self.shown_row = 0
+        self._hardware: tuple[float, Hardware] | None = None
         self.errands = Errands()
         self._talks: dict[str, Talk] = {}
         self._events: dict[str, tuple[list[dict[str, Any]], int]] = {}
         self._starter: subprocess.Popen[bytes] | None = None
 
-    @cached_property
+    @property
     def hardware(self) -> Hardware:
-        return find_hardware(self.home.root)
+        """The machine as found at most half a minute ago: free memory changes."""
+        if self._hardware is None or time.monotonic() - self._hardware[0] > HARDWARE_AGE_S:
+            self._hardware = (time.monotonic(), find_hardware(self.home.root))
+        return self._hardware[1]
 
     @property
     def _file(self) -> Path:

@@ -140,7 +140,7 @@ def _problem_html(problem: Problem) -> str:
 
 def table_html(table: Table, rows: int) -> str:
     """The first rows as they stand in the file."""
-    head = "".join(f"<th scope='col'>{esc(name)}</th>" for name in ("", *table.columns))
+    head = "".join(f"<th scope='col'>{esc(name)}</th>" for name in ("Row", *table.columns))
     body = "".join(
         f"<tr><th scope='row'>{esc(where)}</th>" + "".join(f"<td>{esc(_short(cell))}</td>" for cell in cells)
         for where, cells in zip(table.where, table.rows)

@@ -97,7 +97,6 @@ def _wire(bench: Bench, nav: gr.HTML, steps: list[Step], around: list[View], mes
     )
     for step in steps:
         for body in step.panels:
-            if step.on_edit is not None:
-                body.edit(handle(step, step.on_edit), [shown], [message, *everything], **_QUIET)
-            if step.on_act is not None:
-                body.act(handle(step, step.on_act), [shown], [message, *everything], **_QUIET)
+            for event, handler in ((body.edit, step.on_edit), (body.act, step.on_act)):
+                answered = event(handle(step, handler), [shown], [message, *everything], **_QUIET)
+                answered.then(None, js="() => window.garage.answered()")

@@ -36,8 +36,8 @@ class Step:
 
     key: str
     views: list[View]
-    on_edit: Handler | None = None
-    on_act: Handler | None = None
+    on_edit: Handler
+    on_act: Handler
     panels: list[gr.HTML] = field(default_factory=list)
 
 

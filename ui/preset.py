@@ -49,13 +49,24 @@ def on_edit(bench: Bench, name: str, value: Any) -> None:
         return
     changes = dict(bench.choices().changes)
     wanted = parse_value(name, value)
-    bench.preset()[0].recipe(**{**changes, name: wanted})
+    _check(bench, name, value, {**changes, name: wanted})
     usual = getattr(bench.preset()[0].recipe(), name)
     if wanted == usual:
         changes.pop(name, None)
     else:
         changes[name] = wanted
     bench.choose(changes=changes)
+
+
+def _check(bench: Bench, name: str, typed: Any, changes: dict[str, Any]) -> None:
+    """A UserError in the words of the page when the recipe refuses a setting."""
+    try:
+        bench.preset()[0].recipe(**changes)
+    except UserError as problem:
+        limits = _limits(knobs()[name]) or str(problem)
+        raise UserError(
+            f"“{label(name)}” can't be {typed or 'empty'}. {limits} It stays as it was."
+        ) from None
 
 
 def on_act(bench: Bench, name: str, value: Any) -> None:

@@ -66,12 +66,15 @@ window.garage = (() => {
       const button = event.target.closest("[data-act]");
       if (!button || button.getAttribute("aria-busy") === "true") return;
       button.setAttribute("aria-busy", "true");
-      setTimeout(() => button.removeAttribute("aria-busy"), 1500);
       trigger("act", { name: button.dataset.act, value: button.dataset.value ?? "" });
     });
     element.addEventListener("toggle", (event) => event.target.id && folds.set(event.target.id, event.target.open), true);
     dropZone(element, trigger);
+    let focused = "";
+    element.addEventListener("focusin", (event) => (focused = event.target.id));
+    element.addEventListener("focusout", (event) => event.relatedTarget && (focused = ""));
     watch("value", () => {
+      keepFocus(focused);
       for (const [id, open] of folds) {
         const fold = document.getElementById(id);
         if (fold && fold.open !== open) fold.open = open;
@@ -79,6 +82,17 @@ window.garage = (() => {
       settle(element);
       paint();
     });
+  }
+
+  // a new rendering may take the focused button away, or make another one of it: Enter must not hit that
+  function keepFocus(focused) {
+    if (!focused || document.activeElement?.id === focused) return;
+    (document.getElementById(focused) ?? document.getElementById("lg-head-" + step()))?.focus({ preventScroll: true });
+  }
+
+  // the server has dealt with what was asked
+  function answered() {
+    for (const button of document.querySelectorAll("[data-act][aria-busy]")) button.removeAttribute("aria-busy");
   }
 
   // a field that was typed into no longer follows its attribute; the server's word counts
@@ -203,6 +217,7 @@ window.garage = (() => {
   setInterval(alive, 3000);
 
   function gone() {
+    root.classList.add("lg-away");
     const banner = document.createElement("div");
     banner.className = "lg-gone";
     banner.setAttribute("role", "alert");
@@ -210,5 +225,5 @@ window.garage = (() => {
     document.body.prepend(banner);
   }
 
-  return { step, nav, bind, say, card, paint };
+  return { step, nav, bind, answered, say, card, paint };
 })();

@@ -32,7 +32,7 @@
       this.note = host.querySelector(".lg-plot-note");
       this.summary = host.querySelector("[role=status]");
       this.table = host.querySelector("details");
-      this.run = "";
+      this.run = null;
       this.reset();
       this.listen();
     }

@@ -200,9 +200,9 @@ def test_every_setting_has_a_field(bench: Bench) -> None:
     assert all(f'id="set-{name}"' in page for name in knobs() if name not in ("model", "data", "preset"))
 
 
-def test_a_preset_too_large_for_the_card_is_said(bench: Bench) -> None:
+def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     card = Gpu("RTX 3060", 12 * GIB, 11 * GIB, (8, 6), "580")
-    bench.__dict__["hardware"] = replace(bench.hardware, gpus=(card,))
+    monkeypatch.setattr(Bench, "hardware", replace(bench.hardware, gpus=(card,)))
     assert bench.preset()[0].key == "gpu-12gb"
     preset.on_edit(bench, "preset", "gpu-24gb")
     assert "Memory may run out" in preset.body_html(bench)
