@@ -1,0 +1,105 @@
+"""The conversation of a run and short errands, without a server: what is kept, shown and sent."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from core.errors import UserError
+from core.home import Home
+from core.runs import Run
+from ui.bench import Bench
+from ui.chat import on_edit
+from ui.errand import Errand, Errands
+from ui.talk import Manner, Talk
+
+FIRST = {"user": "Hello", "tuned": "Arr!", "base": "Hi."}
+SECOND = {"user": "Again", "tuned": "Aye!", "base": None}
+
+
+@pytest.fixture
+def talk(home: Home) -> Talk:
+    return Talk(Run(home.runs / "r"), [dict(FIRST), dict(SECOND)])
+
+
+def test_a_conversation_is_found_again(talk: Talk) -> None:
+    talk.save()
+    assert Talk(talk.run).load().turns == [FIRST, SECOND]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"turns": [1, {"x": 2}]}'])
+def test_a_damaged_conversation_starts_empty(talk: Talk, text: str) -> None:
+    talk.save()
+    talk.file.write_text(text)
+    assert Talk(talk.run).load().turns == []
+
+
+def test_each_side_sees_only_its_own_answers(talk: Talk) -> None:
+    talk.turns.append({"user": "Third", "tuned": None, "base": None})
+    assert talk.messages("base", "Be brief.") == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": "Hi."},
+        {"role": "user", "content": "Third"},
+    ]
+
+
+def test_a_side_that_was_not_asked_shows_nothing(talk: Talk) -> None:
+    assert [message["content"] for message in talk.shown("base")] == ["Hello", "Hi."]
+    assert [message["content"] for message in talk.shown("tuned")] == ["Hello", "Arr!", "Again", "Aye!"]
+
+
+def test_a_second_question_meanwhile_is_refused(talk: Talk, tmp_path: Path) -> None:
+    with talk.lock:
+        with pytest.raises(UserError, match="still being answered"):
+            next(talk.ask("Now?", {"tuned": tmp_path / "m.gguf"}, Manner()))
+        with pytest.raises(UserError, match="Stop it first"):
+            talk.clear()
+    assert len(talk.turns) == 2
+
+
+def test_a_file_that_is_no_model_is_a_problem_not_an_end(talk: Talk, tmp_path: Path) -> None:
+    file = tmp_path / "m.gguf"
+    file.write_bytes(b"not a model")
+    list(talk.ask("Hello?", {"tuned": file}, Manner()))
+    assert talk.problem
+    assert not talk.busy
+    assert talk.turns[-1]["cut"] == ["tuned"]
+
+
+@pytest.mark.parametrize(
+    ("name", "typed"), [("temperature", "hot"), ("temperature", "3"), ("max_tokens", "0")]
+)
+def test_a_wrong_manner_is_refused(home: Home, name: str, typed: str) -> None:
+    bench = Bench(home)
+    with pytest.raises(UserError):
+        on_edit(bench, name, typed)
+    assert bench.choices().manner == Manner()
+
+
+def finished(errands: Errands, name: str) -> Errand:
+    for thread in threading.enumerate():
+        if thread.name == name:
+            thread.join(10)
+    found = errands.find(name)
+    assert found is not None
+    return found
+
+
+def test_an_errand_ends_with_its_result_or_a_sentence() -> None:
+    errands = Errands()
+
+    def refused() -> str:
+        raise UserError("No room.")
+
+    def broken() -> str:
+        raise KeyError("x")
+
+    errands.run("good", lambda: "Placed.", str)
+    errands.run("refused", refused, str)
+    errands.run("broken", broken, lambda error: f"Logged: {type(error).__name__}")
+    assert finished(errands, "good") == Errand("done", "Placed.")
+    assert finished(errands, "refused") == Errand("failed", "No room.")
+    assert finished(errands, "broken") == Errand("failed", "Logged: KeyError")
