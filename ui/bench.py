@@ -27,6 +27,7 @@ from ui.talk import Manner, Talk
 
 TABLE_ROWS = 5
 HARDWARE_AGE_S = 30.0
+RUNS_REMEMBERED = 4
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,8 @@ class Bench:
         self._hardware: tuple[float, Hardware] | None = None
         self.errands = Errands()
         self._talks: dict[str, Talk] = {}
-        self._events: dict[str, tuple[list[dict[str, Any]], int]] = {}
+        self._told: dict[str, _Told] = {}
+        self._reading = threading.Lock()
         self._starter: subprocess.Popen[bytes] | None = None
 
     @property
@@ -163,7 +165,9 @@ class Bench:
     def loaded(self, path: Path) -> tuple[Loaded, Table]:
         """The data in `path`, read once for as long as the file stays the same."""
         status = path.stat()
-        return _load(path, status.st_mtime_ns, status.st_size)
+        # a large file takes a while; a second page waits for the first one's result
+        with self._reading:
+            return _load(path, status.st_mtime_ns, status.st_size)
 
     def tokenizer(self, folder: Path) -> ChatTokenizer:
         """The tokenizer of a model folder, read once for as long as its file stays the same."""
@@ -188,21 +192,12 @@ class Bench:
         return list_runs(self.home)
 
     def progress(self, run: Run) -> Progress:
-        """How the run goes; what the event log said before is not read again."""
+        """How the run goes. What its log said before is neither read nor folded again."""
         with self._lock:
-            known = self._events.get(run.name)
-            events, offset = known if known else ([], 0)
-            while True:
-                more, reached = run.events.read(offset)
-                events += more
-                if reached == offset:
-                    break
-                offset = reached
-            self._events = {run.name: (events, offset)}
-        progress = fold(events)
-        progress.job = run.state()
-        progress.checkpoints = finished_checkpoints(run)
-        return progress
+            told = self._told.pop(run.name, None) or _Told()
+            self._told = dict([*self._told.items(), (run.name, told)][-RUNS_REMEMBERED:])
+            progress = told.catch_up(run)
+        return replace(progress, job=run.state(), checkpoints=finished_checkpoints(run))
 
     def running_export(self) -> JobState | None:
         """The export that runs now, if any."""
@@ -218,6 +213,27 @@ class Bench:
             if run.name not in self._talks:
                 self._talks[run.name] = Talk(run).load()
             return self._talks[run.name]
+
+
+class _Told:
+    """What a run's log has said so far, and the picture that it makes."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.offset = 0
+        self.progress = Progress()
+
+    def catch_up(self, run: Run) -> Progress:
+        before = self.offset
+        while True:
+            more, reached = run.events.read(self.offset)
+            self.events += more
+            if reached == self.offset:
+                break
+            self.offset = reached
+        if self.offset != before:
+            self.progress = fold(self.events)
+        return self.progress
 
 
 @lru_cache(maxsize=2)

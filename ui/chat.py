@@ -32,7 +32,7 @@ _BOT: dict[str, Any] = {
 def build(bench: Bench) -> Step:
     """Lay the step out and connect the conversation."""
     gr.HTML(heading("chat", QUESTION, HELP), elem_id="chat-heading", apply_default_css=False)
-    top = panel("chat-panel")
+    top = panel("chat-panel", first=True)
     with gr.Row(elem_id="chat-columns"):
         tuned = gr.Chatbot(label="Your model", elem_id="chat-tuned", placeholder="Ask something.", **_BOT)
         base = gr.Chatbot(

@@ -32,7 +32,7 @@ _PROBLEMS_SHOWN = 8
 def build(bench: Bench) -> Step:
     """Lay the step out."""
     gr.HTML(heading("data", QUESTION, HELP), elem_id="data-heading", apply_default_css=False)
-    body = panel("data-panel")
+    body = panel("data-panel", first=True)
     return Step("data", [View(body, body_html)], on_edit, on_act, [body])
 
 

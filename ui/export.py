@@ -56,7 +56,7 @@ HELP = (
 def build(bench: Bench) -> Step:
     """Lay the step out."""
     gr.HTML(heading("export", QUESTION, HELP), elem_id="export-heading", apply_default_css=False)
-    body = panel("export-panel")
+    body = panel("export-panel", first=True)
     return Step("export", [View(body, body_html)], on_edit, on_act, [body])
 
 

@@ -53,7 +53,7 @@ _STARTER_SECONDS = 15
 def build(bench: Bench) -> Step:
     """Lay the step out."""
     gr.HTML(heading("model", QUESTION, HELP), elem_id="model-heading", apply_default_css=False)
-    body = panel("model-panel")
+    body = panel("model-panel", first=True)
     return Step("model", [View(body, body_html)], on_edit, on_act, [body])
 
 

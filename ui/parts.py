@@ -15,6 +15,7 @@ from core.events import now
 from ui.bench import Bench
 from ui.html import notice
 
+_WAIT = '<p class="lg-help" role="status">One moment …</p>'
 # `edit` and `act` must stand in quotes here: gradio finds a component's own events by looking for them
 _BIND = "window.garage.bind(element, trigger, watch, ['edit', 'act'])"
 
@@ -41,9 +42,12 @@ class Step:
     panels: list[gr.HTML] = field(default_factory=list)
 
 
-def panel(elem_id: str, **more: Any) -> gr.HTML:
-    """A piece of the page whose fields trigger `edit` and whose buttons trigger `act`."""
-    return gr.HTML("", elem_id=elem_id, js_on_load=_BIND, apply_default_css=False, **more)
+def panel(elem_id: str, first: bool = False) -> gr.HTML:
+    """A piece of the page whose fields trigger `edit` and whose buttons trigger `act`.
+
+    The first one of a step says that there is something to wait for.
+    """
+    return gr.HTML(_WAIT if first else "", elem_id=elem_id, js_on_load=_BIND, apply_default_css=False)
 
 
 def fingerprint(value: Any) -> str:

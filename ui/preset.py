@@ -34,7 +34,7 @@ _ELSEWHERE = ("model", "data", "preset")
 def build(bench: Bench) -> Step:
     """Lay the step out."""
     gr.HTML(heading("preset", QUESTION, HELP), elem_id="preset-heading", apply_default_css=False)
-    body = panel("preset-panel")
+    body = panel("preset-panel", first=True)
     settings = panel("settings-panel")
     onward = panel("preset-next")
     views = [View(body, body_html), View(settings, settings_html), View(onward, next_html)]

@@ -37,7 +37,7 @@ _LOG_LINES = 60
 def build(bench: Bench) -> Step:
     """Lay the step out."""
     gr.HTML(heading("train", QUESTION, HELP), elem_id="train-heading", apply_default_css=False)
-    top = panel("train-panel")
+    top = panel("train-panel", first=True)
     chart = loss_chart(bench, "train-chart")
     bottom = panel("train-more")
     views = [View(top, top_html), View(chart, chart_value), View(bottom, bottom_html)]

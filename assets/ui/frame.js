@@ -157,7 +157,7 @@ window.garage = (() => {
     request.upload.onprogress = (event) => event.lengthComputable && say("Taking " + file.name + ": " + Math.round((100 * event.loaded) / event.total) + " %");
     request.onload = () => {
       if (request.status !== 200) return say(request.responseText || "The upload failed.", true);
-      say("");
+      say("Reading " + file.name + " …");
       trigger("act", { name: "uploaded", value: JSON.parse(request.responseText).name });
     };
     request.onerror = () => say("The upload was cut off, or the file is over the size limit. Is the app still running?", true);
