@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -63,6 +64,7 @@ class Bench:
     def __init__(self, home: Home) -> None:
         self.home = home
         self._lock = threading.Lock()
+        self._choosing = threading.Lock()
         self.shown_row = 0
         self._hardware: tuple[float, Hardware] | None = None
         self.errands = Errands()
@@ -99,8 +101,12 @@ class Bench:
 
     def choose(self, **changes: Any) -> Choices:
         """Change some choices and keep them."""
-        with self._lock:
-            choices = replace(self.choices(), **changes)
+        return self.change(lambda choices: replace(choices, **changes))
+
+    def change(self, make: Callable[[Choices], Choices]) -> Choices:
+        """Keep what `make` makes of the choices; two changes at the same moment both count."""
+        with self._choosing:
+            choices = make(self.choices())
             write_json(self._file, asdict(choices))
         return choices
 

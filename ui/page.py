@@ -6,6 +6,7 @@ the step that is open again; only what changed is sent. So reloads, second tabs 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -61,42 +62,59 @@ def _build_step(key: str, bench: Bench) -> Step:
 
 def _wire(bench: Bench, nav: gr.HTML, steps: list[Step], around: list[View], message: gr.HTML) -> None:
     """Connect entering a step, the timer, and what the person does in a step to rendering."""
-    shown = gr.State({})
+    # what the page shows is noted in the page itself: it changes together with the views, in the same answer
+    shown = gr.Textbox("{}", visible="hidden", elem_id="shown", container=False)
     step_name = gr.Textbox("", visible="hidden", elem_id="step-name", container=False)
-    views = [*around, *(view for step in steps for view in step.views)]
-    everything = [shown, *(view.component for view in views)]
-    owner = ["", "", *(step.key for step in steps for _ in step.views)]
+    views = [*((view, "") for view in around), *((view, step.key) for step in steps for view in step.views)]
+    everything = [shown, *(view.component for view, _ in views)]
 
-    def refresh(step: str, before: dict[int, str]) -> list[Any]:
-        """Render the frame and the views of `step`; what the page shows already is skipped."""
-        seen = dict(before)
-        values = []
-        for index, (view, key) in enumerate(zip(views, owner)):
-            value = rendered(view, bench) if key in ("", step) else None
-            mark = fingerprint(value)
-            skip = value is None or seen.get(index) == mark
-            values.append(gr.skip() if skip else value)
-            if value is not None:
-                seen[index] = mark
-        return [seen, *values]
+    def refresh(step: str, before: str) -> list[Any]:
+        return render(bench, [view if owner in ("", step) else None for view, owner in views], before)
 
-    def enter(before: dict[int, str], event: gr.EventData) -> list[Any]:
+    def enter(before: str, event: gr.EventData) -> list[Any]:
         return refresh(str(event.step), before)
 
     def handle(step: Step, handler: Handler) -> Callable[..., list[Any]]:
-        def handled(before: dict[int, str], event: gr.EventData) -> list[Any]:
+        def handled(before: str, event: gr.EventData) -> list[Any]:
             said = attempt(bench, lambda: handler(bench, str(event.name), event.value))
             return [said, *refresh(step.key, before)]
 
         return handled
 
-    nav.enter(enter, [shown], everything, **_QUIET)
-    timer = gr.Timer(TICK_S)
-    timer.tick(
-        refresh, [step_name, shown], everything, js="(_, shown) => [window.garage.step(), shown]", **_QUIET
-    )
+    nav.enter(enter, [shown], everything, trigger_mode="multiple", **_QUIET)
+    now = "(_, shown) => [window.garage.step(), shown]"
+    gr.Timer(TICK_S).tick(refresh, [step_name, shown], everything, js=now, **_QUIET)
     for step in steps:
         for body in step.panels:
             for event, handler in ((body.edit, step.on_edit), (body.act, step.on_act)):
-                answered = event(handle(step, handler), [shown], [message, *everything], **_QUIET)
+                # by default gradio drops what comes while it answers: the second of two quick changes
+                answered = event(
+                    handle(step, handler), [shown], [message, *everything], trigger_mode="multiple", **_QUIET
+                )
                 answered.then(None, js="() => window.garage.answered()")
+
+
+def render(bench: Bench, views: list[View | None], before: str) -> list[Any]:
+    """The marks of what the page then shows, and a value for each view.
+
+    `before` are the marks of what it shows now; what is the same, and what is None, is left as it is.
+    """
+    marks = _marks(before)
+    values = []
+    for index, view in enumerate(views):
+        value = None if view is None else rendered(view, bench)
+        mark = fingerprint(value)
+        if value is None or marks.get(str(index)) == mark:
+            values.append(gr.skip())
+        else:
+            values.append(value)
+            marks[str(index)] = mark
+    return [json.dumps(marks), *values]
+
+
+def _marks(text: str) -> dict[str, str]:
+    try:
+        marks = json.loads(text)
+    except ValueError:
+        return {}
+    return marks if isinstance(marks, dict) else {}

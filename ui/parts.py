@@ -52,7 +52,7 @@ def panel(elem_id: str, first: bool = False) -> gr.HTML:
 
 def fingerprint(value: Any) -> str:
     """Tells whether a rendered value differs from what a page already shows."""
-    return hashlib.sha1(repr(value).encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
+    return hashlib.sha1(repr(value).encode("utf-8", "replace"), usedforsecurity=False).hexdigest()[:12]
 
 
 def rendered(view: View, bench: Bench) -> Any:

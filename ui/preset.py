@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from core.errors import UserError
-from core.presets import Preset, choose_preset, load_presets
+from core.presets import Preset, choose_preset, load_presets, preset_named
 from core.recipe import Recipe, knobs
-from ui.bench import Bench
+from ui.bench import Bench, Choices
 from ui.html import button, checks, choice_cards, esc, fold, heading, notice, primary
 from ui.parts import Step, View, panel
 
@@ -44,24 +45,27 @@ def build(bench: Bench) -> Step:
 def on_edit(bench: Bench, name: str, value: Any) -> None:
     """A preset or a setting changed. A value that the recipe refuses is a UserError and changes nothing."""
     if name == "preset":
-        suited = choose_preset(bench.hardware)[0].key
-        bench.choose(preset="" if value == suited else str(value))
+        chosen, suited = preset_named(str(value)), choose_preset(bench.hardware)[0]
+        bench.choose(preset="" if chosen.key == suited.key else chosen.key)
+        bench.change(lambda choices: replace(choices, changes=_differing(choices.changes, chosen)))
         return
-    changes = dict(bench.choices().changes)
     wanted = parse_value(name, value)
-    _check(bench, name, value, {**changes, name: wanted})
-    usual = getattr(bench.preset()[0].recipe(), name)
-    if wanted == usual:
-        changes.pop(name, None)
-    else:
-        changes[name] = wanted
-    bench.choose(changes=changes)
+    preset = bench.preset()[0]
+
+    def change(choices: Choices) -> Choices:
+        changes = {**choices.changes, name: wanted}
+        _check(preset, name, value, changes)
+        if wanted == getattr(preset.recipe(), name):
+            del changes[name]
+        return replace(choices, changes=changes)
+
+    bench.change(change)
 
 
-def _check(bench: Bench, name: str, typed: Any, changes: dict[str, Any]) -> None:
+def _check(preset: Preset, name: str, typed: Any, changes: dict[str, Any]) -> None:
     """A UserError in the words of the page when the recipe refuses a setting."""
     try:
-        bench.preset()[0].recipe(**changes)
+        preset.recipe(**changes)
     except UserError as problem:
         limits = _limits(knobs()[name]) or str(problem)
         raise UserError(
@@ -74,7 +78,17 @@ def on_act(bench: Bench, name: str, value: Any) -> None:
     if name == "reset-all":
         bench.choose(changes={})
     elif name == "reset":
-        bench.choose(changes={key: kept for key, kept in bench.choices().changes.items() if key != value})
+        bench.change(lambda choices: replace(choices, changes=_without(choices.changes, str(value))))
+
+
+def _differing(changes: dict[str, Any], preset: Preset) -> dict[str, Any]:
+    """The changes that are still changes with another preset."""
+    usual = preset.recipe()
+    return {name: value for name, value in changes.items() if value != getattr(usual, name)}
+
+
+def _without(changes: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in changes.items() if key != name}
 
 
 def parse_value(name: str, value: Any) -> Any:

@@ -33,14 +33,13 @@ def dataset(folder: Path) -> Path:
 
 
 def change(page: Any, setting: str, value: str) -> None:
-    """Type a setting and wait until the server has marked it as changed."""
+    """Type a setting, without waiting for an answer."""
     field = page.locator(f"#set-{setting}")
     if field.evaluate("field => field.tagName") == "SELECT":
         field.select_option(value)
     else:
         field.fill(value)
         field.press("Tab")
-    page.wait_for_selector(f"#set-{setting}-reset")
 
 
 def choose_model_and_data(page: Any, app: App, model: Path, data: Path) -> None:
@@ -61,9 +60,11 @@ def choose_model_and_data(page: Any, app: App, model: Path, data: Path) -> None:
 
 def choose_settings(page: Any) -> None:
     page.click("#settings > summary")
-    change(page, "engine", "peft")
-    change(page, "max_steps", ENDLESS)
-    change(page, "eval_every", "200")
+    changes = {"engine": "peft", "max_steps": ENDLESS, "eval_every": "200"}
+    for setting, value in changes.items():
+        change(page, setting, value)
+    for setting in changes:
+        page.wait_for_selector(f"#set-{setting}-reset")
     page.fill("#set-rank", "0")
     page.press("#set-rank", "Tab")
     page.wait_for_selector("text=That did not work")

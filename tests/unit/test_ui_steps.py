@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import pytest
 
 from core.dataset import ChatTokenizer, Piece
@@ -19,6 +20,8 @@ from core.runs import Progress, Run
 from ui import data, export, frame, model, preset, train
 from ui.bench import Bench, Choices
 from ui.html import checks, duration, size
+from ui.page import render
+from ui.parts import View, attempt
 from ui.plot import read_points
 
 
@@ -283,6 +286,38 @@ def test_a_dead_export_says_so(bench: Bench) -> None:
     run = add_run(bench, "r", [STARTED])
     write_json(run.export / "state.json", {"status": "running", "pid": 2**22 + 1, "born": 1.0})
     assert "The export has died" in export.body_html(bench)
+
+
+# ----- rendering
+
+
+@pytest.mark.parametrize("nonsense", ["", "{", "[]", '{"0": 1}'])
+def test_only_what_changed_is_sent_and_nonsense_means_everything(bench: Bench, nonsense: str) -> None:
+    words = ["one"]
+    view = View(gr.HTML(), lambda _: words[0])
+    marks, value = render(bench, [view], nonsense)
+    assert value == "one"
+    assert render(bench, [view], marks) == [marks, gr.skip()]
+    words[0] = "two"
+    assert render(bench, [view], marks)[1] == "two"
+    assert render(bench, [None], marks) == [marks, gr.skip()]
+
+
+def test_a_view_that_fails_says_so_and_logs_its_trace(bench: Bench) -> None:
+    def broken(_: Bench) -> str:
+        raise KeyError("gone")
+
+    _, shown = render(bench, [View(gr.HTML(), broken)], "{}")
+    assert "app.log" in shown
+    assert "in broken" in (bench.home.root / "app.log").read_text()
+
+
+def test_a_refusal_becomes_a_message(bench: Bench) -> None:
+    def refuse() -> None:
+        raise UserError("Not <now>.")
+
+    assert "Not &lt;now&gt;." in attempt(bench, refuse)
+    assert attempt(bench, lambda: None) == ""
 
 
 # ----- small things
