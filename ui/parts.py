@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
+from gradio.components import Component
 
 from core.errors import UserError
 from core.events import now
@@ -24,7 +25,7 @@ _BIND = "window.garage.bind(element, trigger, watch, ['edit', 'act'])"
 class View:
     """A component and the function that says what it shows now."""
 
-    component: gr.components.Component
+    component: Component
     render: Callable[[Bench], Any]
 
 

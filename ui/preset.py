@@ -260,7 +260,7 @@ def shown(value: Any) -> str:
 
 def _limits(knob: dict[str, Any]) -> str:
     low, high = knob["minimum"], knob["maximum"]
-    if low is None and high is None:
+    if low is None:
         return ""
     return f"From {_plain(low)} to {_plain(high)}." if high is not None else f"At least {_plain(low)}."
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import gradio as gr
+import inspect
+
+from gradio.themes import Base
+from gradio.themes.utils import sizes
 
 FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace"]
@@ -73,7 +76,7 @@ _VARIABLES = {
 }
 
 
-def garage_theme() -> gr.themes.Base:
+def garage_theme() -> Base:
     """Our colours, light and dark, on Gradio's plainest theme; system fonts only."""
     both = {}
     for variable, name in _VARIABLES.items():
@@ -81,7 +84,7 @@ def garage_theme() -> gr.themes.Base:
         both[variable] = light
         if f"{variable}_dark" in _known():
             both[f"{variable}_dark"] = dark
-    theme = gr.themes.Base(font=FONT, font_mono=MONO, radius_size=gr.themes.sizes.radius_md)
+    theme = Base(font=FONT, font_mono=MONO, radius_size=sizes.radius_md)
     return theme.set(**both, block_shadow="none", block_border_width="1px", button_large_text_weight="600")
 
 
@@ -93,6 +96,4 @@ def colour_css() -> str:
 
 
 def _known() -> frozenset[str]:
-    import inspect
-
-    return frozenset(inspect.signature(gr.themes.Base.set).parameters)
+    return frozenset(inspect.signature(Base.set).parameters)
