@@ -71,7 +71,7 @@ def talk(page: Any) -> None:
     if page.is_visible(f"#chat-tuned >> text={QUESTION}"):
         return
     page.click("#chat-settings > summary")
-    for field, value in (("temperature", "0"), ("max-tokens", "80")):
+    for field, value in (("temperature", "0"), ("max-tokens", "40")):
         page.fill(f"#chat-{field}", value)
         page.press(f"#chat-{field}", "Tab")
     page.click("#chat-settings > summary")
@@ -84,7 +84,8 @@ def talk(page: Any) -> None:
 def again(chromium: Any, app: App, width: int, scheme: str, steps: tuple[str, ...]) -> None:
     """Some steps in another look."""
     page = Watched(chromium, width, scheme).page
-    ready = {"train": "#lg-next-train", "data": "#data-chat .t", "chat": "#chat-tuned .bot"}
+    curve = "#train-chart [role=status] >> text=smoothed loss"
+    ready = {"train": curve, "data": "#data-chat .t", "chat": "#chat-base .bot"}
     page.goto(app.address)
     for step in steps:
         open_step(page, step, ready[step])
@@ -93,12 +94,13 @@ def again(chromium: Any, app: App, width: int, scheme: str, steps: tuple[str, ..
 
 def open_step(page: Any, step: str, ready: str) -> None:
     page.evaluate("step => location.hash = step", step)
-    page.wait_for_selector(ready)
+    page.wait_for_selector(ready, state="attached")
 
 
 def shoot(page: Any, name: str) -> None:
     """The whole step, when its fonts and the chart's animation frame are there."""
     page.mouse.move(0, 0)
+    page.evaluate("scrollTo(0, 0)")
     page.evaluate("document.fonts.ready.then(() => new Promise(requestAnimationFrame))")
     page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
     print(f"{name}.png {(FOLDER / f'{name}.png').stat().st_size // 1000} kB", flush=True)

@@ -48,7 +48,8 @@
     }
 
     listen() {
-      new ResizeObserver(() => this.draw()).observe(this.plot);
+      // also when its step opens: from nothing to its width
+      new ResizeObserver(() => { this.draw(); this.poll(); }).observe(this.plot);
       window.addEventListener("garage:paint", () => this.draw());
       this.plot.addEventListener("pointermove", (event) => this.point(event.offsetX));
       this.plot.addEventListener("pointerleave", () => this.moveTo(null));
