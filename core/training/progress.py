@@ -130,7 +130,7 @@ class Reporter(TrainerCallback):
         self._write_step(state, loss, grad_norm, float(logs["learning_rate"]))
         self._check_finite(state.global_step, loss, grad_norm)
         last = state.global_step >= state.max_steps
-        if last or state.global_step % self.recipe.eval_every == 0:
+        if last or self.stopped_by == "save" or state.global_step % self.recipe.eval_every == 0:
             self.tuned_loss = self.measure(rest["model"], state.global_step)
 
     def measure(self, model: torch.nn.Module, step: int) -> float | None:

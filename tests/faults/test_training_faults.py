@@ -92,6 +92,7 @@ def test_stop_and_save_leaves_an_adapter_too(long_run: Run) -> None:
     assert state.fields["adapter_saved"] is True
     assert long_run.trained
     assert summary(long_run)["steps"] == finished_checkpoints(long_run)[-1]
+    assert events(long_run, "eval")[-1]["step"] == summary(long_run)["steps"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
