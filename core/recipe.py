@@ -66,14 +66,21 @@ class Recipe(BaseModel):
         0.05, "Share of the rows kept back to measure the held-out loss.", "Data", ge=0, le=0.5
     )
     group_by_length: bool = knob(
-        True, "Rows of similar length share a batch, so less padding is computed.", "Data"
+        True, "Rows of one step are computed sorted by length, so less padding is computed.", "Data"
     )
 
     epochs: float = knob(3.0, "How often every row is seen.", "Training", "epochs", gt=0, le=100)
     max_steps: int | None = knob(
         None, "Stop after this many steps, whatever the epochs say.", "Training", "steps", ge=1
     )
-    micro_batch: int = knob(1, "Rows computed at once; costs memory.", "Training", "rows", ge=1, le=512)
+    micro_batch: int = knob(
+        1,
+        "Rows of full length computed at once; more short ones take their place. Costs memory.",
+        "Training",
+        "rows",
+        ge=1,
+        le=512,
+    )
     accumulate: int = knob(
         8, "Micro-batches per step; effective batch = micro-batch × this.", "Training", ge=1, le=1024
     )
