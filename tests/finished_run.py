@@ -16,8 +16,9 @@ STEPS = 60
 
 
 def make_finished_run(root: Path, model: Path, name: str = "2026-11-21_pirate_tiny_0a1b") -> Run:
-    """The run of `model` with losses that fall, an adapter and one exported file."""
+    """The run of `model` with falling losses, an adapter and one exported file; `model` is also chosen."""
     home = open_home(root)
+    write_json(home.root / "choices.json", {"model_kind": "folder", "folder": str(model)})
     run = Run(home.runs / name)
     Recipe(model=str(model), data="sample", max_length=256).save(run.folder / "recipe.yaml")
     log = EventLog(run.folder / "events.jsonl")

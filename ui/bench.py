@@ -71,7 +71,6 @@ class Bench:
         self._talks: dict[str, Talk] = {}
         self._told: dict[str, _Told] = {}
         self._reading = threading.Lock()
-        self._starter: subprocess.Popen[bytes] | None = None
 
     @property
     def hardware(self) -> Hardware:
@@ -142,23 +141,21 @@ class Bench:
     def build_starter(self) -> None:
         """Build the starter model in a process of its own, once; the pages see when it is there."""
         with self._lock:
-            if self.starter_ready() or (self._starter is not None and self._starter.poll() is None):
-                return
-            with open(self.home.root / "starter.log", "wb") as log:
-                self._starter = subprocess.Popen(
-                    [sys.executable, "-m", "core.starter", str(self.home.root)],
-                    cwd=APP_FOLDER,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                )
+            if not self.starter_ready():
+                self.errands.run("starter", self._build_starter, str)
+
+    def _build_starter(self) -> str:
+        command = [sys.executable, "-m", "core.starter", str(self.home.root)]
+        done = subprocess.run(command, cwd=APP_FOLDER, stdin=subprocess.DEVNULL, capture_output=True)
+        if done.returncode != 0:
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise UserError(said[-1] if said else "The starter model could not be built.")
+        return ""
 
     def starter_failed(self) -> str:
-        """The last line of the starter's build when it failed, else an empty string."""
-        if self._starter is None or self._starter.poll() in (None, 0):
-            return ""
-        lines = (self.home.root / "starter.log").read_text("utf-8", "replace").strip().splitlines()
-        return lines[-1] if lines else "The starter model could not be built."
+        """Why the starter's build failed, else an empty string."""
+        errand = self.errands.find("starter")
+        return errand.message if errand is not None and errand.status == "failed" else ""
 
     def data_path(self) -> Path | None:
         """The file with the training rows, None while none is chosen."""

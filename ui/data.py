@@ -107,7 +107,7 @@ def summary_html(loaded: Loaded) -> str:
     usable = len(loaded.conversations)
     turns = sum(len(item.messages) for item in loaded.conversations) / max(usable, 1)
     items: list[Any] = [
-        ("ok", f"Recognised as {loaded.shape}."),
+        ("ok", f"Recognised shape: {loaded.shape}."),
         ("ok" if usable >= 20 else "warn", _rows_sentence(usable, loaded.rows_read, turns)),
     ]
     if loaded.unused:

@@ -2,7 +2,11 @@
 () => {
   const problems = [];
   const visible = (item) => item.checkVisibility({ opacityProperty: true, visibilityProperty: true });
-  const parse = (colour) => colour.match(/[\d.]+/g).map(Number);
+  const parse = (colour) => {
+    const parts = colour.match(/[\d.]+/g).map(Number);
+    // mixed colours come as color(srgb 0.9 0.8 0.7)
+    return colour.startsWith("color(") ? parts.map((part, at) => (at < 3 ? part * 255 : part)) : parts;
+  };
   const blend = (top, under) => { const a = top[3] ?? 1; return top.slice(0, 3).map((v, i) => v * a + under[i] * (1 - a)); };
   const ground = (item) => {
     const layers = [];

@@ -174,7 +174,9 @@ def test_every_step_can_be_read(chromium: Any, lived_in: App, width: int, scheme
     page.goto(lived_in.address)
     for step in STEPS:
         page.evaluate("step => location.hash = step", step)
-        page.wait_for_selector(f"#step-{step} :is(.lg-next, .lg-actions, #settings)")
+        page.wait_for_selector(
+            "#data-chat .t" if step == "data" else f"#step-{step} :is(.lg-next, .lg-actions)"
+        )
         for fold in page.query_selector_all("details:not([open]) > summary"):
             if fold.is_visible():
                 fold.click()

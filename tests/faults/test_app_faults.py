@@ -152,7 +152,15 @@ def wait_for_words(page: Any, length: int) -> None:
 
 
 def kill_chat_servers(app: App) -> None:
-    servers = [child for child in app.children() if "core.chat.server" in " ".join(child.cmdline())]
+    servers = [child for child in app.children() if "core.chat.server" in words_of(child)]
     assert servers
     for server in servers:
         server.kill()
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; nothing when it has just ended."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []

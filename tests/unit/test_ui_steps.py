@@ -108,7 +108,7 @@ def test_a_failed_download_says_so_and_offers_it_again() -> None:
 
 def test_the_sample_is_shown_with_its_shape_and_first_rows(bench: Bench) -> None:
     page = data.body_html(bench)
-    assert "Recognised as" in page
+    assert "Recognised shape: messages" in page
     assert '<table id="data-table">' in page
     assert 'href="#preset"' in page
 
