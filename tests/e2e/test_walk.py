@@ -85,7 +85,8 @@ def wait_for_steps(page: Any, beyond: int) -> None:
     )
 
 
-def test_the_walk(chromium: Any, tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("time", ["once", "again"])
+def test_the_walk(chromium: Any, tiny_model: Path, tmp_path: Path, time: str) -> None:
     with running_app(tmp_path / "home") as app:
         watched = Watched(chromium)
         page = watched.page
