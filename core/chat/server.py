@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import llama_cpp
 import uvicorn
@@ -19,6 +20,7 @@ from fastapi.middleware.cors import CORSMiddleware
 from llama_cpp.server.app import create_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings
 
+from core.chat.characters import whole_characters
 from core.chat.service import KEY
 from core.children import die_with_parent
 from core.errors import UserError
@@ -62,6 +64,7 @@ def _check(gguf: Path, sha256: str | None) -> None:
 def build_app(gguf: Path, n_ctx: int, key: str) -> FastAPI:
     """The server with the model loaded. Whatever a page on another site sends, it gets no CORS permission."""
     avoid_broken_amx()
+    pass_broken_characters()
     threads = idle_cores()
     model = ModelSettings(
         model=str(gguf),
@@ -98,6 +101,20 @@ def avoid_broken_amx() -> None:
         return settings
 
     llama_cpp.llama_cpp.llama_model_default_params = without_extra_buffers
+
+
+def pass_broken_characters() -> None:
+    """Let an answer go on after a token that is no character.
+
+    llama-cpp-python's stream waits for the rest of such a character, which never comes: it says nothing any
+    more, and tries all the tokens since then again at every new one.
+    """
+    detokenize = llama_cpp.Llama.detokenize
+
+    def healed(self: llama_cpp.Llama, *args: Any, **options: Any) -> bytes:
+        return whole_characters(detokenize(self, *args, **options))
+
+    llama_cpp.Llama.detokenize = healed
 
 
 if __name__ == "__main__":
