@@ -44,13 +44,14 @@ def _tokenize(
 ) -> Rows:
     rows: Rows = []
     dropped: Counter[str] = Counter()
-    cut = 0
+    cut = masked = 0
     for conversation in conversations:
         encoded = tokenizer.encode(conversation.messages, max_length)
         if encoded.reason is not None or count_trained(encoded.labels) == 0:
             dropped[encoded.reason or "no answer to train"] += 1
             continue
         cut += encoded.cut > 0
+        masked += encoded.masked_turns
         rows.append({"input_ids": encoded.ids, "labels": encoded.labels})
     for reason, count in dropped.items():
         worker.say("warning", message=f"{count} {kind} row(s) left out: {reason}.")
@@ -58,5 +59,11 @@ def _tokenize(
         worker.say(
             "warning",
             message=f"{cut} {kind} row(s) are longer than {max_length} tokens and were cut off there.",
+        )
+    if masked:
+        worker.say(
+            "warning",
+            message=f"{masked} earlier answer(s) in {kind} rows are read but not learned: "
+            "the model's chat template rewrites them later in the chat.",
         )
     return rows

@@ -15,6 +15,7 @@ from core.training.origins import note_origins
 from core.training.rows import tokenize_snapshot
 from tests.tiny_model import make_tiny_model
 from tests.training_runs import chats, make_run
+from tests.unit.chat_models import FAMILIES, write_model
 
 
 def test_versions_and_hashes_are_noted_in_the_recipe(home: Home, tiny_model: Path) -> None:
@@ -62,3 +63,12 @@ def test_no_usable_row_is_an_error(home: Home, tiny_model: Path) -> None:
     run = make_run(home, tiny_model, chats(8), max_length=16)
     with pytest.raises(UserError, match="within 16 tokens"):
         tokenize_snapshot(Worker(run.folder), run, run.recipe, ChatTokenizer.load(tiny_model))
+
+
+def test_answers_that_the_template_rewrites_are_said(home: Home, tiny_model: Path, tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "qwen3", FAMILIES["qwen3"])
+    turns = ["Sure?", "Yes.", "Really?", "Really."]
+    messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant") * 2, turns)]
+    run = make_run(home, tiny_model, [{"messages": messages}] * 3, heldout_share=0)
+    tokenize_snapshot(Worker(run.folder), run, run.recipe, ChatTokenizer.load(folder))
+    assert read_progress(run).warnings[-1].startswith("3 earlier answer(s) in training rows are read")
