@@ -287,6 +287,8 @@ def _raise_unless_done(state: JobState, folder: Path) -> None:
         raise WorkerFailed(state.message, folder / "worker.log")
     if state.status == "stopped":
         raise UserError(state.message or "Stopped.")
+    if state.active:
+        raise UserError(f"It has not stopped yet and goes on in the background; {folder} shows how it ends.")
 
 
 def _print_news(log: EventLog, offset: int, state: JobState) -> int:
