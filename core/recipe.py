@@ -28,8 +28,13 @@ class Recipe(BaseModel):
 
     name: str = knob("", "A name for the run; empty takes the data's name.", "Run", max_length=60)
     model: str = knob("starter", "Base model: `starter`, a folder, or a hub id.", "Run", min_length=1)
-    data: str = knob(
-        "sample", "Instruction dataset: `sample` or a JSONL, JSON or CSV file.", "Run", min_length=1
+    data: str | list[str] = knob(
+        "sample", "Instruction dataset: `sample`, a file, a folder, or several of them.", "Run", min_length=1
+    )
+    columns: dict[str, str] = knob({}, "What a column is, where it can't be told: column → role.", "Run")
+    fixes: list[str] = knob([], "Problems of the data whose fix was taken.", "Run")
+    chat_template: str = knob(
+        "auto", "The model's own chat template, or a standard one where it has none.", "Run"
     )
     heldout: str | None = knob(
         None, "Your own held-out file; without one a part of the data is held out.", "Run"

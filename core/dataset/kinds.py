@@ -1,0 +1,110 @@
+"""Every kind of problem that a dataset can have: how bad it is, what is said, and the fix that is offered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+LEAVE_OUT = "Leave these rows out"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of problem.
+
+    severity: an `error` rejects the data until its fix is taken, a `warning` is for the person to judge, a
+    `note` is only said. says: the sentence after “12 rows ”, or a whole one if it is about the dataset.
+    drops: such rows are never trained on. fix: what the one click says; None where there is nothing to
+    offer. fix_drops: the fix leaves the rows out; otherwise it rewrites their text.
+    """
+
+    name: str
+    severity: Severity
+    says: str
+    drops: bool = False
+    fix: str | None = None
+    fix_drops: bool = True
+    about_rows: bool = True
+
+
+_ALL = (
+    # the file
+    Kind("unreadable file", "error", "", drops=True, about_rows=False),
+    Kind("unreadable row", "error", "can't be read", drops=True, fix=LEAVE_OUT),
+    # the row's shape
+    Kind("unknown columns", "error", "have columns that mean nothing here", drops=True, fix=LEAVE_OUT),
+    Kind("no messages", "error", "have an empty list of messages", drops=True, fix=LEAVE_OUT),
+    Kind("bad message", "error", "hold a message that is none", drops=True, fix=LEAVE_OUT),
+    Kind("unknown role", "error", "name a role that is none", drops=True, fix=LEAVE_OUT),
+    Kind("missing content", "error", "have a message without text", drops=True, fix=LEAVE_OUT),
+    Kind("no answer", "error", "have no answer at all", drops=True, fix=LEAVE_OUT),
+    Kind("tool calls", "error", "hold tool calls, which can't be trained yet", drops=True, fix=LEAVE_OUT),
+    Kind("images", "error", "hold images, sound or video; only text can be trained", drops=True, fix=LEAVE_OUT),
+    Kind(
+        "preference pairs",
+        "error",
+        "hold preference pairs (chosen and rejected), which can't be trained yet",
+        drops=True,
+        fix=LEAVE_OUT,
+    ),
+    Kind("empty answer", "warning", "have an empty answer and are left out", drops=True),
+    Kind("empty question", "warning", "have an empty question and are left out", drops=True),
+    Kind("not text", "warning", "have a number where text belongs; it is taken as written"),
+    Kind("formula cells", "warning", "begin with = + - or @ like a spreadsheet's formula"),
+    Kind("extra columns", "warning", "have columns that are not used"),
+    Kind("late column", "warning", "are the first to fill a column that was empty for very long"),
+    Kind("mixed shapes", "warning", "", about_rows=False),
+    Kind("few rows", "warning", "", about_rows=False),
+    # the order of turns
+    Kind("late system", "warning", "have a system message after their beginning"),
+    Kind("assistant first", "warning", "begin with an answer"),
+    Kind("ends on user", "warning", "end with a question that has no answer"),
+    Kind("repeated role", "warning", "have two turns of the same side in a row"),
+    # the text
+    Kind(
+        "control tokens",
+        "warning",
+        "hold the text of control tokens; it is trained as plain text",
+        fix="Take that text out",
+        fix_drops=False,
+    ),
+    Kind("forged turn", "warning", "hold a forged turn (control tokens with a role)", fix=LEAVE_OUT),
+    Kind("template braces", "note", "hold template braces like {{ name }}"),
+    Kind("null characters", "warning", "hold a null character", fix="Remove them", fix_drops=False),
+    Kind(
+        "invisible characters",
+        "warning",
+        "hold invisible or direction-changing characters",
+        fix="Remove them",
+        fix_drops=False,
+    ),
+    Kind(
+        "unusual forms",
+        "warning",
+        "write letters with separate accents (NFD)",
+        fix="Write them in one form (NFC)",
+        fix_drops=False,
+    ),
+    Kind("e-mail addresses", "warning", "hold an e-mail address", fix="Mask them", fix_drops=False),
+    Kind("phone numbers", "warning", "hold a phone number", fix="Mask them", fix_drops=False),
+    Kind("API keys", "warning", "hold what looks like an API key", fix="Mask them", fix_drops=False),
+    Kind("private keys", "warning", "hold a private key", fix="Mask them", fix_drops=False),
+    Kind("mixed scripts", "note", "", about_rows=False),
+    # rows beside each other
+    Kind("duplicates", "warning", "stand more than once", fix="Keep one of each"),
+    Kind("near-duplicates", "warning", "are almost the same as an earlier one", fix="Keep one of each"),
+    Kind("held-out leak", "warning", "also stand in the held-out file and are not trained on", drops=True),
+    Kind("alike answers", "warning", "", about_rows=False),
+    Kind("short answers", "warning", "have an answer of one or two words"),
+    # as the model sees them
+    Kind("over-long", "warning", "are longer than the maximum length and are cut off there"),
+    Kind("answer cut away", "warning", "lose their whole answer to the maximum length", drops=True),
+    Kind("every answer cut away", "error", "", drops=True, about_rows=False),
+    Kind("nothing trained", "warning", "have no token to learn", drops=True),
+    Kind("rewritten answers", "warning", "have earlier answers that the chat template rewrites; not trained"),
+    Kind("lost characters", "warning", "hold characters that the model has no token for"),
+)
+KINDS = {kind.name: kind for kind in _ALL}
+# one bit a kind in the flags of a row
+BITS = {kind.name: 1 << place for place, kind in enumerate(_ALL)}
