@@ -29,7 +29,7 @@ _LABELS = {
     "micro_batch": "Micro-batch",
     "warmup": "Warm-up",
 }
-_ELSEWHERE = ("model", "data", "preset")
+_ELSEWHERE = ("model", "data", "columns", "fixes", "chat_template", "preset")
 
 
 def build(bench: Bench) -> Step:
