@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning", "note"]
 LEAVE_OUT = "Leave these rows out"
@@ -28,6 +28,13 @@ class Kind:
     about_rows: bool = True
 
 
+class Remark(NamedTuple):
+    """One thing that stands out in one row: which kind of problem it is, and what exactly was seen."""
+
+    kind: str
+    detail: str
+
+
 _ALL = (
     # the file
     Kind("unreadable file", "error", "", drops=True, about_rows=False),
@@ -40,7 +47,9 @@ _ALL = (
     Kind("missing content", "error", "have a message without text", drops=True, fix=LEAVE_OUT),
     Kind("no answer", "error", "have no answer at all", drops=True, fix=LEAVE_OUT),
     Kind("tool calls", "error", "hold tool calls, which can't be trained yet", drops=True, fix=LEAVE_OUT),
-    Kind("images", "error", "hold images, sound or video; only text can be trained", drops=True, fix=LEAVE_OUT),
+    Kind(
+        "images", "error", "hold images, sound or video; only text can be trained", drops=True, fix=LEAVE_OUT
+    ),
     Kind(
         "preference pairs",
         "error",
