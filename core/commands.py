@@ -97,11 +97,18 @@ def _recipe_file(path: Path) -> Recipe:
     values = load_yaml(path)
     preset = preset_named(values["preset"]) if values.get("preset") else choose_preset(find_hardware())[0]
     # paths in a recipe are meant from the recipe's own folder
-    for key in ("data", "heldout", "model"):
-        value = values.get(key)
-        if isinstance(value, str) and (path.parent / value).exists():
-            values[key] = str((path.parent / value).resolve())
+    for key in {"data", "heldout", "model"} & values.keys():
+        values[key] = _from_folder(path.parent, values[key])
     return parse_recipe({**preset.settings, "preset": preset.key, **values}, str(path))
+
+
+def _from_folder(folder: Path, value: Any) -> Any:
+    """A path (or a list of them) that exists below `folder`, whole; anything else as it is."""
+    if isinstance(value, list):
+        return [_from_folder(folder, item) for item in value]
+    if isinstance(value, str) and (folder / value).exists():
+        return str((folder / value).resolve())
+    return value
 
 
 def _train(home: Home, found: Run, resume: bool = False) -> None:

@@ -73,12 +73,13 @@ class Run:
         return log_tail(self.folder, lines)
 
 
-def data_paths(recipe: Recipe) -> tuple[Path, Path | None]:
-    """The training file and the held-out file that the recipe names."""
+def data_paths(recipe: Recipe) -> tuple[list[Path], Path | None]:
+    """The training files (or folders of them) and the held-out file that the recipe names."""
     if recipe.data == "sample":
-        return SAMPLE_DATA / "train.jsonl", SAMPLE_DATA / "heldout.jsonl"
+        return [SAMPLE_DATA / "train.jsonl"], SAMPLE_DATA / "heldout.jsonl"
+    named = [recipe.data] if isinstance(recipe.data, str) else recipe.data
     heldout = Path(recipe.heldout).expanduser() if recipe.heldout else None
-    return Path(recipe.data).expanduser(), heldout
+    return [Path(name).expanduser() for name in named], heldout
 
 
 def create_run(home: Home, recipe: Recipe) -> Run:
@@ -90,7 +91,7 @@ def create_run(home: Home, recipe: Recipe) -> Run:
     train, heldout = data_paths(recipe)
     folder = home.runs / _run_name(recipe)
     aside = folder.with_name("." + folder.name)
-    prepare_snapshot(aside / "data", train, heldout, share=recipe.heldout_share, seed=recipe.seed)
+    prepare_snapshot(aside / "data", train[0], heldout, share=recipe.heldout_share, seed=recipe.seed)
     recipe.save(aside / "recipe.yaml")
     replace(aside, folder)
     fsync_folder(home.runs)
@@ -98,7 +99,7 @@ def create_run(home: Home, recipe: Recipe) -> Run:
 
 
 def _run_name(recipe: Recipe) -> str:
-    data = recipe.name or ("pirate" if recipe.data == "sample" else Path(recipe.data).stem)
+    data = recipe.name or ("pirate" if recipe.data == "sample" else data_paths(recipe)[0][0].stem)
     model = STARTER_NAME if recipe.model == STARTER else Path(recipe.model).name
     parts = [re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.")[:40] for part in (data, model)]
     return "_".join([date.today().isoformat(), *filter(None, parts), secrets.token_hex(2)])
