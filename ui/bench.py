@@ -7,15 +7,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from core.dataset import ChatTokenizer, Loaded, Table, load_conversations, preview_rows
 from core.errors import UserError
-from core.export.quants import DEFAULT_QUANT
-from core.files import read_json, write_json
+from core.files import inside, read_json, write_json
 from core.hardware import Hardware, find_hardware
 from core.home import APP_FOLDER, SAMPLE_DATA, Home
 from core.jobs import JobState, read_job
@@ -23,39 +22,13 @@ from core.models import STARTER, model_folder
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
 from core.runs import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
+from ui.choices import Choices
 from ui.errand import Errands
-from ui.talk import Manner, Talk
+from ui.talk import Talk
 
 TABLE_ROWS = 5
 HARDWARE_AGE_S = 30.0
 RUNS_REMEMBERED = 4
-
-
-@dataclass(frozen=True)
-class Choices:
-    """What the person has chosen. An empty `preset` suits the hardware, an empty `run` is the newest."""
-
-    model_kind: str = STARTER
-    folder: str = ""
-    hub: str = ""
-    data_kind: str = "sample"
-    file: str = ""
-    preset: str = ""
-    changes: dict[str, Any] = field(default_factory=dict)
-    run: str = ""
-    quant: str = DEFAULT_QUANT
-    compare: bool = True
-    system: str = ""
-    temperature: float = 0.7
-    max_tokens: int = 256
-
-    @property
-    def model(self) -> str:
-        return {"folder": self.folder, "hub": self.hub}.get(self.model_kind, STARTER)
-
-    @property
-    def manner(self) -> Manner:
-        return Manner(self.system, self.temperature, self.max_tokens)
 
 
 class Bench:
@@ -125,10 +98,17 @@ class Bench:
         choices = self.choices()
         if not choices.model:
             raise UserError("No model is chosen yet. Choose one in the Model step.")
-        if choices.data_kind == "file" and not choices.file:
+        if not choices.data:
             raise UserError("No data is chosen yet. Choose a file in the Data step.")
-        data = "sample" if choices.data_kind == "sample" else str(self.home.datasets / choices.file)
-        return self.preset()[0].recipe(**{**choices.changes, "model": choices.model, "data": data})
+        paths = [str(path) for path in self.data_paths()]
+        chosen = {
+            "model": choices.model,
+            "data": "sample" if choices.data_kind == "sample" else paths if len(paths) > 1 else paths[0],
+            "columns": choices.mapping,
+            "fixes": choices.taken,
+            "chat_template": choices.template,
+        }
+        return self.preset()[0].recipe(**{**choices.changes, **chosen})
 
     def model_folder(self) -> Path:
         """Where the chosen model lies, or will lie."""
@@ -157,13 +137,14 @@ class Bench:
         errand = self.errands.find("starter")
         return errand.message if errand is not None and errand.status == "failed" else ""
 
-    def data_path(self) -> Path | None:
-        """The file with the training rows, None while none is chosen."""
+    def data_paths(self) -> list[Path]:
+        """The files or folders with the training rows; none while nothing is chosen."""
         choices = self.choices()
         if choices.data_kind == "sample":
-            return SAMPLE_DATA / "train.jsonl"
-        path = self.home.datasets / choices.file
-        return path if choices.file and path.is_file() else None
+            return [SAMPLE_DATA / "train.jsonl"]
+        if choices.data_kind == "path":
+            return [Path(choices.path).expanduser()] if choices.path else []
+        return [inside(self.home.datasets, name) for name in choices.files]
 
     def loaded(self, path: Path) -> tuple[Loaded, Table]:
         """The data in `path`, read once for as long as the file stays the same."""

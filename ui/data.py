@@ -41,7 +41,7 @@ def on_edit(bench: Bench, name: str, value: Any) -> None:
     if name == "data":
         bench.choose(data_kind=str(value))
     elif name == "file":
-        bench.choose(file=str(value), data_kind="file")
+        bench.choose(files=[str(value)], data_kind="file")
     elif name == "row":
         bench.show_row(int(value) - 1)
 
@@ -49,7 +49,7 @@ def on_edit(bench: Bench, name: str, value: Any) -> None:
 def on_act(bench: Bench, name: str, value: Any) -> None:
     """A button was pressed: next or previous row; or an upload has arrived."""
     if name == "uploaded":
-        bench.choose(file=str(value), data_kind="file")
+        bench.choose(files=[str(name) for name in value], data_kind="file")
         bench.show_row(0)
     elif name == "previous-row":
         bench.show_row(bench.shown_row - 1)
@@ -67,11 +67,11 @@ def body_html(bench: Bench) -> str:
 
 
 def _found(bench: Bench) -> tuple[str, str]:
-    path = bench.data_path()
-    if path is None:
+    paths = bench.data_paths()
+    if not paths:
         return "", "Choose a file first."
     try:
-        loaded, table = bench.loaded(path)
+        loaded, table = bench.loaded(paths[0])
     except UserError as problem:
         return notice("bad", "This file can't be used", str(problem)), "This file can't be used as it is."
     return summary_html(loaded) + table_html(table, loaded.rows_read) + _chat_html(bench, loaded), ""
@@ -81,7 +81,7 @@ def _file_html(bench: Bench) -> str:
     known = sorted(
         path.name for path in bench.home.datasets.iterdir() if path.suffix.lower() in DATA_SUFFIXES
     )
-    chosen = bench.choices().file
+    chosen = next(iter(bench.choices().files), "")
     options = "".join(
         f'<option value="{esc(name)}"{" selected" if name == chosen else ""}>{esc(name)}</option>'
         for name in known

@@ -6,7 +6,8 @@ from core.errors import UserError
 from core.jobs import JobState
 from core.recipe import Recipe
 from core.runs import Progress, active_run
-from ui.bench import Bench, Choices
+from ui.bench import Bench
+from ui.choices import Choices
 from ui.html import duration, esc, meter
 
 STEPS = {
@@ -95,7 +96,11 @@ def model_words(choices: Choices) -> str:
 
 
 def data_words(choices: Choices) -> str:
-    return "Sample" if choices.data_kind == "sample" else choices.file or "not chosen yet"
+    if choices.data_kind == "sample":
+        return "Sample"
+    names = [choices.path] if choices.data_kind == "path" else choices.files
+    first = names[0].rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] if names else ""
+    return f"{first} and {len(names) - 1} more" if len(names) > 1 else first or "not chosen yet"
 
 
 def recipe_words(recipe: Recipe | None, choices: Choices) -> str:

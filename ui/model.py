@@ -11,7 +11,8 @@ from core.download import download_job, read_download, start_download
 from core.errors import UserError
 from core.jobs import JobState, request_stop
 from core.models import HUB_ID, ModelInfo, inspect_model, local_models, model_folder
-from ui.bench import Bench, Choices
+from ui.bench import Bench
+from ui.choices import Choices
 from ui.html import (
     actions,
     button,

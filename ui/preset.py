@@ -10,7 +10,8 @@ import gradio as gr
 from core.errors import UserError
 from core.presets import Preset, choose_preset, load_presets, preset_named
 from core.recipe import Recipe, knobs
-from ui.bench import Bench, Choices
+from ui.bench import Bench
+from ui.choices import Choices
 from ui.html import button, checks, choice_cards, esc, fold, heading, notice, primary
 from ui.parts import Step, View, panel
 

@@ -59,13 +59,14 @@ window.garage = (() => {
     element.addEventListener("change", (event) => {
       const field = event.target.closest("[data-name]");
       if (field) trigger("edit", { name: field.dataset.name, value: field.type === "checkbox" ? field.checked : field.value });
-      if (event.target.matches("[data-upload]")) upload(element, event.target.files[0], trigger);
+      if (event.target.matches("[data-upload]")) upload(element, event.target.files, trigger);
     });
     element.addEventListener("input", (event) => event.target.matches("[data-filter]") && filter(element, event.target));
     element.addEventListener("click", (event) => {
       const button = event.target.closest("[data-act]");
       if (!button || button.getAttribute("aria-busy") === "true") return;
       button.setAttribute("aria-busy", "true");
+      if (button.dataset.shows) reveal(document.getElementById(button.dataset.shows));
       trigger("act", { name: button.dataset.act, value: button.dataset.value ?? "" });
     });
     element.addEventListener("toggle", (event) => event.target.id && folds.set(event.target.id, event.target.open), true);
@@ -147,22 +148,42 @@ window.garage = (() => {
     apply();
   }
 
-  // ----- uploads go straight into the home folder, with progress
-  function upload(element, file, trigger) {
-    if (!file) return;
+  // what a button changes elsewhere on the page comes into sight; the focus stays on the button
+  function reveal(target) {
+    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    target?.scrollIntoView({ block: "nearest", behavior: calm ? "instant" : "smooth" });
+  }
+
+  // ----- uploads go straight into the home folder, one file after the other, with progress
+  async function upload(element, files, trigger) {
+    const list = [...files];
+    if (!list.length) return;
     const state = element.querySelector(".lg-upload");
     const say = (text, bad) => { state.textContent = text; state.classList.toggle("lg-bad", Boolean(bad)); };
-    const request = new XMLHttpRequest();
-    request.open("POST", "garage/upload?name=" + encodeURIComponent(file.name));
-    request.upload.onprogress = (event) => event.lengthComputable && say("Taking " + file.name + ": " + Math.round((100 * event.loaded) / event.total) + " %");
-    request.onload = () => {
-      if (request.status !== 200) return say(request.responseText || "The upload failed.", true);
-      say("Reading " + file.name + " …");
-      trigger("act", { name: "uploaded", value: JSON.parse(request.responseText).name });
-    };
-    request.onerror = () => say("The upload was cut off, or the file is over the size limit. Is the app still running?", true);
-    say("Taking " + file.name);
-    request.send(file);
+    const names = [];
+    try {
+      for (const [place, file] of list.entries())
+        names.push(await send(file, say, list.length > 1 ? ` (${place + 1} of ${list.length})` : ""));
+      say(names.length === 1 ? names[0] + " is here." : names.length + " files are here.");
+    } catch (problem) {
+      say(problem.message, true);
+    }
+    if (names.length) trigger("act", { name: "uploaded", value: names });
+  }
+
+  function send(file, say, which) {
+    return new Promise((done, failed) => {
+      const request = new XMLHttpRequest();
+      request.open("POST", "garage/upload?name=" + encodeURIComponent(file.name));
+      request.upload.onprogress = (event) => event.lengthComputable && say("Taking " + file.name + which + ": " + Math.round((100 * event.loaded) / event.total) + " %");
+      request.onload = () => {
+        if (request.status === 200) done(JSON.parse(request.responseText).name);
+        else failed(new Error(request.responseText || "The upload failed."));
+      };
+      request.onerror = () => failed(new Error("The upload was cut off, or the file is over the size limit. Is the app still running?"));
+      say("Taking " + file.name + which);
+      request.send(file);
+    });
   }
 
   function dropZone(element, trigger) {
@@ -173,7 +194,7 @@ window.garage = (() => {
       if (!zone(event)) return;
       event.preventDefault();
       zone(event).classList.remove("lg-over");
-      upload(element, event.dataTransfer.files[0], trigger);
+      upload(element, event.dataTransfer.files, trigger);
     });
   }
 

@@ -18,7 +18,8 @@ from core.home import Home
 from core.jobs import JobState
 from core.runs import Progress, Run
 from ui import data, export, frame, model, preset, train
-from ui.bench import Bench, Choices
+from ui.bench import Bench
+from ui.choices import Choices
 from ui.html import checks, duration, size
 from ui.page import render
 from ui.parts import View, attempt
@@ -115,7 +116,7 @@ def test_the_sample_is_shown_with_its_shape_and_first_rows(bench: Bench) -> None
 
 def test_a_file_that_cannot_be_used_closes_the_way_on(bench: Bench) -> None:
     (bench.home.datasets / "bad.jsonl").write_text("{broken\n")
-    data.on_act(bench, "uploaded", "bad.jsonl")
+    data.on_act(bench, "uploaded", ["bad.jsonl"])
     page = data.body_html(bench)
     assert "can&#x27;t be used" in page
     assert 'id="lg-next-data" class="lg-primary" disabled' in page
@@ -124,7 +125,7 @@ def test_a_file_that_cannot_be_used_closes_the_way_on(bench: Bench) -> None:
 def test_rows_with_markup_are_shown_as_text(bench: Bench) -> None:
     row = {"instruction": "<img src=x onerror=alert(1)>${1+1}", "output": "<b>hi</b>"}
     (bench.home.datasets / "x.jsonl").write_text("\n".join(json.dumps({**row, "n": n}) for n in range(30)))
-    data.on_act(bench, "uploaded", "x.jsonl")
+    data.on_act(bench, "uploaded", ["x.jsonl"])
     page = data.body_html(bench)
     assert "&lt;img src=x" in page
     assert "<img" not in page
@@ -200,7 +201,7 @@ def test_every_setting_has_a_field(bench: Bench) -> None:
     page = preset.settings_html(bench)
     from core.recipe import knobs
 
-    assert all(f'id="set-{name}"' in page for name in knobs() if name not in ("model", "data", "preset"))
+    assert all(f'id="set-{name}"' in page for name in knobs() if name not in preset._ELSEWHERE)
 
 
 def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
