@@ -62,9 +62,12 @@ _ALL = (
     Kind("not text", "warning", "have a number where text belongs; it is taken as written"),
     Kind("formula cells", "warning", "begin with = + - or @ like a spreadsheet's formula"),
     Kind("extra columns", "warning", "have columns that are not used"),
+    Kind("blank turns", "note", "hold turns in which nothing is said; those turns are left out"),
     Kind("late column", "warning", "are the first to fill a column that was empty for very long"),
     Kind("mixed shapes", "warning", "", about_rows=False),
     Kind("few rows", "warning", "", about_rows=False),
+    Kind("little data", "note", "", about_rows=False),
+    Kind("nothing usable", "error", "", about_rows=False),
     # the order of turns
     Kind("late system", "warning", "have a system message after their beginning"),
     Kind("assistant first", "warning", "begin with an answer"),
@@ -104,8 +107,9 @@ _ALL = (
     Kind("duplicates", "warning", "stand more than once", fix="Keep one of each"),
     Kind("near-duplicates", "warning", "are almost the same as an earlier one", fix="Keep one of each"),
     Kind("held-out leak", "warning", "also stand in the held-out file and are not trained on", drops=True),
+    Kind("bad held-out file", "error", "", about_rows=False),
     Kind("alike answers", "warning", "", about_rows=False),
-    Kind("short answers", "warning", "have an answer of one or two words"),
+    Kind("short answers", "note", "have an answer of one or two words"),
     # as the model sees them
     Kind("over-long", "warning", "are longer than the maximum length and are cut off there"),
     Kind("answer cut away", "warning", "lose their whole answer to the maximum length", drops=True),

@@ -1,0 +1,144 @@
+"""Which columns of a row become which part of its messages: recognised by their names, or as mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from core.dataset.shapes.names import (
+    ANSWER_COLUMNS,
+    ANSWERS_TO,
+    BETTER,
+    CHAT_COLUMNS,
+    CONTEXT_COLUMNS,
+    HISTORY_COLUMNS,
+    JUDGED,
+    MEDIA_COLUMNS,
+    QUESTION_COLUMNS,
+    SYSTEM_COLUMNS,
+    TEXT_COLUMNS,
+    TOOL_COLUMNS,
+    WORSE,
+    plain,
+)
+
+MAPPED = "mapped columns"
+PLAIN_TEXT = "plain text"
+
+Columns = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The columns of each role, in the file's order; `spare` are those that no message is made of."""
+
+    shape: str
+    messages: Columns = ()
+    system: Columns = ()
+    history: Columns = ()
+    user: Columns = ()
+    input: Columns = ()
+    assistant: Columns = ()
+    text: Columns = ()
+    spare: Columns = ()
+
+    @property
+    def goal(self) -> Columns:
+        """The columns without which the plan makes nothing."""
+        return self.messages + self.user + self.assistant + self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the columns of a row allow: plans, the best first, and the columns that may forbid its use.
+
+    `asked` and `answered` name what is there where there is no plan.
+    """
+
+    plans: tuple[Plan, ...]
+    tools: Columns = ()
+    media: Columns = ()
+    judged: Columns = ()
+    worse: Columns = ()
+    asked: str = ""
+    answered: str = ""
+
+
+# a file has a handful of different rows; one with thousands must not fill the memory
+@lru_cache(maxsize=256)
+def layout_of(columns: Columns) -> Layout:
+    """What columns with these names mean."""
+    named: dict[str, str] = {}
+    for column in columns:
+        named.setdefault(plain(column), column)
+    chats = _present(CHAT_COLUMNS, named)
+    plans = [Plan("messages", messages=(chat,)) for chat in chats]
+    plans += [replace(pair, history=_present(HISTORY_COLUMNS, named)) for pair in _pairs(named)]
+    system = _present(SYSTEM_COLUMNS, named)[:1]
+    plans = [replace(plan, system=system) for plan in plans]
+    plans += [Plan(PLAIN_TEXT, text=(column,)) for column in _present(TEXT_COLUMNS, named)]
+    worse = _starting(WORSE, named)
+    return Layout(
+        plans=tuple(_with_spare(plan, columns) for plan in plans),
+        tools=_present(TOOL_COLUMNS, named),
+        media=_present(MEDIA_COLUMNS, named),
+        judged=_present((JUDGED,), named) if plans and not plans[0].text else (),
+        worse=worse if _starting(BETTER, named) else (),
+        asked="".join(_present(QUESTION_COLUMNS, named)[:1]),
+        answered="".join(_present(ANSWER_COLUMNS, named)[:1]),
+    )
+
+
+@lru_cache(maxsize=256)
+def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Layout:
+    """What the user says that these columns are."""
+    roles = {plain(column): role for column, role in mapping} | dict(mapping)
+    chosen = {column: roles.get(column) or roles.get(plain(column), "") for column in columns}
+
+    def of(role: str) -> Columns:
+        return tuple(column for column in columns if chosen[column] == role)
+
+    plan = Plan(
+        MAPPED,
+        messages=of("messages"),
+        system=of("system"),
+        history=of("history"),
+        user=of("user"),
+        input=of("input"),
+        assistant=of("assistant"),
+        text=of("text"),
+        spare=of(""),
+    )
+    return Layout(plans=(plan,) if plan.goal else ())
+
+
+def _pairs(named: dict[str, str]) -> list[Plan]:
+    """A plan for every question column that has an answer column, each answer used once."""
+    plans: list[Plan] = []
+    taken: set[str] = set()
+    for question, shape in QUESTION_COLUMNS.items():
+        if question not in named:
+            continue
+        answers = _present(ANSWERS_TO.get(question, ANSWER_COLUMNS), named)
+        free = [answer for answer in answers if answer not in taken]
+        for answer in free[:1] or answers[:1]:
+            taken.add(answer)
+            context = _present([name for name in CONTEXT_COLUMNS if name != question], named)
+            plans.append(Plan(shape, user=(named[question],), input=context, assistant=(answer,)))
+    return plans
+
+
+def _with_spare(plan: Plan, columns: Columns) -> Plan:
+    used = {*plan.goal, *plan.system, *plan.history, *plan.input}
+    return replace(plan, spare=tuple(column for column in columns if column not in used))
+
+
+def _present(names: Collection[str], named: dict[str, str]) -> Columns:
+    return tuple(named[name] for name in names if name in named)
+
+
+def _starting(words: Collection[str], named: dict[str, str]) -> Columns:
+    return tuple(
+        column for name, column in named.items() if any(name == w or name.startswith(w + "_") for w in words)
+    )
