@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -16,6 +17,17 @@ if str(ROOT) not in sys.path:
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+# the processes that share the work inherit it
+os.environ.setdefault("LORA_GARAGE_TEST_SESSION", str(os.getpid()))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove what the test processes shared; the one that began the session does it."""
+    from tests.real_parts import session_folder
+
+    name = os.environ["LORA_GARAGE_TEST_SESSION"]
+    if name == str(os.getpid()):
+        shutil.rmtree(session_folder(name), ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
+import os
 import tempfile
 from functools import cache
 from pathlib import Path
+
+from filelock import FileLock
 
 from core.home import Home, open_home
 from core.recipe import Recipe
@@ -14,13 +15,18 @@ from core.runs import Run
 from core.starter import ensure_starter
 
 
+def session_folder(session: str) -> Path:
+    """A folder that all test processes of one session share; conftest.py removes it at the end."""
+    return Path(tempfile.gettempdir()) / f"lora-garage-tests-{session}"
+
+
 @cache
 def shared_home() -> Home:
     """A home folder of this test session with the starter model in it. Read only: make runs elsewhere."""
-    root = Path(tempfile.mkdtemp(prefix="lora-garage-tests-"))
-    atexit.register(shutil.rmtree, root, ignore_errors=True)
-    home = open_home(root)
-    ensure_starter(home)
+    folder = session_folder(os.environ["LORA_GARAGE_TEST_SESSION"])
+    home = open_home(folder / "home")
+    with FileLock(folder / "starter.lock"):
+        ensure_starter(home)
     return home
 
 
