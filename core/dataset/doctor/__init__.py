@@ -1,0 +1,21 @@
+"""The dataset doctor: what stands out in a row, in rows beside each other and in the whole set, and fixes."""
+
+from core.dataset.doctor.rows import TEXT_FIXES, inspect, rewrite
+from core.dataset.doctor.turns import empty_turn
+from core.dataset.doctor.twins import comparable_text, near_duplicates, near_leaks, rows_to_compare
+from core.dataset.doctor.whole import alike_answers, main_script, mixed_scripts, opening
+
+__all__ = [
+    "TEXT_FIXES",
+    "alike_answers",
+    "comparable_text",
+    "empty_turn",
+    "inspect",
+    "main_script",
+    "mixed_scripts",
+    "near_duplicates",
+    "near_leaks",
+    "opening",
+    "rewrite",
+    "rows_to_compare",
+]
