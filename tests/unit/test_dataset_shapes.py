@@ -3,57 +3,107 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dataset import load_conversations
-from core.errors import UserError
+from core.dataset.kinds import KINDS
+from core.dataset.read import Row, parse_json
+from core.dataset.shapes import Recognised, Refused, recognise
+from core.dataset.shapes.names import ANSWER_COLUMNS, CHAT_COLUMNS, QUESTION_COLUMNS, ROLES, SPEAKER_KEYS
 
 Chat = list[dict[str, str]]
-# NUL: the csv module of Python 3.10 refuses it, and the reader says so.
-TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=30).filter(
-    lambda text: bool(text.strip())
-)
+TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(lambda text: not text.isspace())
+
+
+def user(text: str) -> dict[str, str]:
+    return {"role": "user", "content": text}
+
+
+def assistant(text: str) -> dict[str, str]:
+    return {"role": "assistant", "content": text}
+
+
+def read(data: dict[str, Any], columns: dict[str, str] | None = None) -> Recognised:
+    found = recognise(Row(data, "line 1"), columns)
+    assert isinstance(found, Recognised), found
+    return found
+
+
+def refused(data: Any, columns: dict[str, str] | None = None) -> Refused:
+    found = recognise(Row(data, "line 1"), columns)
+    assert isinstance(found, Refused), found
+    return found
 
 
 @st.composite
-def chats(draw: st.DrawFn) -> Chat:
+def chats(draw: st.DrawFn, turns: int = 3, system: bool = True) -> Chat:
     """A chat of one to three questions with answers, sometimes with a system message."""
-    chat = [{"role": "system", "content": draw(TEXT)}] if draw(st.booleans()) else []
-    for _ in range(draw(st.integers(1, 3))):
-        chat.append({"role": "user", "content": draw(TEXT)})
-        chat.append({"role": "assistant", "content": draw(TEXT)})
+    chat = [{"role": "system", "content": draw(TEXT)}] if system and draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, turns))):
+        chat += [user(draw(TEXT)), assistant(draw(TEXT))]
     return chat
 
 
-def as_messages(chat: Chat) -> dict[str, Any]:
-    return {"messages": chat}
+@st.composite
+def any_chats(draw: st.DrawFn) -> Chat:
+    """Messages in any order, as long as there is an answer."""
+    roles = draw(st.lists(st.sampled_from(["system", "user", "assistant"]), max_size=5))
+    roles.insert(draw(st.integers(0, len(roles))), "assistant")
+    return [{"role": role, "content": draw(TEXT)} for role in roles]
 
 
-def as_parts(chat: Chat) -> dict[str, Any]:
-    return {
-        "messages": [
-            {"role": turn["role"].upper(), "content": [{"type": "text", "text": turn["content"]}]}
-            for turn in chat
-        ]
-    }
-
-
-def as_sharegpt(chat: Chat) -> dict[str, Any]:
+def as_sharegpt(chat: Chat) -> list[dict[str, str]]:
     names = {"system": "system", "user": "human", "assistant": "gpt"}
-    return {"conversations": [{"from": names[turn["role"]], "value": turn["content"]} for turn in chat]}
+    return [{"from": names[turn["role"]], "value": turn["content"]} for turn in chat]
+
+
+def as_parts(chat: Chat) -> list[dict[str, Any]]:
+    """Each text cut in two parts; every second message stays a string."""
+    written: list[dict[str, Any]] = []
+    for place, turn in enumerate(chat):
+        half = len(turn["content"]) // 2
+        cut = (turn["content"][:half], turn["content"][half:])
+        parts = [{"type": "text", "text": text} for text in cut]
+        written.append(
+            {"role": turn["role"].upper(), "content": turn["content"] if place % 2 == 0 else parts}
+        )
+    return written
+
+
+ANY_ORDER: dict[str, tuple[Callable[[Chat], dict[str, Any]], str]] = {
+    "messages": (lambda chat: {"messages": chat}, "messages"),
+    "conversations": (lambda chat: {"id": "7", "conversations": chat}, "messages"),
+    "parts": (lambda chat: {"messages": as_parts(chat)}, "messages"),
+    "sharegpt": (lambda chat: {"conversations": as_sharegpt(chat)}, "sharegpt"),
+    "messages in a cell": (lambda chat: {"Messages": json.dumps(chat)}, "messages"),
+    "sharegpt in a cell": (
+        lambda chat: {" conversations": json.dumps(as_sharegpt(chat), ensure_ascii=False)},
+        "sharegpt",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANY_ORDER)
+@settings(max_examples=40, deadline=None)
+@given(chat=any_chats())
+def test_any_messages_survive_shapes_that_name_roles(name: str, chat: Chat) -> None:
+    write, shape = ANY_ORDER[name]
+    found = read(write(chat))
+    assert found.messages == chat
+    assert found.shape == shape
+    assert found.remarks == []
 
 
 def as_alpaca(chat: Chat) -> dict[str, Any]:
     system = chat[0]["content"] if chat[0]["role"] == "system" else ""
     texts = [turn["content"] for turn in chat if turn["role"] != "system"]
-    history = [list(pair) for pair in zip(texts[:-2:2], texts[1:-2:2], strict=True)]
+    history = [list(pair) for pair in zip(texts[:-2:2], texts[1:-2:2])]
     return {
         "instruction": texts[-2],
         "input": "",
@@ -63,163 +113,275 @@ def as_alpaca(chat: Chat) -> dict[str, Any]:
     }
 
 
-def as_prompt(chat: Chat) -> dict[str, Any]:
-    return {"prompt": chat[:-1], "completion": chat[-1:]}
+def as_alpaca_cells(chat: Chat) -> dict[str, Any]:
+    """Alpaca as a spreadsheet writes it: through CSV, the history as JSON text."""
+    record = as_alpaca(chat) | {"history": json.dumps(as_alpaca(chat)["history"])}
+    file = io.StringIO(newline="")
+    writer = csv.writer(file)
+    writer.writerows([[" Instruction ", "Input", "output", "SYSTEM", "history"], record.values()])
+    file.seek(0)
+    header, cells = csv.reader(file)
+    return dict(zip(header, cells))
 
 
-SHAPES: dict[str, tuple[Callable[[Chat], dict[str, Any]], str]] = {
-    "messages": (as_messages, "messages"),
-    "parts": (as_parts, "messages"),
-    "sharegpt": (as_sharegpt, "sharegpt"),
+def as_vertex(chat: Chat) -> dict[str, Any]:
+    system = [turn["content"] for turn in chat if turn["role"] == "system"]
+    turns = [turn for turn in chat if turn["role"] != "system"]
+    return {
+        "systemInstruction": {"role": "system", "parts": [{"text": text} for text in system]},
+        "contents": [
+            {
+                "role": "model" if turn["role"] == "assistant" else "user",
+                "parts": [{"text": turn["content"]}],
+            }
+            for turn in turns
+        ],
+    }
+
+
+IN_TURN: dict[str, tuple[Callable[[Chat], dict[str, Any]], str]] = {
     "alpaca": (as_alpaca, "alpaca"),
-    "prompt": (as_prompt, "prompt/completion"),
+    "alpaca cells": (as_alpaca_cells, "alpaca"),
+    "prompt of messages": (
+        lambda chat: {"prompt": chat[:-1], "completion": chat[-1:]},
+        "prompt/completion",
+    ),
+    "prompt of messages, completion of text": (
+        lambda chat: {"prompt": chat[:-1], "completion": chat[-1]["content"]},
+        "prompt/completion",
+    ),
+    "vertex": (as_vertex, "messages"),
 }
 
 
-@pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(chat_list=st.lists(chats(), min_size=1, max_size=3), as_array=st.booleans())
-def test_messages_survive_every_shape(
-    name: str, tmp_path: Path, chat_list: list[Chat], as_array: bool
-) -> None:
-    write, shape = SHAPES[name]
-    records = [write(chat) for chat in chat_list]
-    path = tmp_path / "data"
-    text = json.dumps(records) if as_array else "\n".join(map(json.dumps, records))
-    path.write_text(text, "utf-8")
-    loaded = load_conversations(path)
-    assert [row.messages for row in loaded.conversations] == chat_list
-    assert loaded.shape == shape
-    assert loaded.problems == []
-    assert loaded.rows_read == len(chat_list)
+@pytest.mark.parametrize("name", IN_TURN)
+@settings(max_examples=40, deadline=None)
+@given(chat=chats())
+def test_chats_survive_shapes_that_take_turns(name: str, chat: Chat) -> None:
+    # The csv module of Python 3.10 refuses NUL, and the reader says so.
+    chat = [{**turn, "content": turn["content"].replace("\0", "0")} for turn in chat]
+    write, shape = IN_TURN[name]
+    found = read(write(chat))
+    assert found.messages == chat
+    assert found.shape == shape
+    assert {remark.kind for remark in found.remarks} <= {"formula cells"}
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(chat_list=st.lists(chats(), min_size=1, max_size=3))
-def test_messages_survive_csv(tmp_path: Path, chat_list: list[Chat]) -> None:
-    path = tmp_path / "data.csv"
-    with open(path, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["Instruction ", "input", "output", "system", "history"])
-        for chat in chat_list:
-            row = as_alpaca(chat)
-            writer.writerow([*list(row.values())[:4], json.dumps(row["history"])])
-    loaded = load_conversations(path)
-    assert [row.messages for row in loaded.conversations] == chat_list
+@settings(max_examples=40, deadline=None)
+@given(chat=chats(turns=1, system=False), question=st.sampled_from([*QUESTION_COLUMNS]), data=st.data())
+def test_one_question_survives_every_pair_of_columns(chat: Chat, question: str, data: st.DataObject) -> None:
+    answer = data.draw(st.sampled_from(ANSWER_COLUMNS))
+    assert read({question.title(): chat[0]["content"], answer: chat[1]["content"]}).messages == chat
 
 
-def load(folder: Path, *records: dict[str, Any]) -> Any:
-    path = folder / "data.jsonl"
-    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
-    return load_conversations(path)
+@given(text=TEXT)
+def test_plain_text_is_one_message_of_its_own_role(text: str) -> None:
+    found = read({"Text": text})
+    assert found.messages == [{"role": "text", "content": text}]
+    assert found.shape == "plain text"
 
 
-GOOD = {"question": "Why?", "answer": "Because."}
+KEYS = st.sampled_from(
+    [
+        *CHAT_COLUMNS,
+        *QUESTION_COLUMNS,
+        *ANSWER_COLUMNS,
+        *SPEAKER_KEYS,
+        *("role", "from", "content", "value", "text", "parts", "type", "system", "context", "history"),
+        *("tools", "images", "chosen", "rejected", "label", "Role", "", "\ud800", "else"),
+    ]
+)
+LEAVES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=5),
+    st.sampled_from([*ROLES, "text", "image_url", "tool", '[{"role":"user","content":1}]', "[", "[[1,2]]"]),
+)
+TREES = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    data=st.dictionaries(KEYS, TREES, max_size=5),
+    columns=st.dictionaries(KEYS, st.sampled_from(["user", "assistant", "messages", "history", "text"])),
+)
+def test_no_value_makes_it_raise(data: dict[str, Any], columns: dict[str, str]) -> None:
+    for mapping in (None, columns):
+        found = recognise(Row(data, "line 1"), mapping)
+        if isinstance(found, Refused):
+            assert found.kind in KINDS
+            assert found.reason.startswith(("has ", "holds "))
+            continue
+        assert found.messages
+        assert {remark.kind for remark in found.remarks} <= KINDS.keys()
+        for message in found.messages:
+            assert list(message) == ["role", "content"]
+            assert all(type(text) is str for text in message.values())
+
+
+def test_input_and_context_follow_the_question() -> None:
+    for data in (
+        {"instruction": "Add.", "input": "1 2", "output": "3"},
+        {"instruction": "Add.", "context": "1 2", "response": "3"},
+        {"input": "1 2", "instruction": "Add.", "output": "3"},
+    ):
+        assert read(data).messages == [user("Add.\n\n1 2"), assistant("3")]
+    assert read({"instruction": " ", "input": "1 + 2?", "output": "3"}).messages[0] == user("1 + 2?")
+
+
+def test_of_several_pairs_the_filled_one_is_taken() -> None:
+    columns = dict.fromkeys(["prompt", "completion", "question", "answer", "messages", "text"])
+    assert read(columns | {"question": "Why?", "answer": "So."}).messages == [user("Why?"), assistant("So.")]
+    assert read(columns | {"text": "Once."}).shape == "plain text"
+    assert read(columns | {"messages": [assistant("So.")], "text": "x"}).unused == ["text"]
+    assert refused(columns | {"prompt": "Why?", "text": "Once."}).kind == "empty answer"
+
+
+def test_the_solution_of_a_problem_is_its_answer() -> None:
+    found = read({"problem": "1 + 1", "solution": "It is 2.", "answer": "2"})
+    assert found.messages[1] == assistant("It is 2.")
+    assert found.unused == ["answer"]
+
+
+def test_a_systems_column_stands_in_front() -> None:
+    system = {"role": "system", "content": "Be kind."}
+    chat = [user("Why?"), assistant("So.")]
+    assert read({"messages": chat, "system": "Be kind."}).messages == [system, *chat]
+    assert read({"question": "Why?", "answer": "So.", "system_prompt": "Be kind."}).messages == [
+        system,
+        *chat,
+    ]
+    own = read({"messages": [system, *chat], "system": "Be rude."})
+    assert (own.messages, own.unused) == ([system, *chat], ["system"])
+
+
+def test_turns_that_hold_a_question_and_its_answer() -> None:
+    data = {"conversation": [{"human": "Why?", "assistant": "So."}, {"human": "Oh?", "assistant": "Yes."}]}
+    assert [turn["content"] for turn in read(data).messages] == ["Why?", "So.", "Oh?", "Yes."]
+
+
+def said(sender: str, *lines: str) -> list[dict[str, str]]:
+    return [{"text": line, "timestamp": "2018-05-02", "sender": sender} for line in lines]
+
+
+def test_a_chat_that_only_names_speakers() -> None:
+    chat = {
+        "messages": [said("x1", "Hello", "How are you?"), said("y2", "Fine", " "), said("x1", "")],
+        "prompt": "Friends",
+    }
+    found = read(chat)
+    assert found.messages == [user("Hello\nHow are you?"), assistant("Fine")]
+    assert found.shape == "named speakers"
+    assert found.unused == ["prompt", "messages.timestamp"]
+    assert [remark.kind for remark in found.remarks] == ["blank turns"]
+    flat = {"dialogue": [{"speaker": "Ann", "text": "Why?"}, {"speaker": "Bob", "text": "So."}]}
+    assert read(flat).messages == [user("Why?"), assistant("So.")]
+
+
+def test_one_who_speaks_alone_answers() -> None:
+    assert read({"messages": [said("x1", "Anyone?")]}).messages == [assistant("Anyone?")]
+
+
+CHAT = [user("Why?"), assistant("So.")]
+PAIR = {"question": "Why?", "answer": "So."}
+REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
+    "no columns": ("unknown columns", {}),
+    "many columns": ("unknown columns", {f"column {number}": "x" for number in range(50)}),
+    "other columns": ("unknown columns", {"foo": "1", "bar": "2"}),
+    "answer only": ("unknown columns", {"answer": "So."}),
+    "question only": ("no answer", {"question": "Why?"}),
+    "empty list": ("no messages", {"messages": []}),
+    "null for a list": ("no messages", {"messages": None}),
+    "silent speakers": ("no messages", {"messages": [said("x1", " ")]}),
+    "text for a list": ("bad message", {"messages": "hello"}),
+    "broken cell": ("bad message", {"messages": "[{'role': 'user'}]"}),
+    "list of texts": ("bad message", {"messages": ["hello", "hi"]}),
+    "list for a text": ("bad message", {"question": {"a": 1}, "answer": "So."}),
+    "several answers": ("bad message", {"question": "Why?", "answer": ["So.", "Or so."]}),
+    "bad history": ("bad message", {"instruction": "a", "output": "b", "history": ["x"]}),
+    "mixed group": ("bad message", {"messages": [[*said("x", "a"), *said("y", "b")]]}),
+    "reasoning part": (
+        "bad message",
+        {"messages": [{"role": "assistant", "content": [{"type": "reasoning", "text": "x"}]}]},
+    ),
+    "unknown role": ("unknown role", {"messages": [{"role": "pope", "content": "x"}]}),
+    "no role": ("unknown role", {"messages": [{"content": "x"}]}),
+    "number as role": ("unknown role", {"messages": [{"role": 1, "content": "x"}]}),
+    "three speakers": ("unknown role", {"messages": [said("x", "a"), said("y", "b"), said("z", "c")]}),
+    "no content": ("missing content", {"messages": [{"role": "user"}, assistant("x")]}),
+    "null content": ("missing content", {"messages": [user("x"), {"role": "assistant", "content": None}]}),
+    "no parts": ("missing content", {"messages": [user("x"), {"role": "assistant", "content": []}]}),
+    "system only": ("no answer", {"messages": [{"role": "system", "content": "Be kind."}]}),
+    "user only": ("no answer", {"messages": [user("Why?")]}),
+    "empty answer": ("empty answer", {"question": "Why?", "answer": ""}),
+    "blank answer": ("empty answer", {"question": "Why?", "answer": " \n"}),
+    "null answer": ("empty answer", {"question": "Why?", "answer": None}),
+    "empty content": ("empty answer", {"messages": [user("x"), assistant("")]}),
+    "earlier answer empty": ("empty answer", {"messages": [user("x"), assistant(" "), *CHAT]}),
+    "empty text": ("empty answer", {"text": " "}),
+    "blank question": ("empty question", {"question": " ", "answer": "So."}),
+    "null question": ("empty question", {"question": None, "answer": "So."}),
+    "blank turn": ("empty question", {"messages": [user(" "), assistant("So.")]}),
+    "tool column": ("tool calls", {**PAIR, "tools": [{"name": "f"}]}),
+    "tool role": ("tool calls", {"messages": [{"role": "tool", "content": "x"}]}),
+    "tool calls": (
+        "tool calls",
+        {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
+    ),
+    "sharegpt function": ("tool calls", {"conversations": [{"from": "function_call", "value": "f()"}]}),
+    "tool part": ("tool calls", {"messages": [{"role": "user", "content": [{"type": "tool_use"}]}]}),
+    "image column": ("images", {**PAIR, "image": "cat.png"}),
+    "image part": ("images", {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
+    "image beside": ("images", {"messages": [{**user("x"), "images": ["cat.png"]}]}),
+    "chosen": ("preference pairs", {"prompt": "a", "chosen": "b", "rejected": "c"}),
+    "chosen messages": ("preference pairs", {"chosen_messages": CHAT, "rejected_messages": CHAT}),
+    "preferred output": ("preference pairs", {"preferred_output": CHAT, "non_preferred_output": CHAT}),
+    "judged": ("preference pairs", {"messages": CHAT, "label": False}),
+}
+
+
+@pytest.mark.parametrize(("kind", "data"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_refused_says_why(kind: str, data: dict[str, Any]) -> None:
+    found = refused(data)
+    assert found.kind == kind
+    assert found.reason.startswith(("has ", "holds "))
+    assert not found.reason.endswith(".")
+
+
+def test_empty_columns_of_unsupported_kinds_do_no_harm() -> None:
+    assert read({**PAIR, "images": [], "tools": "[]", "chosen": None, "rejected": ""}).unused == []
+
+
+def test_unused_columns_are_named() -> None:
+    assert read({**PAIR, "score": 3, "id": None, "tags": []}).unused == ["score"]
+    turn = {**assistant("So."), "weight": 1, "name": None}
+    assert read({"messages": [user("Why?"), turn]}).unused == ["messages.weight"]
 
 
 @pytest.mark.parametrize(
-    "pair",
-    [
-        ("question", "answer"),
-        ("Question", " Answer "),
-        ("prompt", "response"),
-        ("input", "output"),
-        ("query", "response"),
-        ("user", "assistant"),
-        ("instruction", "response"),
-    ],
+    ("written", "text"), [("1.50", "1.50"), ("1e5", "1e5"), ("true", "true"), ("0", "0")]
 )
-def test_pairs_of_columns(pair: tuple[str, str], tmp_path: Path) -> None:
-    loaded = load(tmp_path, {pair[0]: "Why?", pair[1]: "Because."})
-    assert loaded.conversations[0].messages == [
-        {"role": "user", "content": "Why?"},
-        {"role": "assistant", "content": "Because."},
-    ]
+def test_numbers_become_text_as_written(written: str, text: str) -> None:
+    for row in ('{"question": "How much?", "answer": %s}', '{"messages": [{"role": "ai", "content": %s}]}'):
+        found = read(parse_json(row % written))
+        assert found.messages[-1] == assistant(text)
+        assert type(found.messages[-1]["content"]) is str
+        assert [remark.kind for remark in found.remarks] == ["not text"]
 
 
-def test_input_and_context_follow_the_question(tmp_path: Path) -> None:
-    loaded = load(
-        tmp_path,
-        {"instruction": "Add.", "input": "1 2", "output": "3"},
-        {"instruction": "Add.", "context": "1 2", "response": "3"},
-    )
-    assert [row.messages[0]["content"] for row in loaded.conversations] == ["Add.\n\n1 2"] * 2
+@pytest.mark.parametrize("cell", ["=SUM(A1:A9)", "=1+2", "+A1", "-2+3+cmd|' /C calc'!A0", "@SUM(1)", '="x"'])
+def test_formula_cells_are_remarked(cell: str) -> None:
+    assert [remark.kind for remark in read({**PAIR, "answer": cell}).remarks] == ["formula cells"]
 
 
-UNUSABLE = {
-    "no answer": {"question": "Why?", "answer": ""},
-    "null answer": {"question": "Why?", "answer": None},
-    "no question": {"question": " ", "answer": "Because."},
-    "system only": {"messages": [{"role": "system", "content": "Be kind."}]},
-    "unknown role": {"messages": [{"role": "pope", "content": "x"}]},
-    "no role": {"messages": [{"content": "x"}]},
-    "no content": {"messages": [{"role": "user"}, {"role": "assistant", "content": "x"}]},
-    "empty list": {"messages": []},
-    "text for a list": {"messages": "hello"},
-    "list for a text": {"question": {"a": 1}, "answer": 3},
-    "bad history": {"instruction": "a", "output": "b", "history": ["x"]},
-    "no columns": {},
-    "many columns": {f"column {number}": "x" for number in range(50)},
-    "other columns": {"foo": "1", "bar": "2"},
-}
-
-
-@pytest.mark.parametrize("record", UNUSABLE.values(), ids=UNUSABLE.keys())
-def test_an_unusable_row_is_counted_with_its_reason(record: dict[str, Any], tmp_path: Path) -> None:
-    loaded = load(tmp_path, GOOD, record, GOOD)
-    assert [row.where for row in loaded.conversations] == ["line 1", "line 3"]
-    assert [problem.where for problem in loaded.problems if problem.dropped] == ["line 2"]
-    assert loaded.rows_read == 3
-    with pytest.raises(UserError, match="no usable row among 1 row: record 1 has"):
-        load(tmp_path, record)
-
-
-UNSUPPORTED = {
-    "preference pairs": {"prompt": "a", "chosen": "b", "rejected": "c"},
-    "tool column": {**GOOD, "tools": [{"name": "f"}]},
-    "tool role": {"messages": [{"role": "tool", "content": "x"}]},
-    "tool calls": {"messages": [{"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}]},
-    "sharegpt function": {"conversations": [{"from": "function_call", "value": "f()"}]},
-    "image column": {**GOOD, "image": "cat.png"},
-    "image part": {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]},
-}
-
-
-@pytest.mark.parametrize("record", UNSUPPORTED.values(), ids=UNSUPPORTED.keys())
-def test_what_is_not_supported_is_refused_in_one_sentence(record: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data\.jsonl, line 2 holds .*\.$"):
-        load(tmp_path, GOOD, record, GOOD)
-
-
-def test_empty_columns_of_unsupported_kinds_do_no_harm(tmp_path: Path) -> None:
-    assert load(tmp_path, {**GOOD, "images": [], "tools": None}).unused == []
-
-
-def test_a_mixture_is_said_with_numbers(tmp_path: Path) -> None:
-    loaded = load(tmp_path, GOOD, GOOD, {"instruction": "a", "output": "b"})
-    assert loaded.shape == "mixed: question/answer (2 rows), alpaca (1 rows)"
-
-
-def test_the_order_of_roles_is_noted_and_kept(tmp_path: Path) -> None:
-    turns = [{"role": role, "content": "x"} for role in ("assistant", "user", "user", "system", "user")]
-    loaded = load(tmp_path, {"messages": turns})
-    assert loaded.conversations[0].messages == turns
-    assert {problem.kind for problem in loaded.problems} == {
-        "late system",
-        "assistant first",
-        "ends on user",
-        "repeated role",
-    }
-    assert not any(problem.dropped for problem in loaded.problems)
-
-
-def test_unused_columns_are_named(tmp_path: Path) -> None:
-    assert load(tmp_path, {**GOOD, "score": 3, "id": None}).unused == ["score"]
-
-
-def test_numbers_become_text_as_written(tmp_path: Path) -> None:
-    path = tmp_path / "x.json"
-    path.write_text('[{"question": "How much?", "answer": 1.50}]', "utf-8")
-    answer = load_conversations(path).conversations[0].messages[1]["content"]
-    assert answer == "1.50"
-    assert type(answer) is str
+@pytest.mark.parametrize(
+    "cell", ["- a list\n- of two", "-5", "+1 (555) 010", "@ann said so", "= equals", "--"]
+)
+def test_other_cells_with_signs_are_not(cell: str) -> None:
+    assert read({**PAIR, "answer": cell}).remarks == []

@@ -43,8 +43,8 @@ def read_turns(value: Any, column: str, remarks: list[Remark]) -> Turns:
         return _spoken(turns, remarks)
     found = Turns("messages")
     for turn in turns:
-        # the usual turn: two keys, a known role in small letters, and text
-        if type(turn) is dict and len(turn) == 2:
+        # the usual turn: a known role in small letters, and text; all else is null
+        if type(turn) is dict and (len(turn) == 2 or list(turn.values()).count(None) == len(turn) - 2):
             shape, said, text = "messages", turn.get("role"), turn.get("content")
             if said is None:
                 shape, said, text = "sharegpt", turn.get("from"), turn.get("value")

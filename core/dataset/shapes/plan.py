@@ -79,10 +79,13 @@ def layout_of(columns: Columns) -> Layout:
     plans = [replace(plan, system=system) for plan in plans]
     plans += [Plan(PLAIN_TEXT, text=(column,)) for column in _present(TEXT_COLUMNS, named)]
     worse = _starting(WORSE, named)
+    tools, media = _present(TOOL_COLUMNS, named), _present(MEDIA_COLUMNS, named)
+    # a row with tools or media in it is refused, so these are never spare
+    others = tuple(column for column in columns if column not in tools + media)
     return Layout(
-        plans=tuple(_with_spare(plan, columns) for plan in plans),
-        tools=_present(TOOL_COLUMNS, named),
-        media=_present(MEDIA_COLUMNS, named),
+        plans=tuple(_with_spare(plan, others) for plan in plans),
+        tools=tools,
+        media=media,
         judged=_present((JUDGED,), named) if plans and not plans[0].text else (),
         worse=worse if _starting(BETTER, named) else (),
         asked="".join(_present(QUESTION_COLUMNS, named)[:1]),

@@ -39,10 +39,10 @@ def _carry_out(plan: Plan, data: dict[str, Any]) -> Recognised:
     unused = [column for column in plan.spare if not is_absent(data[column])]
     shape = plan.shape
     if plan.text:
-        text = "\n\n".join(_texts(plan.text, data, remarks))
-        if not text:
-            raise Unusable("empty answer", "has an empty text")
-        return Recognised(shape, [{"role": "text", "content": text}], unused, remarks)
+        messages = _side(plan.text, "text", data, remarks)
+        if [message["role"] for message in messages] != ["text"]:
+            raise Unusable("empty answer", f"has no text in {_quoted(plan.text)}")
+        return Recognised(shape, messages, unused, remarks)
     if plan.messages:
         shape, messages = _chat(plan, data, unused, remarks)
     else:
@@ -85,33 +85,24 @@ def _pair(plan: Plan, data: dict[str, Any], remarks: list[Remark]) -> list[Messa
 
 
 def _side(columns: Columns, role: str, data: dict[str, Any], remarks: list[Remark]) -> list[Message]:
-    """What one side says: its texts as one message, or the messages that its column holds."""
+    """What one side says: the messages that its columns hold, and their texts as one message."""
     messages: list[Message] = []
-    for column in columns:
-        value = data[column]
-        if type(value) is not str and _holds_messages(value):
-            messages += read_turns(value, column, remarks).messages
-    texts = _texts(columns, data, remarks)
-    if texts:
-        messages.append({"role": role, "content": texts[0] if len(texts) == 1 else "\n\n".join(texts)})
-    return messages
-
-
-def _texts(columns: Columns, data: dict[str, Any], remarks: list[Remark]) -> list[str]:
-    """The texts that stand in `columns`, without the blank ones."""
-    texts = []
+    texts: list[str] = []
     for column in columns:
         value = data[column]
         if type(value) is not str:
-            if is_absent(value) or _holds_messages(value):
+            if _holds_messages(value):
+                messages += read_turns(value, column, remarks).messages
                 continue
-            value = text_of(_single(value, column), f"“{column}”", remarks)
+            value = "" if is_absent(value) else text_of(_single(value, column), f"“{column}”", remarks)
         if not value or value.isspace():
             continue
         if value[0] in SIGNS and is_formula(value):
             remarks.append(Remark("formula cells", f"begins with “{value[:20]}” in “{column}”"))
         texts.append(value)
-    return texts
+    if texts:
+        messages.append({"role": role, "content": texts[0] if len(texts) == 1 else "\n\n".join(texts)})
+    return messages
 
 
 def _holds_messages(value: Any) -> bool:
@@ -134,9 +125,10 @@ def _with_system(
     texts = []
     for column in columns:
         value = data[column]
+        if isinstance(value, dict):
+            value = value.get("parts", value.get("content"))
         if not is_absent(value):
-            held = value.get("parts", value.get("content")) if isinstance(value, dict) else value
-            texts.append(text_of(held, f"“{column}”", remarks))
+            texts.append(text_of(value, f"“{column}”", remarks))
     if not texts:
         return messages
     system = "\n\n".join(texts)
