@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
+from itertools import tee
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import orjson
 import xxhash
 from numpy.typing import NDArray
 
-from core.dataset.doctor import rewrite
+from core.dataset.doctor import empty_turn, rewrite
 from core.dataset.kinds import BITS, KINDS
 from core.dataset.shapes import Conversation, Message
 from core.errors import UserError
@@ -143,6 +144,11 @@ class Store:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(f"The checked data in {folder} is damaged. Delete it and check again.") from error
 
+    def save_index(self) -> None:
+        """Write the arrays as they are now."""
+        arrays = ("start", "key", "answer", "flags", "chars", "turns", "near")
+        np.savez(self.folder / INDEX, **{name: getattr(self, name) for name in arrays})
+
     def __len__(self) -> int:
         return len(self.start) - 1
 
@@ -163,11 +169,13 @@ class Store:
             if numbers is None:
                 yield from map(_conversation, file)
                 return
+            position = 0
             for number in numbers:
-                start = int(self.start[number])
-                if file.tell() != start:
+                start, end = int(self.start[number]), int(self.start[number + 1])
+                if position != start:
                     file.seek(start)
-                yield _conversation(file.read(int(self.start[number + 1]) - start))
+                position = end
+                yield _conversation(file.read(end - start))
 
     def refused(self) -> Iterator[dict[str, str]]:
         """The rows that are none: {"where", "kind", "reason"} each."""
@@ -220,8 +228,8 @@ class Store:
 
     def numbered(self, numbers: Iterable[int]) -> Iterator[tuple[int, Conversation]]:
         """(number, row) of these rows, without fixes."""
-        wanted = [int(number) for number in numbers]
-        return zip(wanted, self.read(wanted), strict=True)
+        for_reading, for_naming = tee(map(int, numbers))
+        return zip(for_naming, self.read(for_reading), strict=True)
 
     def mended(self, fixes: Collection[str]) -> Mended:
         """What the text fixes among `fixes` do; worked out once for each choice of them."""
@@ -237,9 +245,7 @@ class Store:
         for place, conversation in enumerate(self.read(numbers) if len(numbers) else ()):
             messages, _ = rewrite(conversation.messages, kinds)
             keys[place] = content_key(messages)
-            empty[place] = any(
-                message["role"] != "system" and not message["content"].strip() for message in messages
-            )
+            empty[place] = empty_turn(messages) is not None
         return Mended(numbers, keys, empty)
 
     def _touched(self, kinds: Collection[str]) -> NDArray[np.bool_]:
@@ -262,12 +268,21 @@ def split_key(digest: int) -> tuple[int, int]:
     return digest >> 64, digest & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def later_copies(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Places of the keys that stand earlier already, rising."""
+def first_copies(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """For each key the place where it stands first."""
     order = np.lexsort((keys[:, 1], keys[:, 0]))
     ordered = keys[order]
-    again = np.flatnonzero((ordered[1:] == ordered[:-1]).all(axis=1)) + 1
-    return np.sort(order[again])
+    begins = np.ones(len(keys), bool)
+    begins[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    # the sort is stable: the first of equal keys is the earliest
+    firsts = np.empty(len(keys), np.int64)
+    firsts[order] = order[begins][np.cumsum(begins) - 1]
+    return firsts
+
+
+def later_copies(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Places of the keys that stand earlier already, rising."""
+    return np.flatnonzero(first_copies(keys) != np.arange(len(keys)))
 
 
 def _conversation(line: bytes) -> Conversation:

@@ -1,0 +1,384 @@
+"""The report on a store: every problem with its count, places and fix, the token numbers, and a verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.dataset.compare import leaked
+from core.dataset.kinds import KINDS, Severity
+from core.dataset.measure import TokenFacts, TokenTable
+from core.dataset.store import PLACES_KEPT, FileFacts, Found, Store
+from core.errors import UserError
+
+Verdict = Literal["accept", "warn", "reject"]
+FEW = 20
+_RANK = {"error": 0, "warning": 1, "note": 2}
+_ONE = {
+    "have": "has",
+    "hold": "holds",
+    "stand": "stands",
+    "are": "is",
+    "begin": "begins",
+    "end": "ends",
+    "lose": "loses",
+    "name": "names",
+    "write": "writes",
+    "their": "its",
+}
+_PLURAL = re.compile(rf"(?<!that )\b({'|'.join(_ONE)})\b")
+_VERBS = {"has", "holds", "is", "begins", "ends", "names", "lacks", "can't", "stands", "opens", "was"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of problem: how many rows have it, where the first ones stand, and what is said about it.
+
+    `fix` is what one click would do, `taken` whether it is done already.
+    """
+
+    kind: str
+    severity: Severity
+    count: int
+    rows: list[str]
+    message: str
+    fix: str | None
+    taken: bool = False
+
+    @property
+    def stands(self) -> bool:
+        """Whether it still counts for the verdict."""
+        return not self.taken
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything about a dataset that a person decides by. `rows_usable` rows would be trained.
+
+    tokens: None while nothing was measured; over `tokens_measured` rows, its totals are for all usable ones.
+    """
+
+    verdict: Verdict
+    shape: str
+    files: list[FileFacts]
+    rows_read: int
+    rows_usable: int
+    problems: list[Problem]
+    fixes: list[str]
+    max_length: int
+    tokens: dict[str, int] | None = None
+    tokens_measured: int = 0
+    suggested_max_length: int | None = None
+    suggested_reason: str = ""
+    unused: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows_dropped(self) -> int:
+        return self.rows_read - self.rows_usable
+
+    @property
+    def format(self) -> str:
+        return _joined(file.format for file in self.files)
+
+    @property
+    def encoding(self) -> str:
+        return _joined(file.encoding for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        """The file's; of several files, that of their hashes in order. Empty if one can't be read."""
+        hashes = [file.sha256 for file in self.files]
+        if not hashes or not all(hashes):
+            return ""
+        return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+    @property
+    def first_error(self) -> str:
+        """The sentence of the first problem that rejects the data; empty if none does."""
+        return next((item.message for item in self.problems if item.severity == "error" and item.stands), "")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `check-data --json` prints."""
+        return {
+            "verdict": self.verdict,
+            "format": self.format,
+            "encoding": self.encoding,
+            "shape": self.shape,
+            "rows_read": self.rows_read,
+            "rows_usable": self.rows_usable,
+            "rows_dropped": self.rows_dropped,
+            "problems": [
+                {
+                    "kind": item.kind,
+                    "severity": item.severity,
+                    "count": item.count,
+                    "rows": item.rows,
+                    "message": item.message,
+                    "fix": item.fix,
+                    "taken": item.taken,
+                }
+                for item in self.problems
+            ],
+            "tokens": self.tokens,
+            "tokens_measured": self.tokens_measured,
+            "max_length": self.max_length,
+            "suggested_max_length": self.suggested_max_length,
+            "suggested_reason": self.suggested_reason,
+            "sha256": self.sha256,
+            "files": [
+                {
+                    "name": file.name,
+                    "format": file.format,
+                    "encoding": file.encoding,
+                    "packed": file.packed,
+                    "size": file.size,
+                    "rows": file.rows,
+                    "sha256": file.sha256,
+                }
+                for file in self.files
+            ],
+            "unused_columns": self.unused,
+            "fixes": self.fixes,
+        }
+
+
+def report(
+    store: Store,
+    *,
+    tokens: TokenTable | None = None,
+    max_length: int,
+    fixes: Collection[str] = (),
+    heldout: Store | None = None,
+) -> Report:
+    """Judge what the store holds, as it would be trained with the fixes that were taken."""
+    check_fixes(fixes)
+    left = store.select(fixes)
+    leaks = leaked(store, heldout, left, fixes) if heldout is not None else left[:0]
+    usable = np.setdiff1d(left, leaks, assume_unique=True)
+    problems = [
+        *_found_problems(store, fixes),
+        *_leak_problems(store, leaks, heldout, fixes, max_length),
+        *_whole_problems(store, usable),
+    ]
+    facts = None
+    if tokens is not None:
+        facts = tokens.at(max_length)
+        problems += _token_problems(store, tokens, facts, max_length)
+        if tokens.rows_measured >= len(store):
+            usable = np.setdiff1d(usable, np.union1d(facts.lost, facts.zero))
+    return _put_together(store, problems, usable, fixes, max_length, tokens, facts)
+
+
+def check_fixes(fixes: Collection[str]) -> None:
+    """A UserError unless every name is that of a kind of problem with a fix."""
+    for kind in fixes:
+        if kind not in KINDS or KINDS[kind].fix is None:
+            known = ", ".join(name for name, entry in KINDS.items() if entry.fix)
+            raise UserError(f"There is no fix called “{kind}”. Choose among: {known}.")
+
+
+def offered_fixes(problems: Iterable[Problem]) -> list[str]:
+    """Every fix that these problems offer."""
+    return [item.kind for item in problems if item.fix is not None]
+
+
+def _put_together(
+    store: Store,
+    problems: list[Problem],
+    usable: NDArray[np.int64],
+    fixes: Collection[str],
+    max_length: int,
+    tokens: TokenTable | None,
+    facts: TokenFacts | None,
+) -> Report:
+    summary = store.summary
+    if not len(usable) and not any(item.severity == "error" and item.stands for item in problems):
+        problems.append(_whole("nothing usable", summary.rows_read, _nothing_usable(store)))
+    elif len(usable) == 1:
+        problems.append(_whole("few rows", 1, "Only 1 row can be used; a few dozen teach a style."))
+    elif len(usable) < FEW:
+        sentence = f"Only {len(usable)} rows can be used; a few dozen teach a style, a few hundred a skill."
+        problems.append(_whole("little data", len(usable), sentence))
+    order = list(KINDS)
+    problems.sort(key=lambda item: (_RANK[item.severity], order.index(item.kind)))
+    suggested, reason = tokens.suggested_max_length() if tokens is not None else (None, "")
+    return Report(
+        verdict=_verdict(problems),
+        shape=shape_in_words(summary.shapes),
+        files=summary.files,
+        rows_read=summary.rows_read,
+        rows_usable=len(usable),
+        problems=problems,
+        fixes=list(fixes),
+        max_length=max_length,
+        tokens=None if facts is None else _token_numbers(facts, len(usable)),
+        tokens_measured=0 if facts is None else facts.rows_measured,
+        suggested_max_length=suggested,
+        suggested_reason=reason,
+        unused=summary.unused,
+    )
+
+
+def _verdict(problems: Iterable[Problem]) -> Verdict:
+    standing = {item.severity for item in problems if item.stands}
+    return "reject" if "error" in standing else "warn" if "warning" in standing else "accept"
+
+
+def shape_in_words(shapes: dict[str, int]) -> str:
+    """The one shape, or all of them with their numbers."""
+    if len(shapes) < 2:
+        return next(iter(shapes), "")
+    ordered = sorted(shapes.items(), key=lambda item: -item[1])
+    return "mixed: " + ", ".join(f"{shape} ({counted(count)})" for shape, count in ordered)
+
+
+def _found_problems(store: Store, fixes: Collection[str]) -> list[Problem]:
+    """What the scan noted about files and rows."""
+    return [
+        Problem(
+            kind=kind,
+            severity=KINDS[kind].severity,
+            count=found.count,
+            rows=found.places,
+            message=_sentence(kind, found),
+            fix=KINDS[kind].fix,
+            taken=kind in fixes,
+        )
+        for kind, found in store.summary.found.items()
+    ]
+
+
+def _leak_problems(
+    store: Store, leaks: NDArray[np.int64], heldout: Store | None, fixes: Collection[str], max_length: int
+) -> list[Problem]:
+    if heldout is None:
+        return []
+    problems = []
+    refusal = report(heldout, max_length=max_length, fixes=fixes).first_error
+    if refusal:
+        names = ", ".join(file.name for file in heldout.summary.files)
+        sentence = refusal if names in refusal else f"In the held-out file {names}: {refusal}"
+        problems.append(_whole("bad held-out file", 1, sentence))
+    if len(leaks):
+        problems.append(_row_problem(store, "held-out leak", leaks, _no_detail))
+    return problems
+
+
+def _whole_problems(store: Store, usable: NDArray[np.int64]) -> list[Problem]:
+    """What can only be said about the data as a whole."""
+    shapes = store.summary.shapes
+    problems = []
+    if len(shapes) > 1:
+        sentence = f"The rows have {len(shapes)} different shapes, {shape_in_words(shapes)}."
+        problems.append(_whole("mixed shapes", sum(shapes.values()), sentence))
+    return problems
+
+
+def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_length: int) -> list[Problem]:
+    """What the model's tokenizer and template make of the rows that were measured."""
+    reasons = dict(zip(tokens.refused.tolist(), tokens.reasons.tolist()))
+
+    def length(row: int) -> str:
+        return f"{tokens.length[np.searchsorted(tokens.row, row)]:,} tokens"
+
+    def reason(row: int) -> str:
+        return reasons.get(row) or "no part of it is an answer to learn"
+
+    problems = []
+    if facts.rows_measured and len(facts.lost) == facts.rows_measured:
+        sentence = (
+            f"Every row loses its whole answer to the maximum length of {max_length:,} tokens, so there is "
+            f"nothing to learn. Choose a longer one: {tokens.suggested_max_length()[1]}"
+        )
+        problems.append(_whole("every answer cut away", facts.rows_measured, sentence))
+    else:
+        problems.append(_row_problem(store, "answer cut away", facts.lost, length))
+    problems += [
+        _row_problem(store, "over-long", facts.cut, length),
+        _row_problem(store, "nothing trained", facts.zero, reason),
+        _row_problem(store, "rewritten answers", tokens.rewritten, _no_detail),
+        _row_problem(store, "lost characters", tokens.lost_characters, _no_detail),
+    ]
+    sampled = facts.rows_measured < len(store)
+    after = f" This was counted in a sample of {counted(facts.rows_measured)}." if sampled else ""
+    return [replace(item, message=item.message + after) for item in problems if item.count]
+
+
+def _token_numbers(facts: TokenFacts, usable: int) -> dict[str, int]:
+    """The totals are those of all usable rows: of a sample, its mean row times their number."""
+    share = usable / facts.rows_kept if facts.rows_kept else 0.0
+    return {
+        "total": round(facts.total * share),
+        "trained": round(facts.trained * share),
+        "p50": facts.p50,
+        "p95": facts.p95,
+        "p99": facts.p99,
+        "max": facts.max,
+    }
+
+
+def _nothing_usable(store: Store) -> str:
+    found = store.summary.found
+    first = next((f"{entry.places[0]} {entry.reasons[0]}" for entry in found.values() if entry.places), "")
+    return f"No row is left to train on among {counted(store.summary.rows_read)}. {_upper(first)}."
+
+
+def _row_problem(store: Store, kind: str, rows: NDArray[np.int64], detail: Callable[[int], str]) -> Problem:
+    """A problem of rows that are in the store; `detail` says what is said about the first."""
+    places = [store.where(int(row)) for row in rows[:PLACES_KEPT]]
+    found = Found(len(rows), places, [detail(int(row)) for row in rows[:1]])
+    message = _sentence(kind, found) if places else ""
+    return Problem(kind, KINDS[kind].severity, len(rows), places, message, KINDS[kind].fix)
+
+
+def _no_detail(row: int) -> str:
+    return ""
+
+
+def _whole(kind: str, count: int, sentence: str) -> Problem:
+    return Problem(kind, KINDS[kind].severity, count, [], sentence, KINDS[kind].fix)
+
+
+def _sentence(kind: str, found: Found) -> str:
+    """What is said about one kind: how many rows, and the first one with its reason."""
+    if not KINDS[kind].about_rows:
+        return " ".join(found.reasons)
+    first = _first(found)
+    if found.count > 1:
+        return f"{counted(found.count)} {KINDS[kind].says}. {first}"
+    if KINDS[kind].drops:
+        return first
+    return f"1 row {_singular(KINDS[kind].says)}. {first}"
+
+
+def _first(found: Found) -> str:
+    """The first row and its reason: “Line 3 has no answer.”, “Line 3: “a@b.c”.” or “The first is line 3.”"""
+    place, reason = found.places[0], found.reasons[0]
+    if not reason:
+        return f"The first is {place}."
+    between = " " if reason.split(" ", 1)[0] in _VERBS else ": "
+    return f"{_upper(place)}{between}{reason}{'' if reason.endswith('.') else '.'}"
+
+
+def _singular(says: str) -> str:
+    """Words made for many rows, said of one."""
+    return _PLURAL.sub(lambda match: _ONE[match[0]], says)
+
+
+def counted(rows: int) -> str:
+    """“1 row”, “12 rows”."""
+    return "1 row" if rows == 1 else f"{rows:,} rows"
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, words)))
