@@ -6,6 +6,7 @@ preset files and the README; nothing names a default a second time.
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -111,6 +112,9 @@ class Recipe(BaseModel):
         2, "How many checkpoints are kept; older ones are deleted.", "Checks", ge=1, le=100
     )
 
+    day: date | None = Field(
+        None, description="The day that the chat template prints as today's; written when the run is made."
+    )
     versions: dict[str, str] = Field(
         default_factory=dict, description="Library versions of the run; written at its start."
     )

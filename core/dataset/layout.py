@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from core.dataset.template import ChatTemplate, TemplateRefused
@@ -12,6 +13,7 @@ Span = tuple[int, int]
 
 # Private-use characters that no tokenizer or template knows; those that a row uses itself are skipped.
 _MARKS = range(0xF0000, 0xFFFFE)
+_ANY_MARK = re.compile("[\U000f0000-\U000ffffd]")
 
 
 class RowRefused(Exception):
@@ -120,7 +122,7 @@ def _answer(
     """(start, end, closed by a turn-end token) of the answer `index`; None if it must not be trained."""
     try:
         prompt = template.render(messages[:index], add_generation_prompt=True)
-        alone = template.render(messages[: index + 1])
+        alone = text if index == len(messages) - 1 else template.render(messages[: index + 1])
     except TemplateRefused:
         return None
     if not text.startswith(prompt):
@@ -146,8 +148,7 @@ def _content_marks(template: ChatTemplate, messages: list[Message], text: str) -
 
     Empty when the marks change what the template does.
     """
-    used = set(text).union(*(message["content"] for message in messages))
-    free = (chr(code) for code in _MARKS if chr(code) not in used)
+    free = _free_marks([text, *(message["content"] for message in messages)])
     owners: dict[str, tuple[int, bool]] = {}
     marked = []
     for index, message in enumerate(messages):
@@ -158,18 +159,26 @@ def _content_marks(template: ChatTemplate, messages: list[Message], text: str) -
             owners[opening], owners[closing] = (index, False), (index, True)
             content = content.replace(core, f"{opening}{core}{closing}", 1)
         marked.append({**message, "content": content})
+    if not owners:
+        return []
     try:
         rendered = template.render(marked)
     except TemplateRefused:
         return []
     marks = []
-    plain = []
-    for character in rendered:
-        if character in owners:
-            marks.append((len(plain), *owners[character]))
-        else:
-            plain.append(character)
-    return marks if "".join(plain) == text else []
+    position = 0
+    # text and marks by turns
+    parts = re.split(f"([{''.join(owners)}])", rendered)
+    for plain, mark in zip(parts[::2], parts[1::2], strict=False):
+        position += len(plain)
+        marks.append((position, *owners[mark]))
+    return marks if "".join(parts[::2]) == text else []
+
+
+def _free_marks(texts: list[str]) -> Iterator[str]:
+    """Marks that none of the texts uses."""
+    used = {mark for text in texts for mark in _ANY_MARK.findall(text)}
+    return (chr(code) for code in _MARKS if chr(code) not in used)
 
 
 def _contents(messages: list[Message], marks: list[tuple[int, int, bool]]) -> dict[int, list[Span]]:
@@ -194,8 +203,7 @@ def _forged(
     changes a content, so that its borders can't be marked. Raises RowRefused if the rendering differs
     elsewhere too.
     """
-    used = set(text).union(*(message["content"] for message in messages))
-    blot = next(chr(code) for code in _MARKS if chr(code) not in used)
+    blot = next(_free_marks([text, *(message["content"] for message in messages)]))
     blotted = [
         {**message, "content": controls.pattern.sub(lambda match: blot * len(match[0]), message["content"])}
         for message in messages

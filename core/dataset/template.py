@@ -1,37 +1,17 @@
-"""Renders chats with a model's own chat template, in Jinja's sandbox, as Hugging Face does it."""
+"""The chat template of a model: its own as Hugging Face renders it, or a standard one."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-import jinja2
-import jinja2.ext
-from jinja2 import nodes
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
+from core.dataset.sandbox import Compiled
+from core.dataset.standard_templates import AUTO, AUTO_ORDER, TEMPLATES, StandardTemplate
 from core.errors import UserError
-from core.files import read_json
+from core.files import read_json, write_atomic, write_json
 
-LONGEST_TEMPLATE = 200_000
 TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-
-CHATML = (
-    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
-    "+ '<|im_end|>' + '\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
-)
-PLAIN = (
-    "{% for message in messages %}"
-    "{% if message['role'] == 'system' %}{{ message['content'] + '\n\n' }}"
-    "{% elif message['role'] == 'user' %}{{ '### Instruction:\n' + message['content'] + '\n\n' }}"
-    "{% else %}{{ '### Response:\n' + message['content'] + eos_token + '\n\n' }}{% endif %}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '### Response:\n' }}{% endif %}"
-)
 
 
 class TemplateRefused(Exception):
@@ -41,35 +21,31 @@ class TemplateRefused(Exception):
 class ChatTemplate:
     """One compiled chat template with the special tokens that it may name.
 
-    `origin` says where it comes from: “model”, or “built-in” with its name. A template is a program of
-    strangers: it runs in Jinja's sandbox and is refused over 200,000 characters, but nothing bounds the
-    time of one that loops on purpose.
+    `name` is “model”, or that of a standard template, whose `title` is for people. `note` says in a sentence
+    why it is not the model's own. `day` is all it can print as today: a row must not change at midnight.
     """
 
-    def __init__(self, source: str, special_tokens: dict[str, str], origin: str, now: datetime) -> None:
+    def __init__(
+        self, source: str, special_tokens: dict[str, str], day: date, name: str = "model", note: str = ""
+    ) -> None:
         self.source = source
-        self.origin = origin
+        self.name = name
+        self.title = "model" if name == "model" else f"built-in: {TEMPLATES[name].title}"
+        self.note = note
         self._special_tokens = special_tokens
-        self._template = _compile(source, now)
+        self._compiled = Compiled(source, day)
 
     def render(self, messages: list[dict[str, str]], add_generation_prompt: bool = False) -> str:
         """The chat as one text. Raises TemplateRefused, e.g. for a system message the model can't take."""
         try:
-            return self._template.render(
-                messages=messages,
+            return self._compiled.render(
+                messages,
                 tools=None,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,
             )
-        except (
-            jinja2.TemplateError,
-            TypeError,
-            ValueError,
-            LookupError,
-            ArithmeticError,
-            RecursionError,
-        ) as error:
+        except Exception as error:  # a stranger's program may raise anything
             raise TemplateRefused(str(error) or type(error).__name__) from error
 
 
@@ -82,90 +58,81 @@ def read_special_tokens(folder: Path) -> dict[str, str]:
 
 
 def load_template(
-    folder: Path,
-    special_tokens: dict[str, str],
-    control_tokens: set[str],
-    adds_bos: bool,
-    now: datetime,
+    folder: Path, special_tokens: dict[str, str], added: set[str], adds_bos: bool, day: date, name: str = AUTO
 ) -> ChatTemplate:
-    """The model's chat template, or a built-in one that fits its tokens; a UserError when neither works."""
-    source = _model_template(folder)
-    if source is not None:
-        return ChatTemplate(source, special_tokens, "model", now)
-    if {"<|im_start|>", "<|im_end|>"} <= control_tokens:
-        source, name = CHATML, "ChatML"
-    elif "eos_token" in special_tokens:
-        source, name = PLAIN, "Instruction / Response"
-    else:
-        raise UserError(
-            f"{folder.name} has neither a chat template nor an end-of-text token, so it can't learn to stop. "
-            "Choose another model."
-        )
+    """The template called `name`; “auto” is the model's own, or a standard one that fits where it has none.
+
+    `added` are the texts of the tokenizer's added tokens. A UserError says what the model lacks.
+    """
+    own = _model_template(folder)
+    if own is not None and name == AUTO:
+        return ChatTemplate(own, special_tokens, day)
+    name, standard = _choose(name, folder.name, special_tokens, added)
+    source = standard.source
     if adds_bos and "bos_token" in special_tokens:
         source = "{{ bos_token }}" + source
-    return ChatTemplate(source, special_tokens, f"built-in: {name}", now)
+    if own is None:
+        why = f"The model has no chat template of its own: the standard one “{standard.title}” is used"
+    else:
+        why = f"The standard chat template “{standard.title}” was chosen instead of the model's own"
+    note = f"{why}. It goes with the adapter and into every export."
+    return ChatTemplate(source, special_tokens, day, name, note)
+
+
+def write_template(folder: Path, source: str) -> None:
+    """Make `source` the one chat template of a model folder: some programs read others before it."""
+    config = read_json(folder / "tokenizer_config.json", {})
+    if config.pop("chat_template", None) is not None:
+        write_json(folder / "tokenizer_config.json", config)
+    (folder / "chat_template.json").unlink(missing_ok=True)
+    write_atomic(folder / "chat_template.jinja", source)
+
+
+def fitting_templates(special_tokens: dict[str, str], added: set[str]) -> list[str]:
+    """The names of the standard templates that a model can use."""
+    return [name for name, template in TEMPLATES.items() if template.fits(added, special_tokens)]
+
+
+def _choose(
+    name: str, model: str, special_tokens: dict[str, str], added: set[str]
+) -> tuple[str, StandardTemplate]:
+    fitting = fitting_templates(special_tokens, added)
+    if name == AUTO:
+        found = next((one for one in AUTO_ORDER if one in fitting), None)
+        if found is None:
+            raise UserError(
+                f"{model} has neither a chat template nor an end-of-text token, so it can't learn to stop. "
+                "Choose another model."
+            )
+        return found, TEMPLATES[found]
+    offer = f"Choose one of: {', '.join([AUTO, *fitting])}."
+    if name not in TEMPLATES:
+        raise UserError(f"There is no chat template “{name}”. {offer}")
+    if name not in fitting:
+        raise UserError(
+            f"The chat template “{name}” needs {TEMPLATES[name].needs()}; {model} lacks it. {offer}"
+        )
+    return name, TEMPLATES[name]
 
 
 def _model_template(folder: Path) -> str | None:
     file = folder / "chat_template.jinja"
-    if file.is_file():
-        return file.read_text("utf-8")
-    templates = read_json(folder / "tokenizer_config.json", {}).get("chat_template")
+    try:
+        if file.is_file():
+            return file.read_text("utf-8") or None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} can't be read: {error}. Get the model again.") from error
+    config = read_json(folder / "tokenizer_config.json", {})
+    templates = config.get("chat_template") or read_json(folder / "chat_template.json", {}).get(
+        "chat_template"
+    )
     if isinstance(templates, list):
-        named = {item["name"]: item["template"] for item in templates}
-        return named.get("default") or next(iter(named.values()), None)
-    return templates
+        named = {item.get("name"): item.get("template") for item in templates if isinstance(item, dict)}
+        templates = named.get("default") or next(iter(named.values()), None)
+    if templates is not None and not isinstance(templates, str):
+        raise UserError(f"The chat template in {folder} is not a text. Get the model again.")
+    return templates or None
 
 
 def _token_text(token: Any) -> str | None:
     return token.get("content") if isinstance(token, dict) else token
-
-
-class _Generation(jinja2.ext.Extension):
-    """`{% generation %}…{% endgeneration %}` marks answers for other trainers; here it only has to parse."""
-
-    tags = {"generation"}
-
-    def parse(self, parser: Parser) -> nodes.Node:
-        line = next(parser.stream).lineno
-        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        # A CallBlock as in transformers: what is set inside it stays inside.
-        return nodes.CallBlock(self.call_method("_inside"), [], [], body).set_lineno(line)
-
-    def _inside(self, caller: Callable[[], str]) -> str:
-        return caller()
-
-
-def _compile(source: str, now: datetime) -> jinja2.Template:
-    if len(source) > LONGEST_TEMPLATE:
-        raise UserError(
-            f"The model's chat template is {len(source):,} characters long; at most {LONGEST_TEMPLATE:,} are "
-            "taken. Check where the model comes from."
-        )
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise_exception
-    # One date for as long as this template is loaded: a row must not change at midnight.
-    environment.globals["strftime_now"] = now.strftime
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateError as error:
-        raise UserError(f"The model's chat template is broken: {error}. Choose another model.") from error
-
-
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
-
-
-def _to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
-    )

@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import shutil
+import string
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from itertools import pairwise
+from datetime import date
+from functools import cached_property
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tokenizers import Encoding, Tokenizer
+from tokenizers import Tokenizer
 
 from core.dataset.layout import ControlToken, ControlTokens, Layout, Message, RowRefused, Span, lay_out
-from core.dataset.template import ChatTemplate, TemplateRefused, load_template, read_special_tokens
+from core.dataset.standard_templates import AUTO
+from core.dataset.template import (
+    ChatTemplate,
+    TemplateRefused,
+    fitting_templates,
+    load_template,
+    read_special_tokens,
+    write_template,
+)
 from core.errors import UserError
 from core.files import read_json
 
 IGNORED = -100
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+# the role of a row's only message where the row is plain text
+TEXT = "text"
 
 # Ordinary added tokens that answers may write themselves; all others that a template uses steer the chat.
 _WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
@@ -37,36 +51,104 @@ class Piece:
     cut: bool
 
 
-@dataclass(slots=True)
-class Encoded:
-    """One chat as the model sees it.
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Tokens side by side that were encoded in one go: text by `encoder`, or one control token (None)."""
 
-    ids, labels: as long as each other, at most max_length; a label is the id itself where it is trained and
-    -100 where it is not. cut: tokens lost to max_length. pieces: every token, the cut ones too.
-    masked_turns: answers left out because the template rewrites them. reason: why the row can't be used.
-    """
+    text: str
+    ids: list[int]
+    trained: bool
+    encoder: Tokenizer | None
 
-    ids: list[int] = field(default_factory=list)
-    labels: list[int] = field(default_factory=list)
-    pieces: list[Piece] = field(default_factory=list)
-    cut: int = 0
+
+class _Chunk(NamedTuple):
+    """Text for one call of `encoder`, or the control token `id`."""
+
+    text: str
+    trained: bool
+    encoder: Tokenizer | None
+    id: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row before its tokens are known."""
+
+    chunks: list[_Chunk] = field(default_factory=list)
+    lost: str = ""
     masked_turns: int = 0
     notes: list[str] = field(default_factory=list)
     reason: str | None = None
 
+
+@dataclass
+class Encoded:
+    """One row as the model sees it.
+
+    length, spans: all its tokens, and the [start, end) of those that are trained, before anything is cut off;
+    the first token is never trained, as nothing predicts it. masked_turns: answers left out because the
+    template rewrites them. lost: the characters that the model has no token for. reason: why the row can't be
+    used.
+    """
+
+    sections: list[Section] = field(default_factory=list)
+    max_length: int | None = None
+    masked_turns: int = 0
+    lost: str = ""
+    notes: list[str] = field(default_factory=list)
+    reason: str | None = None
+    length: int = 0
+    spans: list[Span] = field(default_factory=list)
+
+    @property
+    def kept(self) -> int:
+        """How many tokens are not cut off."""
+        return self.length if self.max_length is None else min(self.length, self.max_length)
+
+    @property
+    def cut(self) -> int:
+        """How many tokens the maximum length cuts off."""
+        return self.length - self.kept
+
     @property
     def trained(self) -> int:
         """How many tokens are trained."""
-        return sum(label != IGNORED for label in self.labels)
+        return sum(min(end, self.kept) - min(start, self.kept) for start, end in self.spans)
+
+    @cached_property
+    def ids(self) -> list[int]:
+        """The token ids, at most max_length."""
+        return [number for section in self.sections for number in section.ids][: self.kept]
+
+    @cached_property
+    def labels(self) -> list[int]:
+        """As long as ids: the id itself where it is trained, -100 where it is not."""
+        labels = [IGNORED] * self.kept
+        for start, end in self.spans:
+            labels[start:end] = self.ids[start:end]
+        return labels
+
+    @cached_property
+    def pieces(self) -> list[Piece]:
+        """Every token for the preview, those that are cut off too."""
+        pieces: list[Piece] = []
+        for section in self.sections:
+            special = section.encoder is None
+            for text, number in _texts(section):
+                place = len(pieces)
+                trained = section.trained and place > 0
+                pieces.append(Piece(text, number, trained, special, cut=place >= self.kept))
+        return pieces
 
 
 class ChatTokenizer:
     """A model's tokenizer and chat template without transformers or torch.
 
     special_tokens: name → text (bos_token, eos_token, …). control_tokens: text → id of every token that
-    steers the model. template_text: the chat template; template_source: “model” or “built-in: …”.
-    turn_end: the token text that closes an answer, None where the template has none. eos_id, bos_id and
-    pad_id may be None.
+    steers the model. template_text: the chat template; template_name: “model” or a standard one's name;
+    template_source: the same for people; template_note: a sentence where it is not the model's own.
+    fitting_templates: the standard templates that this model can use. turn_end: the token text that closes an
+    answer, None where the template has none. eos_id, bos_id and pad_id may be None.
     """
 
     def __init__(
@@ -75,26 +157,40 @@ class ChatTokenizer:
         template: ChatTemplate,
         special_tokens: dict[str, str],
         controls: ControlTokens,
+        loaded_from: tuple[Path, str, date],
     ) -> None:
+        self._loaded_from = loaded_from
         self.special_tokens = special_tokens
         self.control_tokens = {text: token.id for text, token in controls.by_text.items()}
-        self.template_source = template.origin
+        self.template_name = template.name
+        self.template_source = template.title
+        self.template_note = template.note
         self.template_text = template.source
         self._template = template
         self._controls = controls
         self._leading, self._continuing = _tokenizers(definition, controls)
         self._prefix_after_token = not _prefixes_only_first(definition)
-        self._forbidden = set(self.control_tokens.values()) - {_unknown_id(definition, self._leading)}
+        self._unknown = _unknown_id(definition, self._leading)
+        self._forbidden = set(self.control_tokens.values()) - {self._unknown}
+        self._writable: set[str] = set()
+        self.fitting_templates = fitting_templates(special_tokens, _added_texts(definition))
         self.bos_id = self._id("bos_token")
         self.eos_id = self._id("eos_token")
         self.pad_id = self._id("pad_token")
+        self._adds_bos = _adds_bos(definition, special_tokens.get("bos_token"))
+        self._lost_ascii = "".join(filter(self._is_lost, map(chr, range(128))))
         self.turn_end = self._find_turn_end()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process reads the folder again."""
+        return (ChatTokenizer.load, self._loaded_from)
+
     @classmethod
-    def load(cls, folder: Path, now: datetime | None = None) -> ChatTokenizer:
+    def load(cls, folder: Path, template: str = AUTO, now: date | None = None) -> ChatTokenizer:
         """Read tokenizer.json, tokenizer_config.json and the chat template of a model folder.
 
-        `now` is the date that templates may print. Raises UserError naming what is missing or broken.
+        `template` is “auto” or the name of a standard one. `now` is the day that templates may print; a run's
+        is in its recipe. Raises UserError naming what is missing or broken.
         """
         definition = read_json(folder / "tokenizer.json")
         if not isinstance(definition, dict) or "model" not in definition:
@@ -103,75 +199,146 @@ class ChatTokenizer:
                 "with a fast tokenizer."
             )
         definition = {**definition, "truncation": None, "padding": None}
+        day = now or date.today()
         special_tokens = read_special_tokens(folder)
         names = set(special_tokens.values())
         added = definition.get("added_tokens") or []
         special = {token["content"] for token in added if token["special"] or token["content"] in names}
         adds_bos = _adds_bos(definition, special_tokens.get("bos_token"))
-        template = load_template(folder, special_tokens, special, adds_bos, now or datetime.now())
-        steering = special | _tokens_of_template(template, {token["content"] for token in added})
+        texts = _added_texts(definition)
+        chosen = load_template(folder, special_tokens, texts, adds_bos, day, template)
+        steering = special | _tokens_of_template(chosen, texts)
         controls = [_control(token) for token in added if token["content"] in steering]
-        return cls(definition, template, special_tokens, ControlTokens(controls))
+        loaded_from = (folder, template, day)
+        return cls(definition, chosen, special_tokens, ControlTokens(controls), loaded_from)
+
+    def save(self, folder: Path) -> None:
+        """Copy the tokenizer's files to `folder`, with the chat template that is used."""
+        source = self._loaded_from[0]
+        for name in TOKENIZER_FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+        write_template(folder, self.template_text)
 
     def render(self, messages: list[Message], add_generation_prompt: bool = False) -> str:
-        """The chat as text. Raises UserError with the template's own reason when it refuses the chat."""
+        """The row as text. Raises UserError with the template's own reason when it refuses the chat."""
+        if is_text(messages):
+            return "".join(chunk.text for chunk in self._text_row(messages[0]["content"]).chunks)
         try:
             return self._template.render(messages, add_generation_prompt)
         except TemplateRefused as error:
             raise UserError(f"The model's chat template refuses this chat: {error}.") from error
 
     def encode(self, messages: list[Message], max_length: int | None = None) -> Encoded:
-        """Token ids and labels of one chat, cut from the right at `max_length` tokens.
+        """Token ids and labels of one row, cut from the right at `max_length` tokens.
 
         Never raises for what a row contains: `reason` says why a row is unusable.
         """
+        return self.encode_many([messages], max_length)[0]
+
+    def encode_many(self, rows: Iterable[list[Message]], max_length: int | None = None) -> list[Encoded]:
+        """`encode` of several rows, in one call of the tokenizer, which is faster."""
+        laid_out = [self._lay_out(messages) for messages in rows]
+        numbers = iter(self._numbers([chunk for row in laid_out for chunk in row.chunks]))
+        return [self._encoded(row, list(islice(numbers, len(row.chunks))), max_length) for row in laid_out]
+
+    def _lay_out(self, messages: list[Message]) -> _Row:
         try:
+            if is_text(messages):
+                return self._text_row(messages[0]["content"])
             layout = lay_out(self._template, self._controls, messages)
-            tokens = [token for chunk in _chunks(layout) for token in self._encode_chunk(*chunk)]
+            _check_characters(layout.text)
         except RowRefused as error:
-            return Encoded(reason=str(error))
-        keep = len(tokens) if max_length is None else max_length
-        pieces = [Piece(*token, cut=place >= keep) for place, token in enumerate(tokens)]
-        kept = pieces[:keep]
-        encoded = Encoded(
-            ids=[piece.id for piece in kept],
-            labels=[piece.id if piece.trained else IGNORED for piece in kept],
-            pieces=pieces,
-            cut=len(pieces) - len(kept),
-            masked_turns=layout.masked_turns,
-            notes=_notes(layout),
-        )
-        encoded.reason = _unusable(encoded, max_length)
+            return _Row(reason=str(error))
+        chunks = [self._chunk(*chunk) for chunk in _chunks(layout)]
+        return _Row(chunks, self._lost(chunks), layout.masked_turns, _notes(layout))
+
+    def _text_row(self, text: str) -> _Row:
+        """Plain text to go on writing: all of it is trained, and the end-of-text token after it."""
+        _check_characters(text)
+        chunks = [_Chunk(text, True, self._leading)]
+        notes = []
+        if self._adds_bos and self.bos_id is not None:
+            chunks.insert(0, _Chunk(self.special_tokens["bos_token"], False, None, self.bos_id))
+        if self.eos_id is None:
+            notes.append("no end-of-text token is trained: the model has none")
+        else:
+            chunks.append(_Chunk(self.special_tokens["eos_token"], True, None, self.eos_id))
+        return _Row(chunks, self._lost(chunks), 0, notes)
+
+    def _chunk(self, text: str, place: str, trained: bool, control: ControlToken | None) -> _Chunk:
+        if control is not None:
+            return _Chunk(text, trained, None, control.id)
+        leading = place == "start" or (place == "after" and self._prefix_after_token)
+        return _Chunk(text, trained, self._leading if leading else self._continuing)
+
+    def _numbers(self, chunks: list[_Chunk]) -> list[list[int]]:
+        """The token ids of each chunk."""
+        found = [[chunk.id] for chunk in chunks]
+        for encoder in {id(one): one for one in (self._leading, self._continuing)}.values():
+            places = [place for place, chunk in enumerate(chunks) if chunk.encoder is encoder]
+            texts = [chunks[place].text for place in places]
+            encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)
+            for place, encoding in zip(places, encodings, strict=True):
+                found[place] = encoding.ids
+        return found
+
+    def _encoded(self, row: _Row, numbers: list[list[int]], max_length: int | None) -> Encoded:
+        encoded = Encoded([], max_length, row.masked_turns, row.lost, row.notes, row.reason)
+        try:
+            for chunk, ids in zip(row.chunks, numbers, strict=True):
+                encoded.sections += self._sections(chunk, ids)
+        except RowRefused as error:
+            return Encoded(max_length=max_length, reason=str(error))
+        for section in encoded.sections:
+            start = max(encoded.length, 1)
+            encoded.length += len(section.ids)
+            if not section.trained or start >= encoded.length:
+                continue
+            if encoded.spans and encoded.spans[-1][1] == start:
+                start = encoded.spans.pop()[0]
+            encoded.spans.append((start, encoded.length))
+        encoded.reason = row.reason or _unusable(encoded)
         return encoded
 
-    def _encode_chunk(
-        self, text: str, place: str, trained: bool, control: ControlToken | None
-    ) -> list[tuple[str, int, bool, bool]]:
-        """(text, id, trained, special) of each token of one chunk."""
-        if control is not None:
-            return [(text, control.id, trained, True)]
-        leading = place == "start" or (place == "after" and self._prefix_after_token)
-        tokens = self._plain(text, leading)
-        return [(part, number, trained, False) for part, number in tokens]
-
-    def _plain(self, text: str, leading: bool) -> list[tuple[str, int]]:
-        """(text, id) of text that must not become a control token, whatever it says."""
-        encoder = self._leading if leading else self._continuing
-        tokens = _pieces(text, encoder.encode(text, add_special_tokens=False))
-        if self._forbidden.isdisjoint(number for _, number in tokens):
-            return tokens
+    def _sections(self, chunk: _Chunk, ids: list[int]) -> list[Section]:
+        """The chunk as it is, or in pieces where it holds a control token as an ordinary word."""
+        if chunk.encoder is None or self._forbidden.isdisjoint(ids):
+            return [Section(chunk.text, ids, chunk.trained, chunk.encoder)]
+        text = chunk.text
         # Some vocabularies hold the control token as an ordinary word too: break that word.
         breaks = [0, *(match.start() + 1 for match in self._controls.pattern.finditer(text)), len(text)]
-        tokens = []
+        sections = []
         for start, end in pairwise(breaks):
-            encoder = self._leading if leading and start == 0 else self._continuing
-            tokens += _pieces(text[start:end], encoder.encode(text[start:end], add_special_tokens=False))
-        if self._forbidden.isdisjoint(number for _, number in tokens):
-            return tokens
+            encoder = chunk.encoder if start == 0 else self._continuing
+            ids = encoder.encode(text[start:end], add_special_tokens=False).ids
+            sections.append(Section(text[start:end], ids, chunk.trained, encoder))
+        if all(self._forbidden.isdisjoint(section.ids) for section in sections):
+            return sections
         found = self._controls.pattern.search(text)
         raise RowRefused(
             f"this tokenizer can't write “{found[0] if found else text[:20]}” as plain text; reword it"
         )
+
+    def _lost(self, chunks: list[_Chunk]) -> str:
+        """The characters in the chunks that the vocabulary can't write."""
+        texts = [chunk.text for chunk in chunks if chunk.encoder is not None]
+        if all(map(str.isascii, texts)):
+            return "".join(one for one in self._lost_ascii if any(one in text for text in texts))
+        strange = set().union(*texts) - self._writable
+        lost = {one for one in strange if self._is_lost(one)}
+        self._writable |= strange - lost
+        return "".join(sorted(lost))
+
+    def _is_lost(self, character: str) -> bool:
+        # some tokenizers split at white space and drop it
+        if character in string.whitespace:
+            return False
+        ids = self._continuing.encode(character, add_special_tokens=False).ids
+        if not ids or self._unknown in ids:
+            return True
+        # a vocabulary that lacks some bytes writes the others
+        return character != "\ufffd" and "\ufffd" in self._continuing.decode(ids, skip_special_tokens=False)
 
     def _id(self, name: str) -> int | None:
         text = self.special_tokens.get(name)
@@ -220,8 +387,12 @@ def _is_trained(spans: list[Span], start: int, end: int) -> bool:
     return any(one <= start and end <= two for one, two in spans)
 
 
-def _pieces(text: str, encoding: Encoding) -> list[tuple[str, int]]:
+def _texts(section: Section) -> list[tuple[str, int]]:
     """(text, id) of each token. Of tokens that share a character (an emoji's bytes), one has its text."""
+    if section.encoder is None:
+        return [(section.text, section.ids[0])]
+    text = section.text
+    encoding = section.encoder.encode(text, add_special_tokens=False)
     pieces = []
     position = 0
     last = len(encoding.ids) - 1
@@ -243,14 +414,30 @@ def _notes(layout: Layout) -> list[str]:
     return notes
 
 
-def _unusable(encoded: Encoded, max_length: int | None) -> str | None:
+def _unusable(encoded: Encoded) -> str | None:
     if encoded.trained:
         return None
-    if any(piece.trained for piece in encoded.pieces):
-        return f"every answer lies beyond the maximum length of {max_length} tokens"
+    if encoded.spans:
+        return f"every answer lies beyond the maximum length of {encoded.max_length} tokens"
     if encoded.masked_turns:
         return "no answer can be trained: the model's chat template rewrites or moves them"
     return "no answer to train"
+
+
+def _check_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowRefused(f"it holds half a character ({error.object[error.start]!r}); remove it") from error
+
+
+def is_text(messages: list[Message]) -> bool:
+    """Whether a row is plain text to go on writing, not a chat."""
+    return len(messages) == 1 and messages[0]["role"] == TEXT
+
+
+def _added_texts(definition: dict[str, Any]) -> set[str]:
+    return {token["content"] for token in definition.get("added_tokens") or []}
 
 
 def _control(token: dict[str, Any]) -> ControlToken:

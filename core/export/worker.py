@@ -18,6 +18,7 @@ from pathlib import Path
 
 from core.children import ChildStopped
 from core.dataset import ChatTokenizer
+from core.dataset.template import write_template
 from core.errors import UserError
 from core.events import now
 from core.export.aside import aside, remove, sweep
@@ -144,7 +145,9 @@ def _export_tuned(task: Task) -> None:
         from core.export.merge import merge
 
         merge(task.base, task.run.adapter, merged, tell, task.check_stop)
-        _complete_template(merged)
+        tokenizer = tokenizer_of(task.run, task.base)
+        if tokenizer.template_name != "model":
+            write_template(merged, tokenizer.template_text)
     sha256 = _to_gguf(task, merged)
     made = Export(
         file=task.target,
@@ -180,15 +183,16 @@ def _export_base(task: Task) -> None:
 
 
 def _with_template(task: Task) -> Path:
-    """The base model's folder; where it lacks a chat template, a copy of links that has one."""
-    if ChatTokenizer.load(task.base).template_source == "model":
+    """The base model's folder; where it lacks a chat template, a copy of links that has the one it gets."""
+    tokenizer = ChatTokenizer.load(task.base)
+    if tokenizer.template_name == "model":
         return task.base
     linked = task.aside(task.target.with_name(f"{task.base.name}-with-template"))
     linked.mkdir()
     for file in task.base.iterdir():
         if file.is_file():
             _link(file.resolve(), linked / file.name)
-    _complete_template(linked)
+    write_template(linked, tokenizer.template_text)
     return linked
 
 
@@ -199,11 +203,9 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _complete_template(folder: Path) -> None:
-    """A model without a chat template was trained with one of ours: the file must carry that one."""
-    tokenizer = ChatTokenizer.load(folder)
-    if tokenizer.template_source != "model":
-        write_atomic(folder / "chat_template.jinja", tokenizer.template_text)
+def tokenizer_of(run: Run, base: Path) -> ChatTokenizer:
+    """The tokenizer and chat template that the run was trained with."""
+    return ChatTokenizer.load(base, run.recipe.chat_template, run.recipe.day)
 
 
 def _require_space(task: Task, merging: bool) -> None:
@@ -258,7 +260,7 @@ def _keep(made: Path, target: Path) -> None:
 
 def modelfile_of(run: Run, base: Path, header: GgufHeader, name: str) -> str:
     """The Modelfile for an exported run."""
-    tokenizer = ChatTokenizer.load(base)
+    tokenizer = tokenizer_of(run, base)
     bos = tokenizer.special_tokens.get("bos_token", "") if _adds_bos(header) else ""
     facts = ModelfileFacts(
         gguf_name=header.file.name,

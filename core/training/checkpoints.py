@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.dataset import ChatTokenizer
 from core.errors import UserError
 from core.files import fsync_folder, read_json, replace, sha256_file, write_json
 
@@ -126,8 +127,11 @@ def publish(source: Path, target: Path, step: int) -> None:
     replace_folder(source, target)
 
 
-def publish_adapter(model: Any, target: Path, base_model: str) -> None:
-    """Save a PEFT model's adapter to `target`, aside first. `base_model` goes into its config."""
+def publish_adapter(model: Any, target: Path, base_model: str, tokenizer: ChatTokenizer) -> None:
+    """Save a PEFT model's adapter with its tokenizer and chat template to `target`, aside first.
+
+    `base_model` goes into its config.
+    """
     aside = target.with_name(f".{target.name}.partial")
     shutil.rmtree(aside, ignore_errors=True)
     try:
@@ -135,6 +139,7 @@ def publish_adapter(model: Any, target: Path, base_model: str) -> None:
             config.base_model_name_or_path = base_model
         model.save_pretrained(aside)
         (aside / "README.md").unlink(missing_ok=True)
+        tokenizer.save(aside)
         for path in aside.iterdir():
             _fsync(path)
         replace_folder(aside, target)

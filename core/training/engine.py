@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import Trainer
 
+    from core.training.rows import Rows
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -38,7 +40,7 @@ class Engine(Protocol):
         self,
         setup: Setup,
         model: torch.nn.Module,
-        rows: list[dict[str, list[int]]],
+        rows: Rows,
         arguments: dict[str, Any],
         **rest: Any,
     ) -> Trainer:

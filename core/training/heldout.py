@@ -41,6 +41,6 @@ class HeldOut:
         return total / tokens
 
     def _batches(self) -> Iterator[dict[str, torch.Tensor]]:
-        for part in plan_parts([len(row["input_ids"]) for row in self.rows], self.budget):
+        for part in plan_parts(self.rows.lengths, self.budget):
             batch = self.collator([self.rows[index] for index in part])
             yield {key: value.to(self.device) for key, value in batch.items()}

@@ -66,6 +66,8 @@ def origin_hashes(run: Run, model_folder: Path) -> dict[str, str]:
     model = [
         model_folder / "config.json",
         model_folder / "tokenizer.json",
+        model_folder / "tokenizer_config.json",
+        model_folder / "chat_template.jinja",
         *weight_files(model_folder),
     ]
     named = {f"data/{path.name}": path for path in data} | {f"model/{path.name}": path for path in model}

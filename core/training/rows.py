@@ -2,23 +2,55 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+from numpy.typing import NDArray
 
 from core.dataset import ChatTokenizer, Conversation, read_snapshot
+from core.dataset.tokenize import IGNORED
 from core.errors import UserError
 from core.jobs import Worker
 from core.recipe import Recipe
 from core.runs import Run
 
-IGNORED = -100
-# each row: input_ids and labels
-Rows = list[dict[str, list[int]]]
+__all__ = ["IGNORED", "Row", "Rows", "tokenize_snapshot"]
+
+# input_ids and labels, int32
+Row = dict[str, NDArray[np.int32]]
+_BATCH = 256
 
 
-def count_trained(labels: list[int]) -> int:
-    """Tokens of a row that count: labelled ones, except at position 0, which nothing predicts."""
-    return sum(label != IGNORED for label in labels[1:])
+class Rows(Sequence[Row]):
+    """Tokenized rows, 8 bytes a token: ids and labels of all rows end to end, and where each row begins."""
+
+    def __init__(self, rows: Iterable[tuple[list[int], list[int]]] = ()) -> None:
+        ids, labels, starts = array("i"), array("i"), array("q", [0])
+        for row_ids, row_labels in rows:
+            ids.extend(row_ids)
+            labels.extend(row_labels)
+            starts.append(len(ids))
+        self.ids = np.frombuffer(ids, np.int32)
+        self.labels = np.frombuffer(labels, np.int32)
+        self.starts = np.frombuffer(starts, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, index: int) -> Row:  # pyright: ignore[reportIncompatibleMethodOverride]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        part = slice(self.starts[index], self.starts[index + 1])
+        return {"input_ids": self.ids[part], "labels": self.labels[part]}
+
+    @property
+    def lengths(self) -> list[int]:
+        """How many tokens each row has."""
+        return np.diff(self.starts).tolist()
 
 
 def tokenize_snapshot(
@@ -42,28 +74,45 @@ def _tokenize(
     tokenizer: ChatTokenizer,
     max_length: int,
 ) -> Rows:
-    rows: Rows = []
-    dropped: Counter[str] = Counter()
-    cut = masked = 0
-    for conversation in conversations:
-        encoded = tokenizer.encode(conversation.messages, max_length)
-        if encoded.reason is not None or count_trained(encoded.labels) == 0:
-            dropped[encoded.reason or "no answer to train"] += 1
-            continue
-        cut += encoded.cut > 0
-        masked += encoded.masked_turns
-        rows.append({"input_ids": encoded.ids, "labels": encoded.labels})
-    for reason, count in dropped.items():
-        worker.say("warning", message=f"{count} {kind} row(s) left out: {reason}.")
-    if cut:
-        worker.say(
-            "warning",
-            message=f"{cut} {kind} row(s) are longer than {max_length} tokens and were cut off there.",
-        )
-    if masked:
-        worker.say(
-            "warning",
-            message=f"{masked} earlier answer(s) in {kind} rows are read but not learned: "
-            "the model's chat template rewrites them later in the chat.",
-        )
+    counts = _Counts()
+    rows = Rows(_encode(conversations, tokenizer, max_length, counts))
+    for sentence in counts.sentences(kind, max_length):
+        worker.say("warning", message=sentence)
     return rows
+
+
+def _encode(
+    conversations: Iterable[Conversation], tokenizer: ChatTokenizer, max_length: int, counts: _Counts
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Ids and labels of the rows that have something to learn."""
+    rest = iter(conversations)
+    while batch := [conversation.messages for conversation in islice(rest, _BATCH)]:
+        for encoded in tokenizer.encode_many(batch, max_length):
+            if encoded.reason is not None:
+                counts.dropped[encoded.reason] += 1
+                continue
+            counts.cut += encoded.cut > 0
+            counts.masked += encoded.masked_turns
+            counts.lost += bool(encoded.lost)
+            yield encoded.ids, encoded.labels
+
+
+class _Counts:
+    """What a person should know about the rows."""
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
+        self.cut = self.masked = self.lost = 0
+
+    def sentences(self, kind: str, max_length: int) -> Iterator[str]:
+        for reason, count in self.dropped.items():
+            yield f"{count} {kind} row(s) left out: {reason}."
+        if self.cut:
+            yield f"{self.cut} {kind} row(s) are longer than {max_length} tokens and were cut off there."
+        if self.masked:
+            yield (
+                f"{self.masked} earlier answer(s) in {kind} rows are read but not learned: "
+                "the model's chat template rewrites them later in the chat."
+            )
+        if self.lost:
+            yield f"{self.lost} {kind} row(s) hold characters that the model has no token for; they vanish."

@@ -34,6 +34,7 @@ class Session:
     worker: Worker
     run: Run
     setup: Setup
+    tokenizer: ChatTokenizer
     reasons: dict[str, str]
     trainer: Any
     reporter: Reporter
@@ -57,7 +58,9 @@ class Session:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()))
         model_folder = resolve_model(home, run.recipe.model)
         recipe = note_origins(worker, run, run.recipe, model_folder, resume)
-        tokenizer = ChatTokenizer.load(model_folder)
+        tokenizer = ChatTokenizer.load(model_folder, recipe.chat_template, recipe.day)
+        if tokenizer.template_note and not resume:
+            worker.say("warning", message=tokenizer.template_note)
         rows, heldout_rows = tokenize_snapshot(worker, run, recipe, tokenizer)
         store = CheckpointStore(run.checkpoints, recipe.keep_checkpoints)
         step = _resume_step(worker, store) if resume else _start_afresh(store)
@@ -80,7 +83,7 @@ class Session:
         heldout = HeldOut(heldout_rows, collator, module.summed_loss, torch.device(device.kind), budget)
         reporter = Reporter(worker, recipe, heldout, precision, asked, reasons)
         trainer = _make_trainer(worker, module, setup, model, rows, store, collator, reporter)
-        return cls(worker, run, setup, reasons, trainer, reporter, store, step)
+        return cls(worker, run, setup, tokenizer, reasons, trainer, reporter, store, step)
 
     @property
     def stopped_by(self) -> str | None:
@@ -101,7 +104,8 @@ class Session:
 
     def save_adapter(self) -> None:
         """Write `adapter/` in PEFT's format, aside first."""
-        publish_adapter(self.trainer.model, self.run.adapter, str(self.setup.model_folder))
+        base = str(self.setup.model_folder)
+        publish_adapter(self.trainer.model, self.run.adapter, base, self.tokenizer)
 
     def stop_sentence(self) -> str:
         step = self.reporter.step

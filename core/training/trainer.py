@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import torch
 
 from core.recipe import Recipe
 from core.training.checkpoints import CheckpointStore
-from core.training.rows import IGNORED, Rows
+from core.training.rows import IGNORED
 
 
 @dataclass(frozen=True)
@@ -20,21 +21,20 @@ class Collator:
 
     pad_id: int
 
-    def __call__(self, rows: Rows) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """input_ids, labels and attention_mask, each (rows, longest) int64."""
-        longest = max(len(row["input_ids"]) for row in rows)
-
-        def padded(key: str, fill: int) -> torch.Tensor:
-            return torch.tensor([list(row[key]) + [fill] * (longest - len(row[key])) for row in rows])
-
-        mask = torch.tensor(
-            [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
-        )
-        return {
-            "input_ids": padded("input_ids", self.pad_id),
-            "labels": padded("labels", IGNORED),
-            "attention_mask": mask,
+        shape = len(rows), max(len(row["input_ids"]) for row in rows)
+        batch = {
+            "input_ids": torch.full(shape, self.pad_id),
+            "labels": torch.full(shape, IGNORED),
+            "attention_mask": torch.zeros(shape, dtype=torch.int64),
         }
+        for place, row in enumerate(rows):
+            length = len(row["input_ids"])
+            batch["input_ids"][place, :length] = torch.tensor(row["input_ids"])
+            batch["labels"][place, :length] = torch.tensor(row["labels"])
+            batch["attention_mask"][place, :length] = 1
+        return batch
 
 
 def plan_parts(lengths: list[int], budget: int, by_length: bool = True) -> list[list[int]]:

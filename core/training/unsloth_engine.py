@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
 
     from core.training.engine import Setup
+    from core.training.rows import Rows
 
 _NEEDED = ("unsloth", "unsloth_zoo", "trl", "peft", "datasets")
 
@@ -74,7 +75,7 @@ def load_model(setup: Setup) -> torch.nn.Module:
 def make_trainer(
     setup: Setup,
     model: Any,
-    rows: list[dict[str, list[int]]],
+    rows: Rows,
     arguments: dict[str, Any],
     **rest: Any,
 ) -> Any:
@@ -97,11 +98,19 @@ def make_trainer(
     return SharedSFTTrainer(
         model=model,
         args=config,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset(_table(rows)),
         # only so that SFTTrainer doesn't look for one; nothing is tokenized with it
         processing_class=AutoTokenizer.from_pretrained(setup.model_folder, local_files_only=True),
         **rest,
     )
+
+
+def _table(rows: Rows) -> Any:
+    """The rows as an Arrow table over the same memory."""
+    from pyarrow import LargeListArray, table
+
+    parts = {"input_ids": rows.ids, "labels": rows.labels}
+    return table({name: LargeListArray.from_arrays(rows.starts, part) for name, part in parts.items()})
 
 
 def summed_loss(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:

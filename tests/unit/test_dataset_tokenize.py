@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from core.dataset import ChatTokenizer, Encoded
-from core.dataset.template import LONGEST_TEMPLATE
+from core.dataset.sandbox import LONGEST_TEMPLATE
 from core.dataset.tokenize import IGNORED
 from core.errors import UserError
 from tests.unit.chat_models import CHATML, FAMILIES, Family, write_model
@@ -346,7 +346,7 @@ def test_a_template_in_the_tokenizer_config_is_found(toys: dict[str, Path], tmp_
     (tmp_path / "chat_template.jinja").write_text(
         "{% generation %}{{ strftime_now('%Y') }}{% endgeneration %}", "utf-8"
     )
-    assert ChatTokenizer.load(tmp_path, datetime(2031, 5, 4)).render(chat) == "2031"
+    assert ChatTokenizer.load(tmp_path, now=date(2031, 5, 4)).render(chat) == "2031"
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ TALKS = [
 
 
 def renderer(source: str) -> Callable[[Messages, bool], str]:
-    template = ChatTemplate(source, TOKENS, "model", datetime(2026, 1, 1))
+    template = ChatTemplate(source, TOKENS, date(2026, 1, 1))
 
     def render(messages: Messages, generation: bool = False) -> str:
         try:

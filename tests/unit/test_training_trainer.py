@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.recipe import Recipe
-from core.training.rows import count_trained
 from core.training.speed import Speed
 from core.training.trainer import (
     Collator,
@@ -40,12 +39,6 @@ def test_shorter_rows_are_padded_on_the_right_and_never_trained_there() -> None:
     assert batch["input_ids"].tolist() == [[5, 6, 7], [8, 2, 2]]
     assert batch["labels"].tolist() == [[5, 6, 7], [8, -100, -100]]
     assert batch["attention_mask"].tolist() == [[1, 1, 1], [1, 0, 0]]
-
-
-def test_nothing_predicts_the_first_token() -> None:
-    assert count_trained([5, 6, -100]) == 1
-    assert count_trained([5, -100]) == 0
-    assert count_trained([]) == 0
 
 
 @pytest.mark.parametrize(
