@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.dataset.kinds import KINDS
-from core.dataset.read import Row, parse_json
+from core.dataset.read import Row, parse_json, read_rows
 from core.dataset.shapes import Recognised, Refused, recognise
 from core.dataset.shapes.names import ANSWER_COLUMNS, CHAT_COLUMNS, QUESTION_COLUMNS, ROLES, SPEAKER_KEYS
 
@@ -282,6 +283,14 @@ def test_a_chat_that_only_names_speakers() -> None:
     assert [remark.kind for remark in found.remarks] == ["blank turns"]
     flat = {"dialogue": [{"speaker": "Ann", "text": "Why?"}, {"speaker": "Bob", "text": "So."}]}
     assert read(flat).messages == [user("Why?"), assistant("So.")]
+
+
+def test_chats_that_stand_under_their_ids(tmp_path: Path) -> None:
+    path = tmp_path / "chats.json"
+    chats = {name: {"messages": [said("x", name), said("y", "So.")]} for name in ("a07e", "b19f", "c2")}
+    path.write_text(json.dumps(chats), "utf-8")
+    rows = [row for row in read_rows(path) if isinstance(row, Row)]
+    assert [read(row.data).messages[0]["content"] for row in rows] == list(chats)
 
 
 def test_one_who_speaks_alone_answers() -> None:

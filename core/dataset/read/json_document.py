@@ -264,7 +264,7 @@ def _as_row(value: Any, number: int) -> Row | Unreadable:
 
 
 def _records(window: _Window) -> list[Any]:
-    """The records of a whole document: a list under a name, a dict of columns, or one object alone."""
+    """The records of a whole document: a list under a name, columns, rows under ids, or one object alone."""
     try:
         value = parse_strict(window.raw)
     except ValueError as error:
@@ -278,6 +278,8 @@ def _records(window: _Window) -> list[Any]:
     columns = list(value.values())
     if columns and all(isinstance(column, list) and column and not _is_chat(column) for column in columns):
         return _rows_from_columns(value, window.name)
+    if columns and all(_is_row_under_id(entry) for entry in columns):
+        return columns
     return [value]
 
 
@@ -300,6 +302,11 @@ def _is_wrapping(value: dict[str, Any]) -> bool:
     """Whether an object holds one list and facts about it, rather than being a row itself."""
     kinds = [type(entry) for entry in value.values()]
     return kinds.count(list) == 1 and str not in kinds
+
+
+def _is_row_under_id(entry: Any) -> bool:
+    """Whether it could be one of the rows of `{"id 1": {…}, "id 2": {…}}`, rather than a message."""
+    return isinstance(entry, dict) and bool(entry) and not _TURN_KEYS & entry.keys()
 
 
 def _is_chat(column: list[Any]) -> bool:
