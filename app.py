@@ -2,6 +2,7 @@
 
     python app.py                                   the page on 127.0.0.1, in your browser
     python app.py demo | train | export | chat      the same without a screen
+    python app.py check-data                        what is wrong with a dataset, and a cleaned copy of it
     python app.py doctor | setup | test             what is installed; install it; run the tests
 
 Needs only the standard library until the environment is up.
@@ -25,7 +26,7 @@ from core.errors import UserError
 from core.setup.places import Places
 from core.setup.ready import StepFailed, ready
 
-WITHOUT_SCREEN = ("demo", "train", "export", "chat")
+WITHOUT_SCREEN = ("demo", "train", "export", "chat", "check-data")
 HOME_HELP = "folder for models, datasets and runs (default: $LORA_GARAGE_HOME, else ~/lora-garage)"
 PLACES = Places()
 # set for the process inside .venv, so that a broken .venv can't start itself for ever
@@ -122,6 +123,7 @@ def parser() -> argparse.ArgumentParser:
     add_train(commands)
     add_export(commands)
     add_chat(commands)
+    add_check_data(commands)
     add_upkeep(commands)
     return whole
 
@@ -166,6 +168,22 @@ def add_chat(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "--temperature", type=float, default=0.7, help="0: always the same answer (default: 0.7)"
     )
     add_shared(chat)
+
+
+def add_check_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    check = commands.add_parser("check-data", help="check a dataset: what it is, what is wrong, what fits")
+    check.add_argument("files", nargs="+", metavar="FILE", help="data files or folders of them")
+    check.add_argument(
+        "--model", default="starter", help="model folder for the token counts (default: starter)"
+    )
+    check.add_argument("--max-length", type=int, help="maximum length in tokens (default: the preset's)")
+    check.add_argument(
+        "--map", action="append", default=[], metavar="COL=ROLE", help="what a column is, as often as needed"
+    )
+    check.add_argument("--heldout", metavar="FILE", help="your own held-out file")
+    check.add_argument("--fix", metavar="OUT.jsonl", help="take every fix and write a cleaned copy")
+    check.add_argument("--exact", action="store_true", help="count the tokens of every row, not of a sample")
+    add_shared(check)
 
 
 def add_upkeep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,4 +1,4 @@
-"""The commands without a screen: demo, train, export, chat. They start the same workers as the page does."""
+"""The commands without a screen: demo, train, export, chat, check-data. They do the same as the page does."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.chat.service import ChatServer
+from core.check_data import check_data
 from core.dataset import read_snapshot
 from core.download import download_job, start_download
 from core.errors import UserError
@@ -38,7 +39,7 @@ class WorkerFailed(Exception):
 
 
 def run(args: argparse.Namespace) -> int:
-    """Carry out `args.command`: 0 when done, 2 for a user's error (a sentence), 1 for ours (the log)."""
+    """Carry out `args.command`: 0 when done, 2 for a user's error or rejected data, 1 for ours (the log)."""
     home: Home | None = None
     try:
         home = open_home(args.home)
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         return _fail(args, 1, f"An unexpected error: {type(error).__name__}: {error}.", log)
     if args.json:
         print(json.dumps(result, ensure_ascii=False), flush=True)
-    return 0
+    return 2 if result.get("verdict") == "reject" else 0
 
 
 def _fail(args: argparse.Namespace, code: int, sentence: str, log: Path | None = None) -> int:
@@ -333,4 +334,5 @@ COMMANDS: dict[str, Callable[[Home, argparse.Namespace], dict[str, Any]]] = {
     "train": train,
     "export": export,
     "chat": chat,
+    "check-data": check_data,
 }

@@ -12,8 +12,10 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from core.dataset import prepare_snapshot
+from core.dataset.check import ensure_store
 from core.errors import UserError
 from core.events import EventLog
+from core.export.aside import aside, remove, sweep
 from core.files import fsync_folder, inside, replace
 from core.home import SAMPLE_DATA, Home
 from core.jobs import JobState, log_tail, read_job, request_stop, start_job
@@ -88,14 +90,36 @@ def create_run(home: Home, recipe: Recipe) -> Run:
     Raises a UserError when the data can't be used or the model isn't there.
     """
     resolve_model(home, recipe.model)
-    train, heldout = data_paths(recipe)
+    sweep(home.runs)
     folder = home.runs / _run_name(recipe)
-    aside = folder.with_name("." + folder.name)
-    prepare_snapshot(aside / "data", train[0], heldout, share=recipe.heldout_share, seed=recipe.seed)
-    recipe.save(aside / "recipe.yaml")
-    replace(aside, folder)
-    fsync_folder(home.runs)
+    temporary = aside(folder)
+    try:
+        _snapshot(home, recipe, temporary / "data")
+        recipe.with_changes(day=recipe.day or date.today()).save(temporary / "recipe.yaml")
+        replace(temporary, folder)
+        fsync_folder(home.runs)
+    except OSError as error:
+        raise UserError(
+            f"The run could not be written to {home.runs}: {error.strerror or error}. Free some space, or "
+            "choose another home folder."
+        ) from error
+    finally:
+        remove(temporary)
     return Run(folder)
+
+
+def _snapshot(home: Home, recipe: Recipe, folder: Path) -> None:
+    train, heldout = data_paths(recipe)
+    store = ensure_store(home, train, recipe.columns)
+    prepare_snapshot(
+        folder,
+        store,
+        ensure_store(home, [heldout], recipe.columns) if heldout else None,
+        share=recipe.heldout_share,
+        seed=recipe.seed,
+        fixes=recipe.fixes,
+        max_length=recipe.max_length,
+    )
 
 
 def _run_name(recipe: Recipe) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from core.dataset.doctor.twins import comparable_text, near_duplicates, near_leaks, rows_to_compare
+from core.dataset.doctor import comparable_text, near_duplicates, near_leaks, rows_to_compare
 from core.dataset.kinds import BITS
 from core.dataset.store import PLACES_KEPT, Found, Store, later_copies
 from core.files import write_atomic

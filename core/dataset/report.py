@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset.compare import leaked
+from core.dataset.doctor import alike_answers, mixed_scripts
 from core.dataset.kinds import KINDS, Severity
 from core.dataset.measure import TokenFacts, TokenTable
 from core.dataset.store import PLACES_KEPT, FileFacts, Found, Store
@@ -277,7 +278,19 @@ def _whole_problems(store: Store, usable: NDArray[np.int64]) -> list[Problem]:
     if len(shapes) > 1:
         sentence = f"The rows have {len(shapes)} different shapes, {shape_in_words(shapes)}."
         problems.append(_whole("mixed shapes", sum(shapes.values()), sentence))
+    openings = store.opening[usable]
+    alike = alike_answers(_counts(store.answer[usable]), _counts(openings[openings != 0]))
+    if alike:
+        problems.append(_whole("alike answers", len(usable), alike))
+    scripts = mixed_scripts(store.summary.scripts)
+    if scripts:
+        problems.append(_whole("mixed scripts", len(usable), scripts))
     return problems
+
+
+def _counts(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """How often each different value stands there."""
+    return np.unique(hashes, return_counts=True)[1]
 
 
 def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_length: int) -> list[Problem]:

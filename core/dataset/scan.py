@@ -105,7 +105,7 @@ def _fill(
         with Pool(total, columns) as pool:
             for path in files:
                 _read_file(path, f"{_named(path)}, " if len(files) > 1 else "", pool, book)
-    np.savez(folder / INDEX, **book.arrays())
+    np.savez(folder / INDEX, **book.arrays())  # pyright: ignore[reportArgumentType]
     compare(Store(folder, book.summary), lambda: book.progress("comparing", total))
     book.summary.seconds = round(time.monotonic() - began, 3)
     write_json(folder / SUMMARY, book.summary.to_json())
@@ -206,6 +206,7 @@ class _Book:
             (summary.shapes, digest.shapes),
             (summary.columns, digest.filled),
             (summary.unused, digest.unused),
+            (summary.scripts, digest.scripts),
         ):
             for name, count in more.items():
                 kept[name] = kept.get(name, 0) + count

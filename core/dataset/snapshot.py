@@ -2,64 +2,111 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
+import os
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
-from core.dataset.read import read_rows
-from core.dataset.shapes import Conversation, Loaded, Problem, load_conversations
-from core.dataset.split import DEFAULT_SHARE, split_heldout, without_shared
+import numpy as np
+import orjson
+
+from core.dataset.compare import leaked
+from core.dataset.report import report as judge
+from core.dataset.shapes import Conversation
+from core.dataset.split import DEFAULT_SHARE, split_heldout
+from core.dataset.store import Store
 from core.errors import UserError
-from core.files import read_json, sha256_file, write_atomic, write_json
-
-_PLACES_KEPT = 10
+from core.files import read_json, replace, sha256_file, write_json
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a run trains on and is measured on, and the report that says how it came about."""
 
-    train: list[Conversation]
-    heldout: list[Conversation]
+    train: Sequence[Conversation]
+    heldout: Sequence[Conversation]
     report: dict[str, Any]
 
 
+class RowFile(Sequence[Conversation]):
+    """The rows of a JSONL file as the snapshot writes it, read one by one when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        sizes = []
+        with open(path, "rb") as file:
+            sizes = [len(line) for line in file]
+        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> Conversation: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Conversation]: ...
+    def __getitem__(self, place: int | slice) -> Conversation | list[Conversation]:
+        if isinstance(place, slice):
+            return [self[index] for index in range(*place.indices(len(self)))]
+        index = range(len(self))[place]
+        with open(self.path, "rb") as file:
+            file.seek(int(self._starts[index]))
+            return _conversation(file.readline())
+
+    def __iter__(self) -> Iterator[Conversation]:
+        with open(self.path, "rb") as file:
+            yield from map(_conversation, file)
+
+
 def prepare_snapshot(
-    folder: Path, source: Path, heldout_source: Path | None = None, *, share: float = DEFAULT_SHARE, seed: int
+    folder: Path,
+    store: Store,
+    heldout: Store | None = None,
+    *,
+    share: float = DEFAULT_SHARE,
+    seed: int,
+    fixes: Collection[str] = (),
+    max_length: int,
 ) -> Snapshot:
-    """Read `source`, split it (or take the user's held-out file) and write both parts to `folder`.
+    """Split the data (or take the user's held-out file) and write both parts to `folder`.
 
-    The report is written last and marks the snapshot complete. Raises UserError when the data can't be used
-    or no row is left to train on.
+    The report is written last and marks the snapshot complete. A UserError says why the data can't be used:
+    a problem whose fix was not taken, or no row left to train on.
     """
-    loaded = load_conversations(source)
-    report = _describe(source, loaded)
-    if heldout_source is None:
-        train, heldout = split_heldout(loaded.conversations, seed, share)
+    found = judge(store, max_length=max_length, fixes=fixes, heldout=heldout)
+    if found.verdict == "reject":
+        raise UserError(refusal(store, found.first_error))
+    numbers = store.select(fixes)
+    if heldout is None:
+        train, kept_back = split_heldout(store, numbers, seed, share, fixes)
+        measured = store.mend(kept_back, fixes)
     else:
-        loaded_heldout = load_conversations(heldout_source)
-        heldout = loaded_heldout.conversations
-        train, shared = without_shared(loaded.conversations, heldout)
-        if not train:
-            raise UserError(
-                f"Every row of {source.name} also stands in {heldout_source.name}. "
-                "Choose another held-out file."
-            )
-        report["dropped"] += _grouped(
-            [Problem("held out", row.where, "also stands in the held-out file") for row in shared]
-        )
-        report["heldout_source"] = _describe(heldout_source, loaded_heldout)
-    report |= {"train": len(train), "heldout": len(heldout)}
-    for name, rows in (("train", train), ("heldout", heldout)):
-        path = folder / f"{name}.jsonl"
-        write_atomic(path, "".join(_line(row) for row in rows))
-        report[f"{name}_sha256"] = sha256_file(path)
-    write_json(folder / "report.json", report)
-    return Snapshot(train, heldout, report)
+        train = np.setdiff1d(numbers, leaked(store, heldout, numbers, fixes))
+        measured = heldout.rows(fixes)
+    folder.mkdir(parents=True, exist_ok=True)
+    hashes = {
+        "train_sha256": _write(folder / "train.jsonl", store.mend(train, fixes)),
+        "heldout_sha256": _write(folder / "heldout.jsonl", measured),
+    }
+    rows = RowFile(folder / "train.jsonl"), RowFile(folder / "heldout.jsonl")
+    noted = {**found.to_json(), "train": len(rows[0]), "heldout": len(rows[1]), **hashes}
+    if heldout is not None:
+        noted["heldout_report"] = judge(heldout, max_length=max_length, fixes=fixes).to_json()
+    write_json(folder / "report.json", noted)
+    return Snapshot(*rows, noted)
 
 
-def read_snapshot(folder: Path) -> tuple[list[Conversation], list[Conversation]]:
+def refusal(store: Store, sentence: str) -> str:
+    """`sentence` with the names of the data's files, unless it names one already."""
+    names = [file.name for file in store.summary.files]
+    if not names or any(name in sentence for name in names):
+        return sentence
+    return f"{names[0]}: {sentence}"
+
+
+def read_snapshot(folder: Path) -> tuple[RowFile, RowFile]:
     """(train, held-out) as `prepare_snapshot` wrote them.
 
     A UserError says when the copy is missing, incomplete or was changed.
@@ -69,46 +116,32 @@ def read_snapshot(folder: Path) -> tuple[list[Conversation], list[Conversation]]
         path = folder / f"{name}.jsonl"
         if not path.is_file() or sha256_file(path) != report[f"{name}_sha256"]:
             raise UserError(f"{path} was changed or lost since the run began. Start a new run.")
-    return _rows(folder / "train.jsonl"), _rows(folder / "heldout.jsonl")
+    return RowFile(folder / "train.jsonl"), RowFile(folder / "heldout.jsonl")
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """What `prepare_snapshot` noted: source, sha256, shape, counts, rows dropped and noted with reasons."""
+    """What `prepare_snapshot` noted: the report on the data, the rows of both parts, their SHA-256."""
     report = read_json(folder / "report.json")
     if report is None:
         raise UserError(f"{folder} holds no complete copy of the data. Start a new run.")
     return report
 
 
-def _line(row: Conversation) -> str:
-    return json.dumps({"messages": row.messages, "where": row.where}, ensure_ascii=False) + "\n"
+def _write(path: Path, rows: Iterable[Conversation]) -> str:
+    """Write the rows as JSON lines, whole or not at all; the SHA-256 of what was written."""
+    digest = hashlib.sha256()
+    aside = path.with_name(f".{path.name}.tmp")
+    with open(aside, "wb", buffering=1 << 20) as file:
+        for row in rows:
+            line = orjson.dumps({"messages": row.messages, "where": row.where}) + b"\n"
+            digest.update(line)
+            file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    replace(aside, path)
+    return digest.hexdigest()
 
 
-def _rows(path: Path) -> list[Conversation]:
-    if not path.stat().st_size:
-        return []
-    return [Conversation(row.data["messages"], row.data["where"]) for row in read_rows(path)]
-
-
-def _describe(source: Path, loaded: Loaded) -> dict[str, Any]:
-    return {
-        "source": source.name,
-        "sha256": loaded.sha256,
-        "shape": loaded.shape,
-        "rows_read": loaded.rows_read,
-        "rows_usable": len(loaded.conversations),
-        "unused_columns": loaded.unused,
-        "dropped": _grouped([problem for problem in loaded.problems if problem.dropped]),
-        "noted": _grouped([problem for problem in loaded.problems if not problem.dropped]),
-    }
-
-
-def _grouped(problems: list[Problem]) -> list[dict[str, Any]]:
-    """One entry per kind and reason: how many rows, and where the first ten stand."""
-    places: dict[tuple[str, str], list[str]] = {}
-    for problem in problems:
-        places.setdefault((problem.kind, problem.reason), []).append(problem.where)
-    return [
-        {"kind": kind, "reason": reason, "count": len(where), "rows": where[:_PLACES_KEPT]}
-        for (kind, reason), where in places.items()
-    ]
+def _conversation(line: bytes) -> Conversation:
+    value = orjson.loads(line)
+    return Conversation(value["messages"], value["where"])

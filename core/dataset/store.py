@@ -2,7 +2,7 @@
 
     rows.jsonl      one line a row: {"messages": […], "where": "line 3"}
     refused.jsonl   one line a row that is none: {"where", "kind", "reason"}
-    index.npz       where each line starts, and per row: key, answer, flags, chars, turns; and the near pairs
+    index.npz       where each line starts, arrays with one entry a row, and the pairs of near-duplicates
     summary.json    counts, files, shapes, columns, problems; written last, so its presence means complete
 
 `core.dataset.scan` writes it; everything after that reads it: report, preview, token statistics, fixes,
@@ -30,6 +30,8 @@ from core.files import read_json
 
 VERSION = 1
 PLACES_KEPT = 20
+_COMPARED = ("duplicates", "near-duplicates")
+_ARRAYS = ("start", "key", "answer", "opening", "flags", "chars", "turns", "near")
 ROWS, REFUSED, INDEX, SUMMARY = "rows.jsonl", "refused.jsonl", "index.npz", "summary.json"
 
 
@@ -76,10 +78,9 @@ class Found:
 class Summary:
     """What one pass over the data found.
 
-    shapes: shape → rows. columns: column → rows that fill it, in the order of their appearance; unused:
-    the same for columns that no message was made of. found: kind of problem → rows. failure: why a file
-    could not be read to its end. compared: rows that were compared for near-duplicates. key: what the
-    files were when they were read.
+    shapes, scripts: shape or script → rows. columns: column → rows that fill it, in the order of their
+    appearance; unused: the same for columns that no message was made of. found: kind of problem → rows.
+    failure: why a file could not be read to its end. compared: rows that were compared for near-duplicates.
     """
 
     files: list[FileFacts] = field(default_factory=list)
@@ -87,6 +88,7 @@ class Summary:
     shapes: dict[str, int] = field(default_factory=dict)
     columns: dict[str, int] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
+    scripts: dict[str, int] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
     failure: str = ""
     compared: int = 0
@@ -115,7 +117,8 @@ class Mended:
 class Store:
     """A complete store. Rows are numbered from 0 in the order of the data; refused rows have no number.
 
-    key: 128-bit hash of a row's messages (n × 2). answer: hash of its last answer. flags: `kinds.BITS` of
+    key: 128-bit hash of a row's messages (n × 2). answer, opening: hashes of its last answer and of the
+    answer's first words (0: it has no more). flags: `kinds.BITS` of
     everything that was noticed. chars: characters of text. turns: messages. near: (row, earlier row that
     it is almost the same as).
     """
@@ -127,6 +130,7 @@ class Store:
             self.start: NDArray[np.int64] = arrays["start"]
             self.key: NDArray[np.uint64] = arrays["key"]
             self.answer: NDArray[np.uint64] = arrays["answer"]
+            self.opening: NDArray[np.uint64] = arrays["opening"]
             self.flags: NDArray[np.uint64] = arrays["flags"]
             self.chars: NDArray[np.uint32] = arrays["chars"]
             self.turns: NDArray[np.uint16] = arrays["turns"]
@@ -146,8 +150,7 @@ class Store:
 
     def save_index(self) -> None:
         """Write the arrays as they are now."""
-        arrays = ("start", "key", "answer", "flags", "chars", "turns", "near")
-        np.savez(self.folder / INDEX, **{name: getattr(self, name) for name in arrays})
+        np.savez(self.folder / INDEX, **{name: getattr(self, name) for name in _ARRAYS})
 
     def __len__(self) -> int:
         return len(self.start) - 1
@@ -188,20 +191,23 @@ class Store:
 
     def select(self, fixes: Collection[str] = ()) -> NDArray[np.int64]:
         """Numbers of the rows that are left when the fixes called `fixes` are taken."""
-        left = np.ones(len(self), dtype=bool)
+        return np.flatnonzero(self.fate(fixes) == "")
+
+    def fate(self, fixes: Collection[str] = ()) -> NDArray[np.str_]:
+        """For each row the kind of problem whose fix leaves it out; empty where it stays."""
+        fate = np.full(len(self), "", dtype=f"<U{max(map(len, KINDS))}")
         for kind in fixes:
-            if kind not in ("duplicates", "near-duplicates") and KINDS[kind].fix_drops:
-                left[self.having(kind)] = False
+            if kind not in _COMPARED and KINDS[kind].fix_drops:
+                fate[self.having(kind)] = kind
         mended = self.mended(fixes)
-        left[mended.rows[mended.empty]] = False
+        fate[mended.rows[mended.empty]] = "empty answer"
         if "duplicates" in fixes:
-            numbers = np.flatnonzero(left)
-            left[numbers[later_copies(self.keys(fixes)[numbers])]] = False
+            left = np.flatnonzero(fate == "")
+            fate[left[later_copies(self.keys(fixes)[left])]] = "duplicates"
         if "near-duplicates" in fixes:
-            for row, earlier in self.near:
-                if left[earlier]:
-                    left[row] = False
-        return np.flatnonzero(left)
+            row, earlier = self.near.T
+            fate[row[(fate[earlier] == "") & (fate[row] == "")]] = "near-duplicates"
+        return fate
 
     def keys(self, fixes: Collection[str] = ()) -> NDArray[np.uint64]:
         """The content hash of every row as it reads after the text fixes."""
