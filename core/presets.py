@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +41,9 @@ def load_preset(path: Path) -> Preset:
     return preset
 
 
+@cache
 def load_presets() -> list[Preset]:
-    """Every preset, from the smallest class of hardware to the largest."""
+    """Every preset, from the smallest class of hardware to the largest. They stay while the app runs."""
     return sorted((load_preset(path) for path in PRESETS.glob("*.yaml")), key=lambda preset: preset.gpu_gib)
 
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.dataset import ChatTokenizer, Loaded, Table, load_conversations, preview_rows
+from core.dataset import ChatTokenizer
 from core.errors import UserError
 from core.files import inside, read_json, write_json
 from core.hardware import Hardware, find_hardware
@@ -23,10 +23,10 @@ from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
 from core.runs import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
 from ui.choices import Choices
+from ui.desk import Desk
 from ui.errand import Errands
 from ui.talk import Talk
 
-TABLE_ROWS = 5
 HARDWARE_AGE_S = 30.0
 RUNS_REMEMBERED = 4
 
@@ -38,12 +38,11 @@ class Bench:
         self.home = home
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
-        self.shown_row = 0
+        self.desk = Desk(home)
         self._hardware: tuple[float, Hardware] | None = None
         self.errands = Errands()
         self._talks: dict[str, Talk] = {}
         self._told: dict[str, _Told] = {}
-        self._reading = threading.Lock()
 
     @property
     def hardware(self) -> Hardware:
@@ -100,10 +99,15 @@ class Bench:
             raise UserError("No model is chosen yet. Choose one in the Model step.")
         if not choices.data:
             raise UserError("No data is chosen yet. Choose a file in the Data step.")
+        return self.recipe_so_far()
+
+    def recipe_so_far(self) -> Recipe:
+        """The same while no model or no data is chosen: the starter and the sample stand in."""
+        choices = self.choices()
         paths = [str(path) for path in self.data_paths()]
         chosen = {
-            "model": choices.model,
-            "data": "sample" if choices.data_kind == "sample" else paths if len(paths) > 1 else paths[0],
+            "model": choices.model or STARTER,
+            "data": paths if choices.data_kind != "sample" and paths else "sample",
             "columns": choices.mapping,
             "fixes": choices.taken,
             "chat_template": choices.template,
@@ -146,21 +150,11 @@ class Bench:
             return [Path(choices.path).expanduser()] if choices.path else []
         return [inside(self.home.datasets, name) for name in choices.files]
 
-    def loaded(self, path: Path) -> tuple[Loaded, Table]:
-        """The data in `path`, read once for as long as the file stays the same."""
-        status = path.stat()
-        # a large file takes a while; a second page waits for the first one's result
-        with self._reading:
-            return _load(path, status.st_mtime_ns, status.st_size)
-
     def tokenizer(self, folder: Path) -> ChatTokenizer:
-        """The tokenizer of a model folder, read once for as long as its file stays the same."""
-        return _load_tokenizer(folder, (folder / "tokenizer.json").stat().st_mtime_ns)
-
-    def show_row(self, row: int) -> int:
-        """Choose the row that the Data step shows as the model sees it."""
-        self.shown_row = max(0, row)
-        return self.shown_row
+        """The tokenizer of a model folder with the chosen chat template, read once while its files stay."""
+        names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+        times = tuple((folder / name).stat().st_mtime_ns for name in names if (folder / name).is_file())
+        return _load_tokenizer(folder, self.choices().template, times)
 
     def run(self) -> Run | None:
         """The run that is looked at: the chosen one, else the one that trains, else the newest."""
@@ -221,10 +215,5 @@ class _Told:
 
 
 @lru_cache(maxsize=2)
-def _load(path: Path, modified: int, size: int) -> tuple[Loaded, Table]:
-    return load_conversations(path), preview_rows(path, TABLE_ROWS)
-
-
-@lru_cache(maxsize=2)
-def _load_tokenizer(folder: Path, modified: int) -> ChatTokenizer:
-    return ChatTokenizer.load(folder)
+def _load_tokenizer(folder: Path, template: str, times: tuple[int, ...]) -> ChatTokenizer:
+    return ChatTokenizer.load(folder, template)

@@ -69,6 +69,9 @@ class Choices:
         """The chat template for the chosen model: `auto` is its own."""
         return str(self.templates.get(self.model, "auto"))
 
+    def with_changes(self, changes: dict[str, Any]) -> Choices:
+        return replace(self, changes=changes)
+
     def with_mapping(self, mapping: dict[str, str]) -> Choices:
         """The same with other words about the chosen data's columns; none means automatic."""
         return replace(self, columns=_with(self.columns, self.data, mapping))

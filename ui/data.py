@@ -1,4 +1,4 @@
-"""Step 2, Data: the sample or a file of your own, what was recognised in it, and what the model will see."""
+"""Step 2, Data: which data, what the check found in it, what the model will see, and what it costs."""
 
 from __future__ import annotations
 
@@ -6,219 +6,342 @@ from typing import Any
 
 import gradio as gr
 
-from core.dataset import ChatTokenizer, Encoded, Loaded, Piece, Problem, Table
+from core.dataset.check import CheckState
+from core.dataset.report import Problem, Report
+from core.dataset.shapes import ROLES_OF_COLUMNS, check_mapping
+from core.dataset.split import wanted
+from core.dataset.standard_templates import STANDARD_TEMPLATES
 from core.errors import UserError
+from core.estimate import Speed
+from core.models import inspect_model
+from core.recipe import Recipe
+from core.runs import data_paths
+from ui import data_files
 from ui.bench import Bench
-from ui.files import DATA_SUFFIXES
-from ui.html import checks, choice_cards, count, esc, fold, heading, notice, primary
+from ui.choices import Choices
+from ui.data_check import reject_reason, state_html
+from ui.data_columns import columns_html
+from ui.data_first import table_html
+from ui.data_look import Look, draft_of, has_tokenizer, look, question, row_in_sight
+from ui.data_numbers import Numbers, numbers_html
+from ui.data_numbers import waiting_html as no_numbers
+from ui.data_preview import Shown, failed_html, preview_html, templates_html
+from ui.data_preview import waiting_html as no_row
+from ui.data_problems import Entry, Place, cleaned_html, problems_html
+from ui.desk import numbers_of
+from ui.html import heading, notice, primary
 from ui.parts import Step, View, panel
 
 QUESTION = "What should it learn?"
 HELP = (
     "Show it questions and the answers you would like: a few dozen rows teach a style, a few hundred a skill."
 )
-_OPTIONS = [
-    (
-        "sample",
-        "Sample data",
-        "Short chats in which everything is answered in pirate speech: easy to see whether it works.",
-    ),
-    ("file", "Your own file", "JSONL, JSON or CSV with questions and answers, or whole chats."),
-]
-_CELL = 160
-_PROBLEMS_SHOWN = 8
+_PLACES = 8
 
 
 def build(bench: Bench) -> Step:
-    """Lay the step out."""
+    """Lay the step out: each part is a panel of its own, so that news in one leaves the others alone."""
     gr.HTML(heading("data", QUESTION, HELP), elem_id="data-heading", apply_default_css=False)
-    body = panel("data-panel", first=True)
-    return Step("data", [View(body, body_html)], on_edit, on_act, [body])
+    parts = {
+        "data-choice": data_files.choice_html,
+        "data-drop": data_files.drop_html,
+        "data-picked": data_files.picked_html,
+        "data-state": state_view,
+        "data-mapping": mapping_view,
+        "data-found": found_view,
+        "data-sight": row_view,
+        "data-measured": numbers_view,
+        "data-first": first_view,
+        "data-onward": next_view,
+    }
+    panels = {name: panel(name, first=name == "data-choice") for name in parts}
+    views = [View(panels[name], render) for name, render in parts.items()]
+    return Step("data", views, on_edit, on_act, list(panels.values()))
+
+
+# ----- what the person does
 
 
 def on_edit(bench: Bench, name: str, value: Any) -> None:
-    """A field changed: sample or file, which file, or the row that is shown."""
+    """A field changed: which data, a column's role, the row that is shown, the chat template."""
     if name == "data":
         bench.choose(data_kind=str(value))
-    elif name == "file":
-        bench.choose(files=[str(value)], data_kind="file")
+        bench.desk.row = 0
+    elif name.startswith("file:"):
+        _tick(bench, name.removeprefix("file:"), bool(value))
+    elif name == "path":
+        bench.choose(path=str(value).strip().strip('"'), data_kind="path")
+        bench.desk.row = 0
+    elif name.startswith("column:"):
+        _draw(bench, name.removeprefix("column:"), str(value))
     elif name == "row":
-        bench.show_row(int(value) - 1)
+        _go_to(bench, str(value))
+    elif name == "template":
+        bench.change(lambda choices: choices.with_template(str(value)))
 
 
 def on_act(bench: Bench, name: str, value: Any) -> None:
-    """A button was pressed: next or previous row; or an upload has arrived."""
-    if name == "uploaded":
-        bench.choose(files=[str(name) for name in value], data_kind="file")
-        bench.show_row(0)
-    elif name == "previous-row":
-        bench.show_row(bench.shown_row - 1)
-    elif name == "next-row":
-        bench.show_row(bench.shown_row + 1)
+    """A button was pressed, or an upload has arrived."""
+    if name in _ACTS:
+        _ACTS[name](bench, value)
 
 
-def body_html(bench: Bench) -> str:
-    """Choice, upload, recognised shape, table, rendered chat, problems, and the way on."""
-    choices = bench.choices()
-    picker = _file_html(bench) if choices.data_kind == "file" else ""
-    cards = choice_cards("data", "Kind of data", _OPTIONS, choices.data_kind)
-    detail, reason = _found(bench)
-    return cards + picker + detail + primary("data", "Use this data", "preset", reason)
+def _uploaded(bench: Bench, value: Any) -> None:
+    bench.choose(files=[str(name) for name in value], data_kind="file")
+    bench.desk.row = 0
 
 
-def _found(bench: Bench) -> tuple[str, str]:
-    paths = bench.data_paths()
-    if not paths:
-        return "", "Choose a file first."
-    try:
-        loaded, table = bench.loaded(paths[0])
-    except UserError as problem:
-        return notice("bad", "This file can't be used", str(problem)), "This file can't be used as it is."
-    return summary_html(loaded) + table_html(table, loaded.rows_read) + _chat_html(bench, loaded), ""
+def _tick(bench: Bench, name: str, chosen: bool) -> None:
+    """Take a file to the chosen ones, or away from them."""
+    files = [file for file in bench.choices().files if file != name]
+    bench.choose(files=[*files, name] if chosen else files, data_kind="file")
+    bench.desk.row = 0
 
 
-def _file_html(bench: Bench) -> str:
-    known = sorted(
-        path.name for path in bench.home.datasets.iterdir() if path.suffix.lower() in DATA_SUFFIXES
-    )
-    chosen = next(iter(bench.choices().files), "")
-    options = "".join(
-        f'<option value="{esc(name)}"{" selected" if name == chosen else ""}>{esc(name)}</option>'
-        for name in known
-    )
-    empty = '<option value="">Choose…</option>' if chosen not in known else ""
-    again = (
-        '<label class="lg-field" for="data-file">Files you brought'
-        f'<select id="data-file" data-name="file">{empty}{options}</select></label>'
-        if known
-        else ""
-    )
-    accept = ",".join(DATA_SUFFIXES)
-    return (
-        '<label class="lg-drop" for="data-upload"><b>Drop a file here, or choose one</b>'
-        "<small>It is copied into your home folder and goes nowhere else.</small>"
-        f'<input id="data-upload" type="file" accept="{accept}" data-upload></label>'
-        f'<div id="data-upload-state" class="lg-upload" aria-live="polite" data-keep></div>{again}'
-    )
+def _draw(bench: Bench, column: str, role: str) -> None:
+    seen = look(bench)
+    if role not in ROLES_OF_COLUMNS:
+        raise UserError(f"“{role}” is no role of a column.")
+    bench.desk.drafts[seen.choices.data] = {**draft_of(bench, seen), column: role}
 
 
-def summary_html(loaded: Loaded) -> str:
-    """What was recognised, in a short list; problems with their places below it."""
-    usable = len(loaded.conversations)
-    turns = sum(len(item.messages) for item in loaded.conversations) / max(usable, 1)
-    items: list[Any] = [
-        ("ok", f"Recognised shape: {loaded.shape}."),
-        ("ok" if usable >= 20 else "warn", _rows_sentence(usable, loaded.rows_read, turns)),
-    ]
-    if loaded.unused:
-        items.append(("warn", f"Not used: {', '.join(loaded.unused)}."))
-    return checks(items) + problems_html(loaded)
+def _map(bench: Bench, value: Any) -> None:
+    seen = look(bench)
+    mapping = draft_of(bench, seen)
+    check_mapping(mapping)
+    bench.change(lambda choices: choices.with_mapping(mapping))
+    bench.desk.row = 0
 
 
-def _rows_sentence(usable: int, read: int, turns: float) -> str:
-    few = " That is little; a few dozen show more." if usable < 20 else ""
-    of = f" of {read:,}" if read != usable else ""
-    return f"{count(usable, 'row')}{of} can be used, {turns:.1f} messages each on average.{few}"
+def _unmap(bench: Bench, value: Any) -> None:
+    bench.desk.drafts.pop(bench.choices().data, None)
+    bench.change(lambda choices: choices.with_mapping({}))
 
 
-def problems_html(loaded: Loaded) -> str:
-    """The rows with problems: the first ones named, the rest counted."""
-    if not loaded.problems:
+def _take(bench: Bench, value: Any) -> None:
+    bench.change(lambda choices: choices.with_fix(str(value), True))
+
+
+def _untake(bench: Bench, value: Any) -> None:
+    bench.change(lambda choices: choices.with_fix(str(value), False))
+
+
+def _go_to(bench: Bench, typed: str) -> None:
+    number = typed.strip().replace(",", "").replace(" ", "")
+    if not number.isdecimal():
+        raise UserError(f"“{typed}” is no row number.")
+    bench.desk.turn_to(int(number) - 1, look(bench).rows)
+
+
+def _show(bench: Bench, value: Any) -> None:
+    bench.desk.turn_to(int(value), look(bench).rows)
+
+
+def _previous(bench: Bench, value: Any) -> None:
+    bench.desk.turn_to(bench.desk.row - 1, look(bench).rows)
+
+
+def _next(bench: Bench, value: Any) -> None:
+    bench.desk.turn_to(bench.desk.row + 1, look(bench).rows)
+
+
+def _random(bench: Bench, value: Any) -> None:
+    bench.desk.turn_to_any(look(bench).rows)
+
+
+def _worst(bench: Bench, value: Any) -> None:
+    state = look(bench).state
+    if state is not None and state.store is not None:
+        bench.desk.turn_to_worst(state.store)
+
+
+def _measure(bench: Bench, value: Any) -> None:
+    bench.desk.measure_all(bench.choices().data)
+
+
+def _take_length(bench: Bench, value: Any) -> None:
+    """The suggested maximum length becomes the recipe's."""
+    report = look(bench).report
+    if report is None or report.suggested_max_length is None:
+        raise UserError("There is no suggestion any more. Look again.")
+    length = report.suggested_max_length
+    usual = bench.preset()[0].recipe().max_length
+
+    def change(choices: Choices) -> Choices:
+        others = {name: value for name, value in choices.changes.items() if name != "max_length"}
+        return choices.with_changes(others if length == usual else {**others, "max_length": length})
+
+    bench.change(change)
+
+
+def _cancel(bench: Bench, value: Any) -> None:
+    bench.desk.stop(question(bench))
+
+
+def _check(bench: Bench, value: Any) -> None:
+    bench.desk.start(question(bench))
+
+
+_ACTS = {
+    "uploaded": _uploaded,
+    "map": _map,
+    "unmap": _unmap,
+    "take": _take,
+    "untake": _untake,
+    "show": _show,
+    "previous-row": _previous,
+    "next-row": _next,
+    "random-row": _random,
+    "worst-row": _worst,
+    "measure": _measure,
+    "length": _take_length,
+    "cancel": _cancel,
+    "check": _check,
+}
+
+
+# ----- what the page shows
+
+
+def state_view(bench: Bench) -> str:
+    """How the check goes, then the verdict."""
+    seen = look(bench)
+    if seen.refusal:
+        return notice("bad", "This data can’t be read", seen.refusal)
+    return "" if seen.state is None else state_html(seen.state, seen.report)
+
+
+def mapping_view(bench: Bench) -> str:
+    """The table of columns; wide open where they mean nothing."""
+    seen = look(bench)
+    if seen.first is None:
         return ""
-    shown = "".join(_problem_html(problem) for problem in loaded.problems[:_PROBLEMS_SHOWN])
-    rest = len(loaded.problems) - _PROBLEMS_SHOWN
-    more = f"<li>and {rest:,} more</li>" if rest > 0 else ""
-    dropped = sum(problem.dropped for problem in loaded.problems)
-    title = f"{count(len(loaded.problems), 'note')} on rows, {dropped:,} left out"
-    return fold("data-problems", title, f'<ul class="lg-list">{shown}{more}</ul>')
+    return columns_html(seen.first.table, draft_of(bench, seen), seen.choices.mapping, seen.columns_unknown)
 
 
-def _problem_html(problem: Problem) -> str:
-    after = " (left out)" if problem.dropped else ""
-    return f"<li><b>{esc(problem.where)}</b> {esc(problem.reason)}{after}</li>"
+def found_view(bench: Bench) -> str:
+    """The problems with their fixes, and the cleaned copy."""
+    seen = look(bench)
+    if seen.report is None or seen.state is None:
+        return ""
+    entries = [_entry(problem, seen.state) for problem in seen.report.problems]
+    cleaned = cleaned_html() if seen.report.rows_usable else ""
+    return problems_html(entries, seen.choices.taken) + cleaned
 
 
-def table_html(table: Table, rows: int) -> str:
-    """The first rows as they stand in the file."""
-    head = "".join(f"<th scope='col'>{esc(name)}</th>" for name in ("Row", *table.columns))
-    body = "".join(
-        f"<tr><th scope='row'>{esc(where)}</th>" + "".join(f"<td>{esc(_short(cell))}</td>" for cell in cells)
-        for where, cells in zip(table.where, table.rows)
-    )
-    caption = f"First {len(table.rows)} of {count(rows, 'row')}, as they stand in the file"
-    return (
-        f'<div class="lg-table" tabindex="0" role="region" aria-label="First rows"><table id="data-table">'
-        f"<caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+def _entry(problem: Problem, state: CheckState) -> Entry:
+    found = state.store.summary.found.get(problem.kind) if state.store is not None else None
+    reasons = found.reasons if found is not None else []
+    places = [
+        Place(where, reasons[place] if place < len(reasons) else "", number)
+        for place, (where, number) in enumerate(zip(problem.rows, numbers_of(problem, state)))
+    ]
+    return Entry(
+        problem.kind, problem.severity, problem.count, problem.message, problem.fix or "", places[:_PLACES]
     )
 
 
-def _short(cell: str) -> str:
-    return cell if len(cell) <= _CELL else cell[: _CELL - 1] + "…"
-
-
-def _chat_html(bench: Bench, loaded: Loaded) -> str:
+def row_view(bench: Bench) -> str:
+    """One row as the model sees it."""
+    seen = look(bench)
+    if seen.first is None:
+        return ""
     folder = bench.model_folder()
-    if not (folder / "tokenizer.json").is_file():
-        waiting = "The preview of the chat appears as soon as the model is here."
-        return (
-            f'<div class="lg-preview"><h3>What the model will see</h3><p class="lg-help">{waiting}</p></div>'
-        )
+    if not has_tokenizer(folder):
+        return no_row("The rows appear here as soon as the model is on this machine.")
+    row = row_in_sight(bench, seen)
+    if isinstance(row, str):
+        return no_row(row)
     try:
         tokenizer = bench.tokenizer(folder)
-        limit = bench.recipe().max_length
     except UserError as problem:
-        return notice("warn", "The chat can't be shown", str(problem))
-    total = len(loaded.conversations)
-    row = bench.show_row(min(bench.shown_row, total - 1))
-    conversation = loaded.conversations[row]
-    encoded = tokenizer.encode(conversation.messages, limit)
-    return preview_html(encoded, conversation.where, row, total, limit, tokenizer)
-
-
-def preview_html(
-    encoded: Encoded, where: str, row: int, total: int, limit: int, tokenizer: ChatTokenizer
-) -> str:
-    """One row as the model sees it, with trained tokens marked, and the buttons to the next one."""
-    legend = (
-        '<p class="lg-legend"><span class="t">trained</span> what it learns to write · '
-        '<span>read only</span> · <span class="s">control token</span> · <span class="c">cut off</span></p>'
+        return failed_html(str(problem))
+    shown = Shown(
+        encoded=bench.desk.encoded(tokenizer, row, seen.recipe.max_length),
+        where=row.where,
+        number=row.number,
+        total=row.total,
+        limit=seen.recipe.max_length,
+        template=tokenizer.template_source,
+        template_note=tokenizer.template_note,
+        first_only=not seen.checked,
+        changed=row.changed,
+        left_out=row.left_out,
     )
-    words = f"{len(encoded.ids):,} tokens, {encoded.trained:,} of them trained"
-    if encoded.cut:
-        words += f"; {encoded.cut:,} lie beyond the maximum length of {limit:,} and are cut off"
-    notes = [*encoded.notes, *([f"This row is left out: {encoded.reason}."] if encoded.reason else [])]
-    return (
-        f'<section class="lg-preview"><div class="lg-preview-head"><h3>What the model will see</h3>'
-        f"{_pager(row, total)}</div>{legend}"
-        '<div id="data-chat" class="lg-tokens" tabindex="0" role="region" aria-label="The row as tokens">'
-        f"{tokens_html(encoded.pieces)}</div>"
-        f'<p class="lg-help">{esc(where)}: {words}. Chat template: {esc(tokenizer.template_source)}.</p>'
-        f"{checks(('warn', note) for note in notes)}</section>"
-    )
+    names = {name: STANDARD_TEMPLATES[name] for name in tokenizer.fitting_templates}
+    own = tokenizer.template_name == "model"
+    return preview_html(shown, "" if own else templates_html(names, tokenizer.template_name))
 
 
-def _pager(row: int, total: int) -> str:
-    def button(act: str, sign: str, label: str, off: bool) -> str:
-        return (
-            f'<button type="button" id="data-{act}" class="lg-quiet" data-act="{act}" aria-label="{label}"'
-            f"{' disabled' if off else ''}>{sign}</button>"
+def numbers_view(bench: Bench) -> str:
+    """Lengths, totals, steps and time."""
+    seen = look(bench)
+    state, report = seen.state, seen.report
+    if state is None or report is None or state.store is None or not len(state.store):
+        return ""
+    if state.tokens is None or not state.tokens.rows_measured:
+        return _no_numbers(bench, state)
+    return numbers_html(
+        Numbers(
+            report=report,
+            store=state.store,
+            recipe=seen.recipe,
+            speed=_speed(bench, seen.recipe),
+            tokens=state.tokens,
+            rows=rows_to_train(report, seen.recipe),
+            wait=_counting(state),
         )
-
-    return (
-        f'<div class="lg-pager">{button("previous-row", "‹", "Previous row", row == 0)}'
-        f'<span aria-live="polite">Row {row + 1:,} of {total:,}</span>'
-        f"{button('next-row', '›', 'Next row', row >= total - 1)}</div>"
     )
 
 
-def tokens_html(pieces: list[Piece]) -> str:
-    """Pieces of the same kind in a row become one span; the classes carry colour and underline."""
-    parts: list[str] = []
-    last = ""
-    for piece in pieces:
-        kind = " ".join(filter(None, ("t" * piece.trained, "s" * piece.special, "c" * piece.cut)))
-        if not parts or kind != last or piece.special:
-            parts.append(f"{'</span>' if parts else ''}<span class='{kind}'>")
-            last = kind
-        parts.append(esc(piece.text))
-    return "".join(parts) + ("</span>" if parts else "")
+def _no_numbers(bench: Bench, state: CheckState) -> str:
+    if not has_tokenizer(bench.model_folder()):
+        return no_numbers("Tokens are counted as soon as the model is on this machine.")
+    return no_numbers(state.failure or _counting(state) or "Counting tokens …")
+
+
+def _counting(state: CheckState) -> str:
+    """How far the counting of tokens is, in words; empty when it isn't going on."""
+    if not state.job.active or not state.missing:
+        return ""
+    done, total = state.job.fields.get("measured"), state.job.fields.get("to_measure")
+    return f"Counting tokens: {done:,} of {total:,} rows" if done and total else "Counting tokens …"
+
+
+def rows_to_train(report: Report, recipe: Recipe) -> int:
+    """The usable rows without those that will be held out."""
+    if data_paths(recipe)[1] is not None:
+        return report.rows_usable
+    return report.rows_usable - wanted(report.rows_usable, recipe.heldout_share)
+
+
+def _speed(bench: Bench, recipe: Recipe) -> Speed | None:
+    try:
+        parameters = inspect_model(bench.model_folder()).parameters
+    except UserError:
+        return None
+    return bench.desk.speed(recipe, bench.hardware, parameters)
+
+
+def first_view(bench: Bench) -> str:
+    """The first rows of the first file."""
+    seen = look(bench)
+    return "" if seen.first is None else table_html(seen.first.table, seen.first.name)
+
+
+def next_view(bench: Bench) -> str:
+    """The way on, closed while the data can't be used."""
+    return primary("data", "Use this data", "preset", _reason(look(bench)))
+
+
+def _reason(seen: Look) -> str:
+    """Why the data can't be used yet; empty when it can."""
+    if seen.refusal:
+        return "This data can’t be read."
+    if seen.state is None:
+        return "Choose the data first."
+    if seen.report is None:
+        return "The data isn’t checked." if seen.state.failure else "The check isn’t done yet."
+    if seen.report.verdict == "reject":
+        return reject_reason(seen.report)
+    return ""

@@ -24,7 +24,7 @@ from ui.bench import Bench
 from ui.theme import colour_css
 
 ASSETS = APP_FOLDER / "assets" / "ui"
-DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv")
+DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".gz", ".zip")
 _SCRIPTS = ("frame.js", "plot.js")
 
 
@@ -94,7 +94,8 @@ def dataset_name(name: str) -> str:
     base = re.split(r"[\\/]", name)[-1]
     safe = re.sub(r"[^\w.() -]+", "_", base).strip(". ")[-100:]
     if not safe.lower().endswith(DATA_SUFFIXES):
-        raise UserError(f"“{base}” is not a data file. Choose a JSONL, JSON or CSV file.")
+        endings = ", ".join(DATA_SUFFIXES)
+        raise UserError(f"“{base}” is not a data file. Its name should end in one of {endings}.")
     return safe
 
 

@@ -146,7 +146,7 @@ def test_the_app_with_every_step_rendered_never_loads_torch(home: Home) -> None:
         "from ui import chat, data, export, frame, model, preset, train\n"
         f"bench = Bench(open_home({str(home.root)!r}))\n"
         "build_app(bench)\n"
-        "pages = [model.body_html, data.body_html, preset.body_html, preset.settings_html, train.top_html,\n"
+        "pages = [model.body_html, data.state_view, data.next_view, preset.body_html, preset.settings_html, train.top_html,\n"
         "         export.body_html, chat.top_html, frame.header_html, frame.card_html]\n"
         "assert all(page(bench) for page in pages)\n"
         "heavy = {'torch', 'transformers', 'unsloth', 'trl', 'peft', 'llama_cpp', 'datasets'}\n"

@@ -10,14 +10,13 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from core.dataset import ChatTokenizer, Piece
 from core.errors import UserError
 from core.files import write_json
 from core.hardware import GIB, Gpu
 from core.home import Home
 from core.jobs import JobState
 from core.runs import Progress, Run
-from ui import data, export, frame, model, preset, train
+from ui import export, frame, model, preset, train
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.html import checks, duration, size
@@ -102,58 +101,6 @@ def test_a_failed_download_says_so_and_offers_it_again() -> None:
     page = model.download_html(JobState(status="failed", message="The hub can't be reached."))
     assert "The hub can&#x27;t be reached." in page
     assert "Download again" in page
-
-
-# ----- data
-
-
-def test_the_sample_is_shown_with_its_shape_and_first_rows(bench: Bench) -> None:
-    page = data.body_html(bench)
-    assert "Recognised shape: messages" in page
-    assert '<table id="data-table">' in page
-    assert 'href="#preset"' in page
-
-
-def test_a_file_that_cannot_be_used_closes_the_way_on(bench: Bench) -> None:
-    (bench.home.datasets / "bad.jsonl").write_text("{broken\n")
-    data.on_act(bench, "uploaded", ["bad.jsonl"])
-    page = data.body_html(bench)
-    assert "can&#x27;t be used" in page
-    assert 'id="lg-next-data" class="lg-primary" disabled' in page
-
-
-def test_rows_with_markup_are_shown_as_text(bench: Bench) -> None:
-    row = {"instruction": "<img src=x onerror=alert(1)>${1+1}", "output": "<b>hi</b>"}
-    (bench.home.datasets / "x.jsonl").write_text("\n".join(json.dumps({**row, "n": n}) for n in range(30)))
-    data.on_act(bench, "uploaded", ["x.jsonl"])
-    page = data.body_html(bench)
-    assert "&lt;img src=x" in page
-    assert "<img" not in page
-
-
-def test_trained_tokens_are_marked(starter_tokenizer_folder: Path) -> None:
-    tokenizer = ChatTokenizer.load(starter_tokenizer_folder)
-    chat = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Arr!"}]
-    page = data.preview_html(tokenizer.encode(chat, 512), "line 1", 0, 3, 512, tokenizer)
-    assert "<span class='t'>Arr!</span>" in page
-    assert "<span class='t s'>&lt;|im_end|&gt;</span>" in page
-    assert "Row 1 of 3" in page
-
-
-def test_equal_neighbours_become_one_span() -> None:
-    pieces = [
-        Piece("a", 1, True, False, False),
-        Piece("b", 2, True, False, False),
-        Piece("<c>", 3, False, False, True),
-    ]
-    assert data.tokens_html(pieces) == "<span class='t'>ab</span><span class='c'>&lt;c&gt;</span>"
-
-
-def test_the_row_that_is_shown_stays_within_the_file(bench: Bench) -> None:
-    data.on_act(bench, "previous-row", "")
-    assert bench.shown_row == 0
-    data.on_act(bench, "next-row", "")
-    assert bench.shown_row == 1
 
 
 # ----- preset

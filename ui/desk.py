@@ -1,0 +1,248 @@
+"""What the Data step works on: the check of the chosen data, its report, its first rows, the row in sight.
+
+Everything that matters lies on disk; what is kept here only saves reading it again at every tick.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from core.dataset import ChatTokenizer, Encoded, Table, preview_rows, read_rows
+from core.dataset.check import CheckState, Question, read_check, start_check, stop_check
+from core.dataset.doctor import rewrite
+from core.dataset.kinds import BITS, KINDS
+from core.dataset.read import Row, expand
+from core.dataset.report import Problem, Report, report
+from core.dataset.shapes import Message, Recognised, recognise
+from core.dataset.store import Store, text_fixes
+from core.errors import UserError
+from core.estimate import Speed, expected_speed
+from core.hardware import Hardware
+from core.home import Home
+from core.recipe import Recipe
+
+FIRST_ROWS = 20
+TABLE_ROWS = 5
+_WEIGHTS = {"error": 100, "warning": 10, "note": 1}
+_WORST = 50
+_REPORTS = 4
+# all views of one tick read the same state
+_TICK_S = 0.3
+_REST_S = 3.0
+_SPEED_S = 30.0
+
+
+@dataclass(frozen=True)
+class First:
+    """The first rows of the data, read at once however large it is. `problem`: why there are no more."""
+
+    name: str
+    table: Table
+    rows: list[Row]
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """One row as it would be trained. `changed`: kinds whose fix changed it; `left_out`: why it isn't."""
+
+    messages: list[Message]
+    where: str
+    number: int
+    total: int
+    changed: list[str] = field(default_factory=list)
+    left_out: str = ""
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A check's state as it was read at `at`. One that can't change any more is good for longer."""
+
+    question: Question
+    state: CheckState
+    at: float
+
+    def holds(self, question: Question) -> bool:
+        age = time.monotonic() - self.at
+        return self.question == question and age < (_TICK_S if self.state.missing else _REST_S)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A report and what it was made of."""
+
+    parts: tuple[Any, ...]
+    terms: tuple[Any, ...]
+    report: Report
+
+
+class Desk:
+    """One per app process."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.row = 0
+        self.drafts: dict[str, dict[str, str]] = {}
+        self._exact: set[str] = set()
+        self._known: _Known | None = None
+        self._reports: list[_Made] = []
+        self._speed: tuple[Any, float, Speed] | None = None
+        self._encoded: tuple[Any, Encoded] | None = None
+
+    def check(self, question: Question) -> CheckState:
+        """How the check goes. A new question starts one; what was stopped or failed stays so."""
+        known = self._known
+        if known is not None and known.holds(question):
+            return known.state
+        state = read_check(self.home, question)
+        if state.missing and not state.asked and not state.job.active:
+            start_check(self.home, question)
+            state = read_check(self.home, question)
+        self._known = _Known(question, state, time.monotonic())
+        return state
+
+    def start(self, question: Question) -> None:
+        """Check again what was stopped or has failed."""
+        self._known = None
+        start_check(self.home, question)
+
+    def stop(self, question: Question) -> None:
+        self._known = None
+        stop_check(self.home, question)
+
+    def measure_all(self, data: str) -> None:
+        """From now on every row of this data is measured, not a sample."""
+        self._exact.add(data)
+
+    def exact(self, data: str) -> bool:
+        return data in self._exact
+
+    def report(self, state: CheckState, recipe: Recipe) -> Report | None:
+        """The report on what was checked, as the recipe would train it."""
+        if state.store is None:
+            return None
+        parts = (state.store, state.heldout, state.tokens)
+        terms = (recipe.max_length, tuple(recipe.fixes))
+        for known in self._reports:
+            if known.terms == terms and all(one is two for one, two in zip(known.parts, parts)):
+                return known.report
+        made = report(
+            state.store,
+            tokens=state.tokens,
+            max_length=recipe.max_length,
+            fixes=recipe.fixes,
+            heldout=state.heldout,
+        )
+        self._reports = [*self._reports, _Made(parts, terms, made)][-_REPORTS:]
+        return made
+
+    def speed(self, recipe: Recipe, hardware: Hardware, parameters: int) -> Speed:
+        """How fast such a run will be; earlier runs are asked now and then."""
+        terms = (recipe.model, recipe.quantization, parameters)
+        if self._speed is None or self._speed[0] != terms or time.monotonic() > self._speed[1]:
+            found = expected_speed(self.home, recipe, hardware, parameters)
+            self._speed = (terms, time.monotonic() + _SPEED_S, found)
+        return self._speed[2]
+
+    def encoded(self, tokenizer: ChatTokenizer, row: Sight, max_length: int) -> Encoded:
+        """The row as the trainer will get it, encoded once while it stays in sight."""
+        terms = (tokenizer, row.messages, max_length)
+        if self._encoded is None or self._encoded[0] != terms:
+            self._encoded = (terms, tokenizer.encode(row.messages, max_length))
+        return self._encoded[1]
+
+    def turn_to(self, number: int, total: int) -> None:
+        self.row = min(max(0, number), max(0, total - 1))
+
+    def turn_to_any(self, total: int) -> None:
+        """Any other row."""
+        if total > 1:
+            self.row = (self.row + random.randrange(1, total)) % total
+
+    def turn_to_worst(self, store: Store) -> None:
+        """The row with the most problems; from there the next worst."""
+        order = worst_rows(store)
+        self.row = order[(order.index(self.row) + 1) % len(order)] if self.row in order else order[0]
+
+
+def first_rows(path: Path) -> First:
+    """The first rows of a file, or of a folder's first file. A UserError when it can't be used at all."""
+    file = expand([path])[0]
+    status = file.stat()
+    return _first(file, status.st_mtime_ns, status.st_size)
+
+
+def sight(store: Store, number: int, fixes: Collection[str]) -> Sight:
+    """A row of the store as it reads after the fixes."""
+    number = min(number, len(store) - 1)
+    row = store.row(number)
+    messages, changed = rewrite(row.messages, text_fixes(fixes))
+    left_out = "" if _is_left(store, tuple(fixes))[number] else _why_left_out(store, number, fixes)
+    return Sight(messages, row.where, number, len(store), changed, left_out)
+
+
+def first_sight(first: First, number: int, columns: dict[str, str]) -> Sight | str:
+    """One of the first rows while there is no store; the reason when it can't be shown."""
+    if not first.rows:
+        return first.problem
+    number = min(number, len(first.rows) - 1)
+    row = first.rows[number]
+    found = recognise(row, columns)
+    if isinstance(found, Recognised):
+        return Sight(found.messages, row.where, number, len(first.rows))
+    return f"{row.where} {found.reason}."
+
+
+def worst_rows(store: Store) -> list[int]:
+    """The worst rows first; without any problem, the longest ones."""
+    weight = np.zeros(len(store), np.int64)
+    for kind, bit in BITS.items():
+        weight += _WEIGHTS[KINDS[kind].severity] * ((store.flags & np.uint64(bit)) != 0)
+    if not weight.any():
+        weight = store.chars.astype(np.int64)
+    order = np.argsort(-weight, kind="stable")[:_WORST]
+    return [int(row) for row in order if weight[row]] or [0]
+
+
+def numbers_of(problem: Problem, state: CheckState) -> list[int | None]:
+    """The store's numbers of the rows that a problem names; None for a row that is none."""
+    store = state.store
+    if store is None or not problem.rows:
+        return []
+    found = store.near[:, 0] if problem.kind == "near-duplicates" else store.having(problem.kind)
+    numbers: list[int | None] = [int(number) for number in found[: len(problem.rows)]]
+    return numbers + [None] * (len(problem.rows) - len(numbers))
+
+
+def _why_left_out(store: Store, number: int, fixes: Collection[str]) -> str:
+    flags = int(store.flags[number])
+    kinds = [kind for kind in fixes if KINDS[kind].fix_drops and flags & BITS[kind]]
+    return f"you took the fix for {' and '.join(kinds)}" if kinds else "a fix leaves nothing of its text"
+
+
+@lru_cache(maxsize=2)
+def _is_left(store: Store, fixes: tuple[str, ...]) -> np.ndarray:
+    left = np.zeros(len(store), bool)
+    left[store.select(fixes)] = True
+    return left
+
+
+@lru_cache(maxsize=8)
+def _first(file: Path, modified: int, size: int) -> First:
+    rows: list[Row] = []
+    problem = ""
+    try:
+        rows.extend(row for row in islice(read_rows(file), FIRST_ROWS) if isinstance(row, Row))
+    except UserError as refusal:
+        problem = str(refusal)
+    table = preview_rows(file, TABLE_ROWS) if rows else Table([], [], [])
+    return First(file.name, table, rows, problem)
