@@ -19,7 +19,7 @@ _COUNTRY = (
     r"|2[1-689]\d|3[578]\d|42\d|50\d|59\d|6[789]\d|80\d|85\d|88\d|96\d|97\d|99\d)"
 )
 _GAP = r"(?:[ \u00a0\u202f.\-‐‑/]|\) ?-?| ?\()?"
-_NOT_BEFORE = r"(?<![A-Za-z0-9_.,:#$€£/=+\-])"
+_NOT_BEFORE = r"(?<!\d:)(?<![A-Za-z0-9_.,#$€£/=+\-])"
 _NOT_AFTER = r"(?![A-Za-z0-9_%]|[.,:/\-]\d| ?[€$£])"
 # every form has digits only, apart from the signs between them, so that a match can be judged by its digits
 _INTERNATIONAL = re.compile(rf"(?<![\w+.,])(?:\+|00 ?){_COUNTRY}(?:{_GAP}\d){{6,13}}{_NOT_AFTER}", re.ASCII)
@@ -38,9 +38,8 @@ _NATIONAL = re.compile(
     + _NOT_AFTER,
     re.ASCII,
 )
-_SEVEN_DIGITS = re.compile(r"[0-9](?:[ \u00a0\u202f.\-‐‑–/()]{0,3}[0-9]){6}")
 # anything with seven digits or more counts when the words before it say what it is
-_ANY_NUMBER = re.compile(rf"(?<![A-Za-z0-9_.,:+])\(?\d(?:{_GAP}\d){{6,12}}{_NOT_AFTER}", re.ASCII)
+_ANY_NUMBER = re.compile(rf"(?<!\d:)(?<![A-Za-z0-9_.,+])\(?\d(?:{_GAP}\d){{6,12}}{_NOT_AFTER}", re.ASCII)
 _SAID = re.compile(
     r"(?:\b(?:tele?ph?one?|te?le?f(?:on)?|tel|phone|mobile?|mob|cell|fax|whats\s?app|call|sms|dial|ring|handy"
     r"|tel[ée]f(?:ono|one)|t[ée]l(?:[ée]phone)?|m[óo]vil|celular|cel|ll[aá]m\w{1,5}|appel\w{1,3}|ruf\w{0,3}"
@@ -73,11 +72,6 @@ def without_emails(text: str) -> str:
 
 def _is_email(found: re.Match[str]) -> bool:
     return not found[0].lower().startswith(_NOT_A_PERSON)
-
-
-def may_have_phone(text: str) -> bool:
-    """Cheap and never wrong when it says no."""
-    return _SEVEN_DIGITS.search(text) is not None
 
 
 def phone_number(text: str) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from core.dataset.doctor.glance import Glance
+
 # `</s>`, `<s>`, `<think>` and the like stand in ordinary text and are no reason for a word
 _CONTROL = re.compile(
     r"<\|[A-Za-z][A-Za-z0-9_]{2,40}\|>"  # ChatML, Llama 3, Phi, GLM, Command R, gpt-oss, Granite, FIM
@@ -21,22 +23,22 @@ _FORGED = re.compile(
 _BRACES = re.compile(r"\{\{[^{}\n]{0,200}\}\}|\{%[^{}\n]{1,200}%\}")
 
 
-def may_have_control(text: str) -> bool:
+def may_have_control(glance: Glance) -> bool:
     """Cheap and never wrong when it says no."""
-    return (
+    text = glance.text
+    angle = glance.has("<") and (
         "<|" in text
-        or "|]" in text
         or "_of_" in text
-        or "[/" in text
-        or "[INST" in text
-        or "SYS" in text
-        or "[TOOL_" in text
-        or "[AVAIL" in text
-        or "<unused" in text
-        or "<reserved_" in text
-        or "<extra_id_" in text
+        or "SYS>" in text
         or "｜>" in text
+        or (glance.has_digit() and "d" in text)
     )
+    return angle or (glance.has("[") and ("INST]" in text or "[|" in text or glance.has("_")))
+
+
+def may_have_braces(glance: Glance) -> bool:
+    """Cheap and never wrong when it says no."""
+    return glance.has("{") and ("{{" in glance.text or "{%" in glance.text)
 
 
 def control_tokens(text: str) -> str:

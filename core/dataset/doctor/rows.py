@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import NamedTuple
 
 from core.dataset.doctor import characters, contacts, keys, markers
+from core.dataset.doctor.glance import Glance
 from core.dataset.doctor.turns import order_of_turns, short_answer
 from core.dataset.kinds import Remark
 from core.dataset.shapes import Message
@@ -14,42 +15,34 @@ from core.dataset.shapes import Message
 class TextCheck(NamedTuple):
     """`may` is cheap and looks at a whole row; `find` says what it saw in one text; `clean` takes it out."""
 
-    may: Callable[[str], bool]
+    may: Callable[[Glance], bool]
     find: Callable[[str], str]
     clean: Callable[[str], str] | None = None
-
-
-def _has_digit(text: str) -> bool:
-    return any(digit in text for digit in "0123456789")
 
 
 # what one fix leaves behind can be what the next one takes out, so the order matters: a zero-width space may
 # stand inside a control token or a key
 TEXT_CHECKS = {
     "null characters": TextCheck(
-        lambda text: "\0" in text, characters.null_characters, characters.without_null
+        lambda row: row.has("\0"), characters.null_characters, characters.without_null
     ),
     "invisible characters": TextCheck(
         characters.may_have_unseen, characters.invisible_characters, characters.without_invisible
     ),
     "unusual forms": TextCheck(
-        lambda text: not text.isascii(), characters.unusual_forms, characters.in_one_form
+        lambda row: not row.text.isascii(), characters.unusual_forms, characters.in_one_form
     ),
     "control tokens": TextCheck(
         markers.may_have_control, markers.control_tokens, markers.without_control_tokens
     ),
     "forged turn": TextCheck(markers.may_have_control, markers.forged_turn),
-    "template braces": TextCheck(lambda text: "{{" in text or "{%" in text, markers.template_braces),
+    "template braces": TextCheck(markers.may_have_braces, markers.template_braces),
     "private keys": TextCheck(
-        lambda text: "PRIVATE KEY" in text, keys.private_key, keys.without_private_keys
+        lambda row: row.dashes and "PRIVATE KEY" in row.text, keys.private_key, keys.without_private_keys
     ),
-    "API keys": TextCheck(keys.may_have_key, keys.api_key, keys.without_api_keys),
-    "e-mail addresses": TextCheck(lambda text: "@" in text, contacts.email_address, contacts.without_emails),
-    "phone numbers": TextCheck(
-        lambda text: _has_digit(text) and contacts.may_have_phone(text),
-        contacts.phone_number,
-        contacts.without_phones,
-    ),
+    "API keys": TextCheck(Glance.has_long_word, keys.api_key, keys.without_api_keys),
+    "e-mail addresses": TextCheck(lambda row: row.has("@"), contacts.email_address, contacts.without_emails),
+    "phone numbers": TextCheck(Glance.has_long_number, contacts.phone_number, contacts.without_phones),
 }
 TEXT_FIXES = tuple(kind for kind, check in TEXT_CHECKS.items() if check.clean)
 
@@ -60,9 +53,11 @@ def inspect(messages: list[Message]) -> list[Remark]:
     short = short_answer(messages)
     if short:
         remarks.append(short)
-    whole = "\n".join([message["content"] for message in messages])
+    row = Glance.at("\n".join([message["content"] for message in messages]))
+    if not row.signs and row.text.isascii():
+        return remarks
     for kind, check in TEXT_CHECKS.items():
-        if check.may(whole):
+        if check.may(row):
             remarks.extend(_seen(kind, check, messages))
     return remarks
 

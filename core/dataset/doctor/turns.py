@@ -39,20 +39,19 @@ def order_of_turns(roles: tuple[str, ...]) -> tuple[Remark, ...]:
 
 def short_answer(messages: list[Message]) -> Remark | None:
     """Said when no answer of the row has more than two words; a short turn in a longer chat is usual."""
-    answers = [message["content"] for message in messages if message["role"] == "assistant"]
-    if not answers or not all(_is_short(answer) for answer in answers):
-        return None
-    return Remark("short answers", f"“{answers[-1].strip()}”")
+    short = ""
+    for message in messages:
+        if message["role"] == "assistant":
+            short = message["content"]
+            if not _is_short(short):
+                return None
+    return Remark("short answers", f"“{short.strip()}”") if short else None
 
 
 def _is_short(text: str) -> bool:
-    # the third part is the rest of the text: a long answer is not split up
-    if len(text.split(None, SHORT_WORDS)) > SHORT_WORDS:
+    if len(text) > _WORD_LETTERS * SHORT_WORDS or len(text.split(None, SHORT_WORDS)) > SHORT_WORDS:
         return False
-    text = text.strip()
-    if len(text) > _WORD_LETTERS * SHORT_WORDS:
-        return False
-    return text.isascii() or not _UNSPACED.search(text) or len(text) <= _UNSPACED_LETTERS
+    return text.isascii() or not _UNSPACED.search(text) or len(text.strip()) <= _UNSPACED_LETTERS
 
 
 def empty_turn(messages: list[Message]) -> Remark | None:
