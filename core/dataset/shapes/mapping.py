@@ -11,7 +11,6 @@ from typing import Any
 from core.dataset.shapes.chat import is_message
 from core.dataset.shapes.names import (
     ANSWER_COLUMNS,
-    CHAT_COLUMNS,
     CONTEXT_COLUMNS,
     HISTORY_COLUMNS,
     QUESTION_COLUMNS,
@@ -39,7 +38,6 @@ _HINTS = {
     "input": "passage background",
 }
 _KNOWN = {
-    "messages": CHAT_COLUMNS,
     "history": HISTORY_COLUMNS,
     "system": SYSTEM_COLUMNS,
     "input": tuple(name for name in CONTEXT_COLUMNS if name not in QUESTION_COLUMNS),
@@ -103,6 +101,8 @@ def guess_columns(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> 
     guess = dict.fromkeys(columns, "ignore")
     for column in useful:
         role = _role_by_name(column)
+        if role == "history" and not all(map(_is_listed, values[column])):
+            continue
         if role in ("system", "input", "history") or (role and role not in guess.values()):
             guess[column] = role
     _fill_gaps(guess, useful, values)
@@ -158,6 +158,11 @@ def _says_nothing(value: Any) -> bool:
 
 
 def _is_chat(value: Any) -> bool:
+    """Whether it is a list of messages, or looks like one in a cell."""
     if isinstance(value, str):
-        return value.lstrip().startswith("[") and '"role"' in value or '"from"' in value
-    return isinstance(value, list) and bool(value) and all(map(is_message, value))
+        return _is_listed(value) and ('"role"' in value or '"from"' in value)
+    return _is_listed(value) and bool(value) and all(map(is_message, value))
+
+
+def _is_listed(value: Any) -> bool:
+    return isinstance(value, list) or (isinstance(value, str) and value.lstrip().startswith("["))

@@ -66,7 +66,7 @@ class Layout:
 
 
 # a file has a handful of different rows; one with thousands must not fill the memory
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def layout_of(columns: Columns) -> Layout:
     """What columns with these names mean."""
     named: dict[str, str] = {}
@@ -93,7 +93,7 @@ def layout_of(columns: Columns) -> Layout:
     )
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Layout:
     """What the user says that these columns are."""
     roles = {plain(column): role for column, role in mapping} | dict(mapping)

@@ -13,6 +13,8 @@ from core.dataset.shapes.plan import Columns, Layout, Plan, layout_of, mapped_la
 from core.dataset.shapes.text import MEDIA, SIGNS, TOOLS, is_absent, is_formula, text_of
 
 _NAMED = 6
+# rows with a thousand columns each of another name must not be remembered
+_MOST_CACHED = 60
 _JUDGED = "holds preference pairs (chosen and rejected answers), which can't be trained yet"
 _LABELLED = "holds an answer judged good or bad (“{}”), which can't be trained yet"
 
@@ -24,14 +26,19 @@ def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised 
         if columns:
             layout = mapped_layout(tuple(data), tuple(columns.items()))
         else:
-            layout = layout_of(tuple(data))
-            _forbid(layout, data)
+            layout = _layout(tuple(data))
+            if layout.tools or layout.media or layout.judged or layout.worse:
+                _forbid(layout, data)
         if not layout.plans:
             return _meaningless(layout, data, mapped=bool(columns))
         plan = layout.plans[0] if len(layout.plans) == 1 else _fitting(layout.plans, data)
         return _carry_out(plan, data)
     except Unusable as problem:
         return problem.refused
+
+
+def _layout(columns: Columns) -> Layout:
+    return layout_of(columns) if len(columns) <= _MOST_CACHED else layout_of.__wrapped__(columns)
 
 
 def _carry_out(plan: Plan, data: dict[str, Any]) -> Recognised:

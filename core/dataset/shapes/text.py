@@ -86,7 +86,7 @@ def list_of(value: Any, place: str) -> list[Any]:
         try:
             value = parse_json(value)
         except ValueError as error:
-            raise Unusable("bad message", f"has {place} as text that is no list: {error}") from None
+            raise Unusable("bad message", f"has {place} as text that {error}") from None
     if not isinstance(value, list):
         raise Unusable("bad message", f"has something else than a list in {place}")
     return value
