@@ -193,7 +193,7 @@ def is_tabular(start: str, whole: bool) -> bool:
     if len(rows) < 2:
         return False
     names = rows[0]
-    short = all(name and name == name.lstrip() and len(name) <= _LONGEST_NAME for name in names)
+    short = all(name.strip() and len(name) <= _LONGEST_NAME for name in names)
     return short and len(set(names)) == len(names)
 
 

@@ -32,7 +32,7 @@ _WHOLE = 64 * 1024**2
 _ROWS_A_BLOCK = 1000
 # up to the next bracket outside of strings; stops at the quote of a string that is not closed yet
 _TO_BRACKET = re.compile(rb'[^"\[\]{}]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"\[\]{}]*)*', re.DOTALL)
-_SCALAR = re.compile(rb'\s*,?\s*(?:"(?:[^"\\]|\\.)*"|[^\s,"\[\]{}]+)', re.DOTALL)
+_SCALAR = re.compile(rb'\s*,?\s*(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)', re.DOTALL)
 _LIST_UNDER_NAME = re.compile(rb'"(?:' + "|".join(_ROW_LISTS).encode() + rb')"\s*:\s*$')
 
 
@@ -53,7 +53,10 @@ class ElementsBlock:
             raw = self.raw[start:end]
             element = _without_comma(raw)
             if element is None or (number == 1) != (element[0] == 0):
-                raise self._broken(start, "a comma is missing or stands twice between two records")
+                raise self._broken(
+                    start + len(raw) - len(raw.lstrip()),
+                    "a comma is missing or stands twice between two records",
+                )
             yield self._record(raw[element[1] :], start + element[1], number)
             start = end
 
@@ -145,18 +148,36 @@ class _Scanner:
         self.window = window
         self.position = position
         self.depth = 0
+        self._looked_at = 0  # bytes of a string that the window ended in
 
     def next_bracket(self) -> int:
         """The next bracket's byte, which `position` then stands after; 0 where the window ends before one."""
         raw = self.window.raw
+        if self._looked_at and not self._end_string(raw):
+            return 0
         found = _TO_BRACKET.match(raw, self.position)
         self.position = found.end() if found else self.position
-        if self.position >= len(raw) or raw[self.position] == 0x22:
+        if self.position >= len(raw):
+            return 0
+        if raw[self.position] == 0x22:
+            self._looked_at = len(raw) - self.position
             return 0
         bracket = raw[self.position]
         self.position += 1
         self.depth += 1 if bracket in b"[{" else -1
         return bracket
+
+    def _end_string(self, raw: bytes) -> bool:
+        """Go to the end of a string that began in an earlier look; its beginning isn't read again."""
+        place = raw.find(b'"', self.position + self._looked_at)
+        while place >= 0:
+            before = raw[self.position + 1 : place]
+            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
+                self.position, self._looked_at = place + 1, 0
+                return True
+            place = raw.find(b'"', place + 1)
+        self._looked_at = len(raw) - self.position
+        return False
 
 
 def _list_blocks(window: _Window, before: bytes) -> Iterator[Block]:
@@ -272,8 +293,10 @@ def _records(window: _Window) -> list[Any]:
         raise window.broken(f"the document {error}") from None
     if not isinstance(value, dict):
         raise UserError(f"{window.name} is {not_an_object(value).removeprefix('is ')}.")
-    for entry in value.values():
-        if _is_row_list(entry) and _is_wrapping(value):
+    for entry in value.values() if _is_wrapping(value) else ():
+        if entry == []:
+            raise UserError(f"{window.name} holds an empty list. Choose a file with at least one row.")
+        if _is_row_list(entry):
             return entry
     columns = list(value.values())
     if columns and all(isinstance(column, list) and column and not _is_chat(column) for column in columns):

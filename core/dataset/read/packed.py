@@ -16,7 +16,7 @@ from core.files import sha256_file
 
 # Text packs to a tenth; a hundred times is a file made of repetition, more than that a bomb.
 _RATIO = 200
-_RATIO_FROM = 64 * 1024**2
+_RATIO_FROM = 16 * 1024**2
 _LARGEST = 32 * 1024**3
 _NOISE = ("__MACOSX/", ".DS_Store")
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)

@@ -143,7 +143,7 @@ def text_format(name: str, inner: str, start: str, whole: bool) -> tuple[Format,
         return ("jsonl" if _is_json_lines(lines) else "json"), ""
     if ending in _JSON_ENDINGS and not is_tabular(start, whole):
         return _broken_json(name, ending, lines), ""
-    if ending in TEXT_ENDINGS and not is_tabular(start, whole):
+    if ending in TEXT_ENDINGS and (", " in lines[0] or not is_tabular(start, whole)):
         return "text", ""
     delimiter = find_delimiter(start, whole)
     if delimiter is None and ending not in _TABLE_ENDINGS:
@@ -157,7 +157,7 @@ def _is_json_lines(lines: list[str]) -> bool:
     more = [line for line in more if line.strip()]
     if not more:
         return False
-    if _is_json(first):
+    if _is_json(first) or (first[0] == "{" and _is_json(first.rstrip().rstrip(","))):
         return True
     # A broken first line of JSONL is still followed by whole objects; a document's first line is open.
     if first[0] == "[" or first.rstrip()[-1] in "{[,:":
