@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,16 @@ _HASHES = 128
 _BANDS = 16
 _SEED = 42
 # so many rows and letters are looked at within ten seconds; beyond, a seeded sample of them
-MOST_ROWS = 150_000
-MOST_LETTERS = 60_000_000
+MOST_ROWS = 100_000
+MOST_LETTERS = 50_000_000
 # a row longer than this is judged by its beginning
 _MOST_WORDS = 4_000
 # in scripts without spaces every letter stands for a word
 _WORD = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+"
 )
+_SIGNS_TO_SPACES = {place: " " for place in range(128) if not chr(place).isalnum()}
+_WORDS_AT_ONCE = 500_000
 # copies of one row are compared with so many earlier ones that were not copies themselves
 _MOST_COMPARED = 8
 _AT_ONCE = 5_000
@@ -39,9 +42,12 @@ def comparable_text(messages: list[Message]) -> str:
 
 
 def rows_to_compare(letters: NDArray[Any], seed: int) -> NDArray[np.int64]:
-    """Numbers of the rows to look at, ascending: all, or a seeded sample if they are too many or too long."""
-    count = len(letters)
-    if count <= MOST_ROWS and int(letters.sum(dtype=np.int64)) <= MOST_LETTERS:
+    """Numbers of the rows to look at, ascending: all, or a seeded sample if they are too many or too long.
+
+    letters: how many each row has. None where the library is missing (Python 3.10 on macOS).
+    """
+    count = len(letters) if find_spec("rensa") else 0
+    if count <= MOST_ROWS and int(letters[:count].sum(dtype=np.int64)) <= MOST_LETTERS:
         return np.arange(count, dtype=np.int64)
     order = np.random.default_rng(seed).permutation(count)[:MOST_ROWS]
     within = np.cumsum(letters[order], dtype=np.int64) <= MOST_LETTERS
@@ -94,20 +100,28 @@ def _remember(row: int, seen: _Seen, bands: list[int]) -> None:
 
 
 class _Shingles:
-    """Every text as the set of hashes of its runs of three words, all in one array."""
+    """Every text as hashes of its runs of three words, all in one array; repeated ones stay repeated."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         numbers: defaultdict[str, int] = defaultdict()
         numbers.default_factory = numbers.__len__
-        chunks = []
-        ends = [0]
+        chunks = [np.empty(0, np.uint64)]
+        counts: list[int] = []
+        words: list[int] = []
+        lengths: list[int] = []
         for text in texts:
-            words = _WORD.findall(text.casefold())[:_MOST_WORDS]
-            chunk = _hashed([numbers[word] for word in words])
-            chunks.append(chunk)
-            ends.append(ends[-1] + len(chunk))
-        self.hashes = np.concatenate(chunks) if chunks else np.empty(0, np.uint64)
-        self.ends = np.array(ends, dtype=np.int64)
+            own = list(map(numbers.__getitem__, _words(text)))
+            own.extend([-1] * (3 - len(own)) if own else ())
+            words.extend(own)
+            lengths.append(len(own))
+            if len(words) >= _WORDS_AT_ONCE:
+                chunks.append(_hashed(words, lengths))
+                counts.extend(lengths)
+                words, lengths = [], []
+        chunks.append(_hashed(words, lengths))
+        counts.extend(lengths)
+        self.hashes = np.concatenate(chunks)
+        self.ends = np.cumsum([0, *(max(count - 2, 0) for count in counts)], dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.ends) - 1
@@ -122,22 +136,31 @@ class _Shingles:
 
     def alike(self, one: int, two: int) -> bool:
         """Whether the two sets of shingles have 85 % in common (their true Jaccard similarity)."""
-        first, second = self.row(one), self.row(two)
+        first, second = np.unique(self.row(one)), np.unique(self.row(two))
         if min(len(first), len(second)) < ALIKE * max(len(first), len(second)):
             return False
         shared = len(np.intersect1d(first, second, assume_unique=True))
         return shared >= ALIKE * (len(first) + len(second) - shared)
 
 
-def _hashed(words: list[int]) -> NDArray[np.uint64]:
-    """Distinct 64-bit hashes of three words each; fewer words make one, no words none."""
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return text.lower().translate(_SIGNS_TO_SPACES).split(None, _MOST_WORDS)[:_MOST_WORDS]
+    return _WORD.findall(text.casefold())[:_MOST_WORDS]
+
+
+def _hashed(words: list[int], lengths: list[int]) -> NDArray[np.uint64]:
+    """64-bit hashes of the runs of three words in texts of these lengths, none across two texts."""
     if not words:
         return np.empty(0, np.uint64)
-    padded = np.array(words + [-1] * (3 - len(words)), dtype=np.int64).astype(np.uint64)
-    mixed = padded[:-2] * np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(29)) ^ padded[1:-1]) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(32)) ^ padded[2:]) * np.uint64(0x94D049BB133111EB)
-    return np.unique(mixed ^ (mixed >> np.uint64(31)))
+    numbers = np.array(words, dtype=np.int64).astype(np.uint64)
+    mixed = numbers[:-2] * np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(29)) ^ numbers[1:-1]) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(32)) ^ numbers[2:]) * np.uint64(0x94D049BB133111EB)
+    whole = np.ones(len(numbers), dtype=bool)
+    ends = np.cumsum(lengths)[np.array(lengths) > 0]
+    whole[ends - 1] = whole[ends - 2] = False
+    return (mixed ^ (mixed >> np.uint64(31)))[whole[:-2]]
 
 
 def _meetings(shingles: _Shingles) -> Iterator[tuple[int, list[int]]]:
