@@ -109,6 +109,8 @@ def _map(bench: Bench, value: Any) -> None:
     seen = look(bench)
     mapping = draft_of(bench, seen)
     check_mapping(mapping)
+    if seen.state is not None and seen.state.job.active:
+        bench.desk.stop(question(bench))
     bench.change(lambda choices: choices.with_mapping(mapping))
     bench.desk.row = 0
 
@@ -208,6 +210,10 @@ def state_view(bench: Bench) -> str:
     seen = look(bench)
     if seen.refusal:
         return notice("bad", "This data can’t be read", seen.refusal)
+    if seen.report is not None and seen.columns_unknown:
+        names = ", ".join(f"“{name}”" for name in seen.first.table.columns[:8]) if seen.first else ""
+        sentence = f"Nothing can be told from their names: {names}. Say below what each one holds."
+        return notice("warn", "What are the columns?", sentence)
     return "" if seen.state is None else state_html(seen.state, seen.report)
 
 
@@ -220,13 +226,12 @@ def mapping_view(bench: Bench) -> str:
 
 
 def found_view(bench: Bench) -> str:
-    """The problems with their fixes, and the cleaned copy."""
+    """The problems with their fixes."""
     seen = look(bench)
-    if seen.report is None or seen.state is None:
+    if seen.report is None or seen.state is None or seen.columns_unknown:
         return ""
     entries = [_entry(problem, seen.state) for problem in seen.report.problems]
-    cleaned = cleaned_html() if seen.report.rows_usable else ""
-    return problems_html(entries, seen.choices.taken) + cleaned
+    return problems_html(entries, seen.choices.taken)
 
 
 def _entry(problem: Problem, state: CheckState) -> Entry:
@@ -263,8 +268,7 @@ def row_view(bench: Bench) -> str:
         total=row.total,
         limit=seen.recipe.max_length,
         template=tokenizer.template_source,
-        template_note=tokenizer.template_note,
-        first_only=not seen.checked,
+        first_only=not seen.store,
         changed=row.changed,
         left_out=row.left_out,
     )
@@ -330,8 +334,10 @@ def first_view(bench: Bench) -> str:
 
 
 def next_view(bench: Bench) -> str:
-    """The way on, closed while the data can't be used."""
-    return primary("data", "Use this data", "preset", _reason(look(bench)))
+    """The way on, closed while the data can't be used; beside it the cleaned copy."""
+    seen = look(bench)
+    beside = cleaned_html() if seen.report is not None and seen.report.rows_usable else ""
+    return primary("data", "Use this data", "preset", _reason(seen), beside)
 
 
 def _reason(seen: Look) -> str:
@@ -342,6 +348,8 @@ def _reason(seen: Look) -> str:
         return "Choose the data first."
     if seen.report is None:
         return "The data isn’t checked." if seen.state.failure else "The check isn’t done yet."
+    if seen.columns_unknown:
+        return "Say what the columns are first."
     if seen.report.verdict == "reject":
         return reject_reason(seen.report)
     return ""

@@ -12,7 +12,7 @@ _FORMATS = {"jsonl": "JSONL", "json": "JSON", "csv": "CSV", "parquet": "Parquet"
 _ENCODINGS = {"utf-8": "UTF-8", "utf-8-bom": "UTF-8 with BOM", "utf-16": "UTF-16"}
 _VERDICTS: dict[str, tuple[Mark, str]] = {
     "accept": ("ok", "This data can be used"),
-    "warn": ("ok", "This data can be used, with something to look at"),
+    "warn": ("warn", "This data can be used, with something to look at"),
     "reject": ("bad", "This data can’t be used as it is"),
 }
 
@@ -63,7 +63,7 @@ def _sentence(report: Report) -> str:
     """What decides the verdict, and what to do about it."""
     if report.verdict == "reject":
         return f"{report.first_error} {reject_reason(report)}".strip()
-    shape = f"Recognised as {report.shape}." if report.shape else ""
+    shape = f"Shape: {report.shape}." if report.shape else ""
     standing = [item for item in report.problems if item.stands and item.severity == "warning"]
     if not standing:
         return shape

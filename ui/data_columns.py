@@ -16,13 +16,9 @@ def columns_html(table: Table, draft: dict[str, str], applied: dict[str, str], n
     """
     if not table.columns:
         return ""
-    body = _table_html(table, draft) + _buttons(draft, applied)
+    body = _table_html(table, draft) + _buttons(draft, applied, "primary" if needed else "second")
     if needed:
-        return (
-            '<section class="lg-section" id="data-columns"><h3>What are the columns?</h3>'
-            '<p class="lg-help">Their names mean nothing here. Say what each one holds; '
-            f"it is remembered for this file.</p>{body}</section>"
-        )
+        return f'<section class="lg-section" id="data-columns"><h3>Columns</h3>{body}</section>'
     title = "Columns <small>set by you</small>" if applied else "Columns <small>recognised</small>"
     return fold("data-columns", title, body)
 
@@ -60,10 +56,11 @@ def _row_html(place: int, name: str, example: str, role: str) -> str:
     )
 
 
-def _buttons(draft: dict[str, str], applied: dict[str, str]) -> str:
+def _buttons(draft: dict[str, str], applied: dict[str, str], kind: str) -> str:
     shown = []
     if draft != applied:
-        shown.append(button("data-map", "map", "Read the file this way"))
+        shown.append(button("data-map", "map", "Read it this way", kind))
     if applied:
         shown.append(button("data-unmap", "unmap", "Back to automatic", "quiet"))
-    return actions(*shown)
+    note = '<p class="lg-reason">Remembered for this data.</p>'
+    return actions(*shown, note) if shown else ""

@@ -37,9 +37,11 @@ def drop_html(bench: Bench) -> str:
         return ""
     accept = ",".join(DATA_SUFFIXES)
     return (
-        '<label class="lg-drop" for="data-upload"><b>Drop files here, or choose some</b>'
+        '<label class="lg-drop" for="data-upload"><b>Drop files here</b>'
         "<small>They are copied into your home folder and go nowhere else.</small>"
-        f'<input id="data-upload" type="file" accept="{accept}" multiple data-upload></label>'
+        '<span class="lg-second" aria-hidden="true">Choose files</span>'
+        f'<input id="data-upload" type="file" accept="{accept}" aria-label="Choose files" multiple '
+        "data-upload></label>"
         '<div class="lg-upload" id="data-upload-state" aria-live="polite"></div>'
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from core.dataset.check import CheckState, Question
 from core.dataset.report import Report
 from core.dataset.shapes import Refused, guess_columns, recognise
+from core.dataset.store import Store
 from core.errors import UserError
 from core.recipe import Recipe
 from core.runs import data_paths
@@ -28,10 +29,14 @@ class Look:
     refusal: str = ""
 
     @property
+    def store(self) -> Store | None:
+        return None if self.state is None else self.state.store
+
+    @property
     def rows(self) -> int:
         """How many rows can be looked at by now."""
-        if self.state is not None and self.state.store is not None and len(self.state.store):
-            return len(self.state.store)
+        if self.store is not None and len(self.store):
+            return len(self.store)
         return len(self.first.rows) if self.first is not None else 0
 
     @property
@@ -41,6 +46,8 @@ class Look:
     @property
     def columns_unknown(self) -> bool:
         """Whether the first rows have columns that mean nothing, as far as nobody has said more."""
+        if self.report is not None and self.report.rows_usable:
+            return False
         rows = self.first.rows if self.first is not None and not self.choices.mapping else []
         found = [recognise(row) for row in rows]
         refused = [isinstance(one, Refused) and one.kind == "unknown columns" for one in found]
@@ -88,8 +95,8 @@ def draft_of(bench: Bench, seen: Look) -> dict[str, str]:
 
 def row_in_sight(bench: Bench, seen: Look) -> Sight | str:
     """The row that is looked at, or why there is none. Before the check is done, one of the first rows."""
-    if seen.state is not None and seen.state.store is not None and len(seen.state.store):
-        return sight(seen.state.store, bench.desk.row, seen.recipe.fixes)
+    if seen.store is not None and len(seen.store):
+        return sight(seen.store, bench.desk.row, seen.recipe.fixes)
     if seen.first is None:
         return ""
     return first_sight(seen.first, bench.desk.row, draft_of(bench, seen) if seen.columns_unknown else {})

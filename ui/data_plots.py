@@ -34,7 +34,8 @@ def histogram(lengths: NDArray[np.int64], limit: int) -> Histogram:
     """Row lengths in at most 32 bars; the few longest rows don't squeeze all others together."""
     if not len(lengths):
         return Histogram(1, [0], 0)
-    usual = int(np.quantile(lengths, 0.995))
+    usual, longest = int(np.quantile(lengths, 0.995)), int(lengths.max())
+    usual = longest if longest <= _FAR * usual else usual
     wanted = max(usual, limit if limit <= _FAR * usual else 0, 1)
     width = nice_width(wanted * 1.04 / _BARS)
     bars = max(1, math.ceil(wanted * 1.04 / width))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.dataset import Encoded, Piece
-from ui.html import checks, esc, notice
+from ui.html import Mark, checks, esc, notice
 
 _LEGEND = (
     '<p class="lg-legend"><span class="t">trained</span> what it learns to write · '
@@ -25,7 +25,6 @@ class Shown:
     total: int
     limit: int
     template: str
-    template_note: str = ""
     first_only: bool = False
     changed: list[str] = field(default_factory=list)
     left_out: str = ""
@@ -33,19 +32,19 @@ class Shown:
 
 def preview_html(shown: Shown, templates: str = "") -> str:
     """The row with everything that is to be said about it. `templates` is the choice of a chat template."""
-    notes = [shown.template_note] if shown.template_note else []
-    notes += [f"Changed by your fixes: {', '.join(shown.changed)}."] if shown.changed else []
-    notes += shown.encoded.notes
-    left_out = shown.left_out or shown.encoded.reason or ""
+    notes: list[tuple[Mark, str]] = [("warn", note) for note in shown.encoded.notes]
+    if shown.changed:
+        notes.insert(0, ("ok", f"Changed by your fixes: {', '.join(shown.changed)}."))
+    left_out = shown.left_out or shown.encoded.reason
     if left_out:
-        notes.append(f"This row is left out: {left_out}.")
+        notes.append(("warn", f"This row is left out: {left_out}."))
     return (
         '<section class="lg-preview" id="data-preview"><div class="lg-preview-head">'
         f"<h3>What the model will see</h3>{_pager(shown)}</div>{templates}{_LEGEND}"
         '<div id="data-chat" class="lg-tokens" tabindex="0" role="region" aria-label="The row as tokens">'
         f"{tokens_html(shown.encoded.pieces)}</div>"
         f'<div class="lg-preview-foot"><p class="lg-help" id="data-row-facts">{esc(_facts(shown))}</p>'
-        f"{checks(('warn', note) for note in notes)}</div></section>"
+        f"{checks(notes)}</div></section>"
     )
 
 

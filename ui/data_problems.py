@@ -55,15 +55,13 @@ def _entry_html(entry: Entry, taken: bool) -> str:
 
 
 def _places_html(entry: Entry) -> str:
-    """The first rows: those that can be shown as buttons, with the reason of the first."""
+    """The first rows: those that can be shown as buttons, each with its reason."""
     if not entry.places:
         return ""
     shown = "".join(_place_html(entry, place) for place in entry.places)
     rest = entry.count - len(entry.places)
     more = f"<span>and {rest:,} more</span>" if rest > 0 else ""
-    first = entry.places[0]
-    why = f'<p class="lg-why">{esc(first.where)}: {esc(first.reason)}</p>' if first.reason else ""
-    return f'{why}<p class="lg-places">{shown}{more}</p>'
+    return f'<p class="lg-places">{shown}{more}</p>'
 
 
 def _place_html(entry: Entry, place: Place) -> str:
@@ -90,12 +88,11 @@ def _fix_html(entry: Entry, taken: bool) -> str:
 
 
 def cleaned_html() -> str:
-    """The way to the rows as they would be trained, and to the list of what was changed in them."""
+    """The way to the rows as they would be trained (JSONL), and to the list of what was changed in them."""
     return (
-        '<div class="lg-actions lg-cleaned"><a id="data-cleaned" class="lg-second" download '
-        'href="garage/data/cleaned.jsonl">Save cleaned copy</a>'
+        '<a id="data-cleaned" class="lg-second" download href="garage/data/cleaned.jsonl">'
+        "Save cleaned copy</a>"
         '<a id="data-changes" download href="garage/data/changes.jsonl">What was changed</a>'
-        '<p class="lg-reason">The rows as they would be trained, as JSONL.</p></div>'
     )
 
 

@@ -6,6 +6,7 @@ Everything that matters lies on disk; what is kept here only saves reading it ag
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -15,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core.dataset import ChatTokenizer, Encoded, Table, preview_rows, read_rows
 from core.dataset.check import CheckState, Question, read_check, start_check, stop_check
+from core.dataset.cleaned import Changes, save_cleaned
 from core.dataset.doctor import rewrite
 from core.dataset.kinds import BITS, KINDS
 from core.dataset.read import Row, expand
@@ -96,6 +99,8 @@ class Desk:
         self._known: _Known | None = None
         self._reports: list[_Made] = []
         self._speed: tuple[Any, float, Speed] | None = None
+        self._cleaned: tuple[Any, Changes] | None = None
+        self._cleaning = threading.Lock()
         self._encoded: tuple[Any, Encoded] | None = None
 
     def check(self, question: Question) -> CheckState:
@@ -103,6 +108,9 @@ class Desk:
         known = self._known
         if known is not None and known.holds(question):
             return known.state
+        if known is not None and known.state.job.active and known.question.paths != question.paths:
+            # nobody waits for the data that was chosen before
+            stop_check(self.home, known.question)
         state = read_check(self.home, question)
         if state.missing and not state.asked and not state.job.active:
             start_check(self.home, question)
@@ -160,6 +168,16 @@ class Desk:
             self._encoded = (terms, tokenizer.encode(row.messages, max_length))
         return self._encoded[1]
 
+    def cleaned(self, store: Store, fixes: Collection[str]) -> Changes:
+        """The cleaned copy for these fixes; the last one is kept beside the store."""
+        folder = store.folder.parent / "cleaned"
+        terms = (store.folder, tuple(fixes))
+        with self._cleaning:
+            if self._cleaned is None or self._cleaned[0] != terms or not self._cleaned[1].file.is_file():
+                folder.mkdir(exist_ok=True)
+                self._cleaned = (terms, save_cleaned(store, fixes, folder / "cleaned.jsonl"))
+            return self._cleaned[1]
+
     def turn_to(self, number: int, total: int) -> None:
         self.row = min(max(0, number), max(0, total - 1))
 
@@ -186,7 +204,8 @@ def sight(store: Store, number: int, fixes: Collection[str]) -> Sight:
     number = min(number, len(store) - 1)
     row = store.row(number)
     messages, changed = rewrite(row.messages, text_fixes(fixes))
-    left_out = "" if _is_left(store, tuple(fixes))[number] else _why_left_out(store, number, fixes)
+    kind = str(_fate(store, tuple(fixes))[number])
+    left_out = f"you took the fix for {kind}" if kind and KINDS[kind].fix else kind
     return Sight(messages, row.where, number, len(store), changed, left_out)
 
 
@@ -223,17 +242,10 @@ def numbers_of(problem: Problem, state: CheckState) -> list[int | None]:
     return numbers + [None] * (len(problem.rows) - len(numbers))
 
 
-def _why_left_out(store: Store, number: int, fixes: Collection[str]) -> str:
-    flags = int(store.flags[number])
-    kinds = [kind for kind in fixes if KINDS[kind].fix_drops and flags & BITS[kind]]
-    return f"you took the fix for {' and '.join(kinds)}" if kinds else "a fix leaves nothing of its text"
-
-
 @lru_cache(maxsize=2)
-def _is_left(store: Store, fixes: tuple[str, ...]) -> np.ndarray:
-    left = np.zeros(len(store), bool)
-    left[store.select(fixes)] = True
-    return left
+def _fate(store: Store, fixes: tuple[str, ...]) -> NDArray[np.str_]:
+    """For each row the kind whose fix leaves it out; empty where it stays."""
+    return store.fate(fixes)
 
 
 @lru_cache(maxsize=8)

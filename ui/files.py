@@ -21,6 +21,7 @@ from core.files import inside, replace
 from core.home import APP_FOLDER
 from core.runs import open_run
 from ui.bench import Bench
+from ui.data_look import look
 from ui.theme import colour_css
 
 ASSETS = APP_FOLDER / "assets" / "ui"
@@ -37,6 +38,9 @@ def routes(bench: Bench) -> list[BaseRoute]:
     def result(request: Request) -> Response:
         return send_result(bench, request.path_params["run"], request.path_params["file"])
 
+    def cleaned(request: Request) -> Response:
+        return send_cleaned(bench, changes=request.path_params["what"] == "changes")
+
     def losses(request: Request) -> Response:
         return send_losses(bench, request.path_params["run"])
 
@@ -46,6 +50,7 @@ def routes(bench: Bench) -> list[BaseRoute]:
         Route("/garage/upload", upload, methods=["POST"]),
         Route("/garage/runs/{run}/export/{file}", result),
         Route("/garage/runs/{run}/losses.csv", losses),
+        Route("/garage/data/{what}.jsonl", cleaned),
     ]
 
 
@@ -133,6 +138,21 @@ def send_losses(bench: Bench, run: str) -> Response:
             )
     headers = {"content-disposition": f'attachment; filename="{run}-losses.csv"'}
     return Response("\n".join(rows) + "\n", media_type="text/csv", headers=headers)
+
+
+def send_cleaned(bench: Bench, changes: bool) -> Response:
+    """The chosen data's rows after the fixes that were taken, or the list of what was changed."""
+    try:
+        store = look(bench).store
+        if store is None:
+            raise UserError("The data isn't checked yet. Look at the Data step.")
+        saved = bench.desk.cleaned(store, bench.choices().taken)
+    except UserError as problem:
+        return PlainTextResponse(str(problem), 422)
+    stem = Path(store.summary.files[0].name).name.split(".")[0]
+    if changes:
+        return FileResponse(saved.list, filename=f"{stem}.changes.jsonl")
+    return FileResponse(saved.file, filename=f"{stem}.cleaned.jsonl")
 
 
 class OwnHead:

@@ -53,9 +53,8 @@ def check(bench: Bench) -> None:
 
 def rows(count: int, **more: Any) -> list[dict[str, Any]]:
     """Rows that differ in more than a number: no near-duplicates."""
-    words = (
-        "ant bear cat dog eel fox gnu hen ibis jay koala lynx mole newt owl pig quail rat seal toad".split()
-    )
+    text = "ant bear cat dog eel fox gnu hen ibis jay koala lynx mole newt owl pig quail rat seal toad"
+    words = text.split()
     return [
         {
             "instruction": " ".join(words[(n * k) % 20] for k in range(1, 8)) + f" {n}?",
@@ -71,7 +70,7 @@ def rows(count: int, **more: Any) -> list[dict[str, Any]]:
 
 def test_the_sample_is_recognised_with_its_first_rows(bench: Bench) -> None:
     check(bench)
-    assert "Recognised as messages" in data.state_view(bench)
+    assert "Shape: messages" in data.state_view(bench)
     assert '<table id="data-table">' in data.first_view(bench)
     assert 'href="#preset"' in data.next_view(bench)
 
@@ -168,7 +167,8 @@ def odd_csv(bench: Bench) -> None:
 
 def test_columns_that_mean_nothing_are_mapped_and_remembered(bench: Bench) -> None:
     odd_csv(bench)
-    assert "What are the columns?" in data.mapping_view(bench)
+    assert "What are the columns?" in data.state_view(bench)
+    assert "Read it this way" in data.mapping_view(bench)
     for column, role in (("ref", "ignore"), ("Texte A", "user"), ("Texte B", "assistant")):
         data.on_edit(bench, f"column:{column}", role)
     data.on_act(bench, "map", "")
