@@ -23,6 +23,7 @@ from core.dataset.shapes.outcome import Message, Unusable
 from core.dataset.shapes.text import MEDIA, TOOLS, is_absent, list_of, text_of
 
 _NAMED = 3
+_FORBIDDEN = {*TOOL_COLUMNS, *MEDIA_COLUMNS}
 
 
 @dataclass(slots=True)
@@ -66,15 +67,10 @@ def _add_turn(found: Turns, turn: Any, number: int, remarks: list[Remark]) -> No
     if not isinstance(turn, dict):
         raise Unusable("bad message", f"has a message {number} that is no object with role and content")
     turn = {plain(key): value for key, value in turn.items()}
-    if any(not is_absent(turn.get(key)) for key in TOOL_COLUMNS):
-        raise Unusable("tool calls", TOOLS)
-    if any(not is_absent(turn.get(key)) for key in MEDIA_COLUMNS):
-        raise Unusable("images", MEDIA)
+    _forbid(turn)
     named = _first((*ROLE_KEYS, *SPEAKER_KEYS), turn)
-    asked, answered = _first(QUESTION_COLUMNS, turn), _first(ANSWER_COLUMNS, turn)
-    if not named and asked and answered:
-        texts = {"user": asked, "assistant": answered}
-    else:
+    texts = _both_sides(turn) if not named else None
+    if not texts:
         texts = {_role(turn.get(named), number): _first(CONTENT_KEYS, turn)}
     if named == "from":
         found.shape = "sharegpt"
@@ -83,6 +79,22 @@ def _add_turn(found: Turns, turn: Any, number: int, remarks: list[Remark]) -> No
         found.messages.append({"role": role, "content": text})
     used = (named, *texts.values())
     found.extra.update(key for key in turn if key not in used and not is_absent(turn[key]))
+
+
+def _both_sides(turn: dict[str, Any]) -> dict[str, str]:
+    """{"user": …, "assistant": …} as keys of a turn that holds a question and its answer."""
+    asked, answered = _first(QUESTION_COLUMNS, turn), _first(ANSWER_COLUMNS, turn)
+    return {"user": asked, "assistant": answered} if asked and answered else {}
+
+
+def _forbid(turn: dict[str, Any]) -> None:
+    """Refuse a turn with a tool call or an image in it."""
+    if _FORBIDDEN.isdisjoint(turn):
+        return
+    if any(not is_absent(turn.get(key)) for key in TOOL_COLUMNS):
+        raise Unusable("tool calls", TOOLS)
+    if any(not is_absent(turn.get(key)) for key in MEDIA_COLUMNS):
+        raise Unusable("images", MEDIA)
 
 
 def _first(keys: Iterable[str], turn: dict[str, Any]) -> str:
