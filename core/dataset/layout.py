@@ -1,15 +1,15 @@
-"""Finds, in a rendered chat, the template's own control tokens and the spans of text to be trained."""
+"""Lays out a chat: the template's own control tokens and what is to be trained, told from the row's text."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from core.dataset.controls import Control, ControlTokens, Layout, Span
+from core.dataset.plan import Plans
 from core.dataset.template import ChatTemplate, TemplateRefused
 
 Message = dict[str, str]
-Span = tuple[int, int]
 
 # Private-use characters that no tokenizer or template knows; those that a row uses itself are skipped.
 _MARKS = range(0xF0000, 0xFFFFE)
@@ -20,61 +20,20 @@ class RowRefused(Exception):
     """Why a row can't be rendered safely; the text is a reason for the person who owns the data."""
 
 
-@dataclass(frozen=True, slots=True)
-class ControlToken:
-    """A token that steers the model. `lstrip`/`rstrip`: it swallows the white space on that side."""
+class Layouts:
+    """Lays out the chats of one template; `plans` knows the layouts of chats whose roles it has seen."""
 
-    text: str
-    id: int
-    lstrip: bool = False
-    rstrip: bool = False
+    def __init__(self, template: ChatTemplate, controls: ControlTokens) -> None:
+        self._template = template
+        self._controls = controls
+        self._plans = Plans(template, controls) if template.neutral else None
 
-
-@dataclass(frozen=True, slots=True)
-class Control:
-    """A control token that the template wrote: text[start:end], which swallows text[first:last]."""
-
-    token: ControlToken
-    start: int
-    end: int
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """A rendered chat: its text, the template's control tokens in order, and the spans to be trained.
-
-    `masked_turns` counts answers that are not trained because the template rewrites them later in the chat.
-    `open_turns` counts trained answers that no turn-end token follows.
-    """
-
-    text: str
-    controls: list[Control]
-    trained: list[Span]
-    masked_turns: int
-    open_turns: int
-
-
-class ControlTokens:
-    """All control tokens of a model, searched for as the tokenizer does: leftmost, then longest."""
-
-    def __init__(self, tokens: list[ControlToken]) -> None:
-        self.by_text = {token.text: token for token in tokens}
-        longest_first = sorted(self.by_text, key=len, reverse=True)
-        self.pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
-
-    def find(self, text: str, within: list[Span]) -> list[Control]:
-        """The control tokens that lie wholly inside one of the spans `within`."""
-        found = []
-        for start, end in within:
-            for match in self.pattern.finditer(text, start, end):
-                token = self.by_text[match[0]]
-                first = len(text[: match.start()].rstrip()) if token.lstrip else match.start()
-                after = text[match.end() :]
-                last = len(text) - len(after.lstrip()) if token.rstrip else match.end()
-                found.append(Control(token, *match.span(), first, last))
-        return found
+    def of(self, messages: list[Message]) -> Layout:
+        """The layout of a chat. Raises RowRefused when the template won't take it, or when control-token
+        text in it can't be told from the template's own.
+        """
+        planned = None if self._plans is None else self._plans.lay_out(messages)
+        return planned or lay_out(self._template, self._controls, messages)
 
 
 def lay_out(template: ChatTemplate, controls: ControlTokens, messages: list[Message]) -> Layout:

@@ -13,18 +13,23 @@ from jinja2 import nodes
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from core.dataset.neutral import is_neutral
 from core.errors import UserError
 
 LONGEST_TEMPLATE = 200_000
-# rounds of loops and calls of macros in one rendering: a fixed part, and one for each message
+# rounds of loops in one rendering: a fixed part, and one for each message; what the call of a macro counts
 ROUNDS = 200_000
 ROUNDS_A_MESSAGE = 2_000
+CALL = 20
 _LONGEST_REPEAT = 1_000_000
 _LARGEST_POWER = 1_000
 
 
 class Compiled:
-    """A template ready to be rendered. Rounds of its loops are counted, memory is not bounded."""
+    """A template ready to be rendered. Rounds of its loops are counted, memory is not bounded.
+
+    neutral: whether it never decides anything by the messages' texts.
+    """
 
     def __init__(self, source: str, day: date) -> None:
         if len(source) > LONGEST_TEMPLATE:
@@ -35,8 +40,10 @@ class Compiled:
         environment = _environment(day)
         try:
             tree = environment.parse(source)
+            self.neutral = is_neutral(tree)
             for node in tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
-                node.body.insert(0, nodes.ExprStmt(nodes.ExtensionAttribute(_Rounds.identifier, "next")))
+                step = "round" if isinstance(node, nodes.For) else "call"
+                node.body.insert(0, nodes.ExprStmt(nodes.ExtensionAttribute(_Rounds.identifier, step)))
             code = environment.compile(tree)
         # deep nesting ends in Python's own limits
         except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError, ValueError) as error:
@@ -76,8 +83,15 @@ class _Rounds(jinja2.ext.Extension):
     left = 0
 
     @property
-    def next(self) -> None:
-        self.left -= 1
+    def round(self) -> None:
+        self._take(1)
+
+    @property
+    def call(self) -> None:
+        self._take(CALL)
+
+    def _take(self, cost: int) -> None:
+        self.left -= cost
         if self.left < 0:
             raise jinja2.exceptions.SecurityError("it loops without end")
 

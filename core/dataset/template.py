@@ -23,6 +23,7 @@ class ChatTemplate:
 
     `name` is “model”, or that of a standard template, whose `title` is for people. `note` says in a sentence
     why it is not the model's own. `day` is all it can print as today: a row must not change at midnight.
+    `neutral`: whether it never decides anything by the messages' texts.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class ChatTemplate:
         self.note = note
         self._special_tokens = special_tokens
         self._compiled = Compiled(source, day)
+        self.neutral = self._compiled.neutral
 
     def render(self, messages: list[dict[str, str]], add_generation_prompt: bool = False) -> str:
         """The chat as one text. Raises TemplateRefused, e.g. for a system message the model can't take."""

@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from core.dataset.layout import ControlToken, ControlTokens, Layout, Message, RowRefused, Span, lay_out
+from core.dataset.controls import ControlToken, ControlTokens, Layout, Span
+from core.dataset.layout import Layouts, Message, RowRefused
 from core.dataset.standard_templates import AUTO
 from core.dataset.template import (
     ChatTemplate,
@@ -33,6 +34,9 @@ IGNORED = -100
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 # the role of a row's only message where the row is plain text
 TEXT = "text"
+
+# texts between control tokens whose ids are remembered: how many, and of how many characters
+_MOST_KNOWN, _LONGEST_KNOWN = 4096, 120
 
 # Ordinary added tokens that answers may write themselves; all others that a template uses steer the chat.
 _WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
@@ -168,7 +172,10 @@ class ChatTokenizer:
         self.template_text = template.source
         self._template = template
         self._controls = controls
+        self._layouts = Layouts(template, controls)
         self._leading, self._continuing = _tokenizers(definition, controls)
+        encoders = {id(encoder): encoder for encoder in (self._leading, self._continuing)}
+        self._known: list[tuple[Tokenizer, dict[str, list[int]]]] = [(one, {}) for one in encoders.values()]
         self._prefix_after_token = not _prefixes_only_first(definition)
         self._unknown = _unknown_id(definition, self._leading)
         self._forbidden = set(self.control_tokens.values()) - {self._unknown}
@@ -246,7 +253,7 @@ class ChatTokenizer:
         try:
             if is_text(messages):
                 return self._text_row(messages[0]["content"])
-            layout = lay_out(self._template, self._controls, messages)
+            layout = self._layouts.of(messages)
             _check_characters(layout.text)
         except RowRefused as error:
             return _Row(reason=str(error))
@@ -273,14 +280,18 @@ class ChatTokenizer:
         return _Chunk(text, trained, self._leading if leading else self._continuing)
 
     def _numbers(self, chunks: list[_Chunk]) -> list[list[int]]:
-        """The token ids of each chunk."""
+        """The token ids of each chunk. What the template writes between the texts is encoded once."""
         found = [[chunk.id] for chunk in chunks]
-        for encoder in {id(one): one for one in (self._leading, self._continuing)}.values():
+        for encoder, known in self._known:
             places = [place for place, chunk in enumerate(chunks) if chunk.encoder is encoder]
-            texts = [chunks[place].text for place in places]
-            encodings = encoder.encode_batch_fast(texts, add_special_tokens=False)
-            for place, encoding in zip(places, encodings, strict=True):
-                found[place] = encoding.ids
+            fresh = list({chunks[place].text for place in places}.difference(known))
+            encodings = encoder.encode_batch_fast(fresh, add_special_tokens=False)
+            ids = {text: encoding.ids for text, encoding in zip(fresh, encodings, strict=True)}
+            for place in places:
+                text = chunks[place].text
+                found[place] = ids[text] if text in ids else known[text]
+            if len(known) < _MOST_KNOWN:
+                known.update((text, ids[text]) for text in fresh if len(text) <= _LONGEST_KNOWN)
         return found
 
     def _encoded(self, row: _Row, numbers: list[list[int]], max_length: int | None) -> Encoded:
@@ -347,7 +358,7 @@ class ChatTokenizer:
     def _find_turn_end(self) -> str | None:
         chat = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
         try:
-            layout = lay_out(self._template, self._controls, chat)
+            layout = self._layouts.of(chat)
         except RowRefused:
             return None
         ends = {control.end: control.token.text for control in layout.controls}

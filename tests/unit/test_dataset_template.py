@@ -1,0 +1,236 @@
+"""Chat templates: standard ones, one date, bounds for hostile ones, layouts that need no rendering."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.dataset import ChatTokenizer
+from core.dataset.layout import RowRefused, lay_out
+from core.dataset.plan import Plans
+from core.dataset.sandbox import Compiled
+from core.dataset.standard_templates import STANDARD_TEMPLATES, TEMPLATES
+from core.dataset.template import write_template
+from core.errors import UserError
+from tests.unit.chat_models import FAMILIES, Family, write_model
+from tests.unit.test_dataset_tokenize import chat_of, chats
+
+NOTHING_KNOWN = date(2026, 3, 1)
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ChatTokenizer]:
+    root = tmp_path_factory.mktemp("toys")
+    return {name: ChatTokenizer.load(write_model(root / name, family)) for name, family in FAMILIES.items()}
+
+
+@pytest.fixture(scope="module")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model that has the tokens of every standard template."""
+    tokens = {token for template in TEMPLATES.values() for token in template.tokens}
+    family = Family(None, ("<s>", "</s>", *sorted(tokens)), "bytes", bos="<s>", eos="</s>")
+    return write_model(tmp_path_factory.mktemp("models") / "everything", family)
+
+
+# what a chat looks like; “$” is the end-of-text token
+LOOKS = {
+    "alpaca": "S\n\n### Instruction:\nQ\n\n### Response:\nA$\n\n",
+    "chatml": "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n"
+    "<|im_start|>assistant\nA<|im_end|>\n",
+    "llama-3": "<|start_header_id|>system<|end_header_id|>\n\nS<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nQ<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nA<|eot_id|>",
+    "vicuna": "S\n\nUSER: Q\nASSISTANT: A$\n",
+    "zephyr": "<|system|>\nS$\n<|user|>\nQ$\n<|assistant|>\nA$\n",
+}
+
+
+@pytest.mark.parametrize("name", STANDARD_TEMPLATES)
+def test_a_standard_template_can_be_chosen(name: str, everything: Path) -> None:
+    tokenizer = ChatTokenizer.load(everything, name)
+    chat = chat_of("Q", "A", system="S")
+    assert tokenizer.render(chat) == LOOKS[name].replace("$", "</s>")
+    encoded = tokenizer.encode(chat)
+    trained = "".join(piece.text for piece in encoded.pieces if piece.trained)
+    assert tokenizer.turn_end is not None
+    assert trained.strip() == "A" + tokenizer.turn_end
+    assert encoded.reason is None and encoded.masked_turns == 0
+    assert tokenizer.template_name == name and TEMPLATES[name].title in tokenizer.template_note
+    assert tokenizer.fitting_templates == list(STANDARD_TEMPLATES)
+
+
+def test_auto_takes_the_models_own_or_what_fits(toys: dict[str, ChatTokenizer]) -> None:
+    assert toys["llama3"].template_name == "model" and toys["llama3"].template_note == ""
+    assert toys["base-chatml"].template_name == "chatml"
+    assert toys["base"].template_name == "alpaca"
+    assert "no chat template of its own" in toys["base"].template_note
+    assert "llama-3" not in toys["base"].fitting_templates
+
+
+def test_a_standard_template_instead_of_the_models_own_is_said(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, FAMILIES["llama3"])
+    tokenizer = ChatTokenizer.load(folder, "alpaca")
+    assert "instead of the model's own" in tokenizer.template_note
+    assert tokenizer.turn_end == "<|eot_id|>"
+
+
+def test_a_template_whose_tokens_are_missing_is_refused(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, FAMILIES["base"])
+    with pytest.raises(UserError, match=r"“chatml” needs the tokens .*Choose one of: auto, alpaca"):
+        ChatTokenizer.load(folder, "chatml")
+    with pytest.raises(UserError, match="There is no chat template “nope”"):
+        ChatTokenizer.load(folder, "nope")
+
+
+def test_the_template_that_is_used_goes_with_the_tokenizer(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", FAMILIES["base"])
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "chat_template": "own"}))
+    tokenizer = ChatTokenizer.load(folder, "vicuna")
+    (tmp_path / "adapter").mkdir()
+    tokenizer.save(tmp_path / "adapter")
+    # the old one stands nowhere any more: llama.cpp's converter reads it before the file
+    assert "chat_template" not in json.loads((tmp_path / "adapter" / "tokenizer_config.json").read_text())
+    again = ChatTokenizer.load(tmp_path / "adapter")
+    assert (again.template_text, again.template_name) == (tokenizer.template_text, "model")
+    chat = chat_of("Q", "A")
+    assert again.encode(chat).ids == tokenizer.encode(chat).ids
+    assert ChatTokenizer.load(folder).template_text == "own"
+
+
+def test_writing_a_template_leaves_linked_files_alone(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model", FAMILIES["base"])
+    (folder / "chat_template.json").write_text('{"chat_template": "own"}')
+    assert ChatTokenizer.load(folder).template_text == "own"
+    shutil.copytree(folder, tmp_path / "copy")
+    write_template(tmp_path / "copy", "new")
+    assert ChatTokenizer.load(tmp_path / "copy").template_text == "new"
+    assert not (tmp_path / "copy" / "chat_template.json").exists()
+
+
+def test_one_day_is_printed_whatever_the_clock_says(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, FAMILIES["chatml"])
+    (folder / "chat_template.jinja").write_text("{{ strftime_now('%d %b %Y %H:%M') }}")
+    assert ChatTokenizer.load(folder, now=date(2031, 5, 4)).render([]) == "04 May 2031 00:00"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+        "{% for a in range(99999) recursive %}{{ loop(range(99999)) }}{% endfor %}",
+        "{% for a in range(9999) %}{% generation %}{% for b in range(9999) %}{% endfor %}{% endgeneration %}"
+        "{% endfor %}",
+        "{{ 'x' * 10 ** 12 }}",
+        "{{ [0] * 99999999999 }}",
+        "{{ 9 ** 9 ** 9 }}",
+        "{{ messages[0].content * 10 ** 12 }}",
+    ],
+)
+def test_a_template_that_never_ends_is_refused(attack: str, tmp_path: Path) -> None:
+    folder = write_model(tmp_path, FAMILIES["chatml"])
+    (folder / "chat_template.jinja").write_text(attack)
+    began = time.monotonic()
+    encoded = ChatTokenizer.load(folder).encode(chat_of("a", "b"))
+    assert encoded.reason is not None and encoded.trained == 0
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("source", ["{{ " + "(" * 5000 + ")" * 5000 + " }}", "{% if x %}" * 3000])
+def test_a_template_nested_too_deep_is_refused(source: str) -> None:
+    with pytest.raises(UserError, match="is broken"):
+        Compiled(source, NOTHING_KNOWN)
+
+
+def test_long_chats_have_room_in_the_bounds(toys: dict[str, ChatTokenizer]) -> None:
+    encoded = toys["chatml"].encode(chat_of(*["Hello there"] * 120))
+    assert encoded.reason is None and len(encoded.spans) == 60
+
+
+NEUTRAL = {"chatml", "llama3", "gemma", "phi3", "ordinary-turns"}
+
+
+def test_which_templates_never_look_at_the_texts() -> None:
+    found = {name for name, family in FAMILIES.items() if family.template and _is_neutral(family.template)}
+    assert found >= NEUTRAL
+    assert not found & {"qwen3", "llama2-first"}
+    assert all(_is_neutral(template.source) for template in TEMPLATES.values())
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% for m in messages %}{% if '/think' in m.content %}a{% endif %}{% endfor %}",
+        "{% for m in messages %}{{ m.content | replace('a', 'b') }}{% endfor %}",
+        "{% for m in messages %}{{ m.content[:9] }}{% endfor %}",
+        "{% for m in messages %}{{ m['con' ~ 'tent'] | upper }}{% endfor %}",
+        "{% for m in messages %}{% for k, v in m.items() %}{{ v }}{% endfor %}{% endfor %}",
+        "{% for m in messages %}{{ loop.previtem.content | upper if not loop.first }}{% endfor %}",
+        "{% for m in messages %}{{ loop.changed(m.content) }}{% endfor %}",
+        "{% for m in messages %}{{ (loop | attr('previtem')).content }}{% endfor %}",
+        "{% macro t() %}{{ messages[0].content }}{% endmacro %}{% if t() == 'x' %}a{% endif %}",
+        "{% set t %}{{ messages[0].content }}{% endset %}{% if t == 'x' %}a{% endif %}",
+        "{% set ns = namespace(t='') %}{% set ns.t = messages[0].content %}{{ ns.t | upper }}",
+        "{% set a, b = messages[0].content, 1 %}{{ a | upper }}",
+        "{{ messages | tojson }}",
+        "{{ messages | map(attribute='content') | join }}",
+        "{{ messages[0].content | length }}",
+        "{% if messages[0].content > 'm' %}a{% endif %}",
+        "{% filter upper %}{{ messages[0].content }}{% endfilter %}",
+        "{{ raise_exception(messages[0].content) }}",
+        "{{ '%s' % messages[0].content }}",
+        "{{ messages[0].content.upper() }}",
+        "{{ messages[0].content.strip('a') }}",
+        "{% set x = messages[0] %}{% for m in messages %}{% set x = m.content %}{% endfor %}{{ x.role }}",
+        "{{ namespace(m=messages).m[0].content | upper }}",
+        "{{ dict(a=messages[0].content).a | upper }}",
+        "{{ [messages[0].content] | join }}",
+        "{% include messages[0].content %}",
+        "{% if messages[0].content == 'tool' %}a{% endif %}",
+        "{% if 'x' in messages[0].content %}a{% endif %}",
+        "{{ messages[0]['items']() | list }}",
+        "{% set s = none %}{% if messages[0].role == 'system' %}{% set s = messages[0].content %}{% endif %}"
+        "{% if s is none %}{{ messages[0].content | upper }}{% endif %}",
+        "{% if x is defined %}{% set x = messages[0].content %}{% endif %}"
+        "{% if x is undefined %}{{ messages[0].content | upper }}{% endif %}",
+        "{% if messages[0].role == 'user' %}{{ messages[0].content | upper }}{% endif %}",
+        "{% if messages[0].content is string and messages[0].content > 'a' %}a{% endif %}",
+    ],
+)
+def test_a_template_that_may_look_at_texts_is_not_trusted(source: str) -> None:
+    assert not _is_neutral(source)
+
+
+def _is_neutral(source: str) -> bool:
+    return Compiled(source, NOTHING_KNOWN).neutral
+
+
+@pytest.mark.parametrize("name", sorted(NEUTRAL | {"base", "base-chatml"}))
+@settings(max_examples=40, deadline=None)
+@given(chat=chats(system=True), end=st.sampled_from([0, 1]), start=st.sampled_from([0, 1]))
+def test_a_filled_plan_is_what_rendering_tells(
+    name: str, toys: dict[str, ChatTokenizer], chat: list[dict[str, str]], end: int, start: int
+) -> None:
+    chat = chat[start : len(chat) - end]
+    template, controls = toys[name]._template, toys[name]._controls
+    planned = Plans(template, controls).lay_out(chat)
+    if planned is None:
+        return
+    try:
+        assert planned == lay_out(template, controls, chat)
+    except RowRefused:
+        pytest.fail("a plan for a chat that the template refuses")
+
+
+@pytest.mark.parametrize("name", sorted(NEUTRAL | {"base", "base-chatml"}))
+def test_usual_chats_need_no_rendering(name: str, toys: dict[str, ChatTokenizer]) -> None:
+    plans = Plans(toys[name]._template, toys[name]._controls)
+    for chat in (chat_of("a", "b"), chat_of("a", " b\n", "<|im_end|>", "d")):
+        assert plans.lay_out(chat) == lay_out(toys[name]._template, toys[name]._controls, chat)
+        assert plans.lay_out(chat) is not None
