@@ -9,14 +9,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from core.dataset.read.rows import BLOCK_BYTES, LONGEST_FIELD, Block, Row, Unreadable
+from core.dataset.read.rows import LONGEST_FIELD, LONGEST_ROW, Block, Row, Unreadable
 from core.errors import UserError
 
 _DELIMITERS = ",\t;|"
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _ROWS_LOOKED_AT = 20
 _LONGEST_NAME = 60
-_CUT_HINT = "Double every quote inside a cell and close the cell with one."
+_QUOTES_HINT = "Double every quote inside a cell and close the cell with one."
 
 
 @dataclass(slots=True)
@@ -28,11 +28,11 @@ class CsvBlock:
     line: int
     header: list[str]
     delimiter: str
+    name: str
 
     def rows(self) -> Iterator[Row | Unreadable]:
-        feed = _Feed(io.StringIO(self.text, newline=""))
         width = len(self.header)
-        for line, cells in _records(feed, self.delimiter, self.line):
+        for line, cells, _ in _records(self.text, self.delimiter, self.line, self.name):
             where = f"line {line}"
             if isinstance(cells, str):
                 yield Unreadable(where, cells)
@@ -46,98 +46,88 @@ def csv_blocks(pieces: Iterable[tuple[int, bytes]], name: str, delimiter: str) -
     """The file's records in blocks. Raises UserError for a header that is none and for a quote that is never
     closed, since nothing after it can be trusted.
     """
-    position = _Position()
-    feed = _Feed(_lines(pieces, position))
-    records = _records(feed, delimiter, 1)
-    try:
-        header = _header(records, name)
-        count, line = 0, feed.count + 1
-        feed.taken.clear()
-        for _ in records:
-            count += 1
-            if feed.characters > BLOCK_BYTES:
-                yield CsvBlock(position.read, feed.take(), line, header, delimiter)
-                line = feed.count + 1
-        rest = feed.take()
-        if rest.strip():
-            yield CsvBlock(position.read, rest, line, header, delimiter)
-    except _Untrusted as error:
-        raise UserError(f"{name}, line {error.line}: {error}. {_CUT_HINT}") from error
-    if not count:
+    header: list[str] = []
+    held, line, some = "", 1, False
+    for read, text, last in _whole_lines(pieces, name):
+        text = held + text
+        start = 0
+        if not header:
+            header, start = _header(text, delimiter, name, last)
+            line += _line_ends(text[:start])
+        end = start + _records_end(text[start:], delimiter, line, name, last) if header else 0
+        if end > start:
+            some = True
+            yield CsvBlock(read, text[start:end], line, header, delimiter, name)
+        line += _line_ends(text[start:end])
+        held = text[end:]
+    if not some:
         raise UserError(f"{name} has a header but no rows. Choose a file with at least one row.")
 
 
-class _Untrusted(Exception):
-    """A fault after which nothing can be trusted, and its line."""
-
-    def __init__(self, line: int, reason: str) -> None:
-        super().__init__(reason)
-        self.line = line
-
-
-class _Position:
-    """How much of the file on disk was read; the csv module pulls, so it can't be told along."""
-
-    read = 0
-
-
-class _Feed:
-    """Lines on their way to the csv module, kept until `take`: it asks for a line only when it needs one."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = iter(lines)
-        self.taken: list[str] = []
-        self.count = 0
-        self.characters = 0
-
-    def __iter__(self) -> _Feed:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.taken.append(line)
-        self.count += 1
-        self.characters += len(line)
-        return line
-
-    def take(self) -> str:
-        text = "".join(self.taken)
-        self.taken.clear()
-        self.characters = 0
-        return text
+def _whole_lines(pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[tuple[int, str, bool]]:
+    """(position on disk, text that ends with a line, whether it is the last)."""
+    read, held = 0, b""
+    for read, piece in pieces:
+        end = max(piece.rfind(b"\n"), piece.rfind(b"\r")) + 1
+        if end:
+            yield read, (held + piece[:end]).decode("utf-8"), False
+            held = b""
+        held += piece[end:]
+        if len(held) > LONGEST_ROW:
+            raise UserError(
+                f"{name} has a line of more than {LONGEST_ROW // 1024**2} MB, which is no table. "
+                "Choose another file."
+            )
+    yield read, held.decode("utf-8"), True
 
 
-def _records(feed: _Feed, delimiter: str, line: int) -> Iterator[tuple[int, list[str] | str]]:
-    """(first line, cells, or why they can't be read) of each record; blank lines are skipped."""
+def _line_ends(text: str) -> int:
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
+
+
+def _records_end(text: str, delimiter: str, line: int, name: str, last: bool) -> int:
+    """Where the last whole record of `text` ends; 0 if there is none."""
+    if '"' not in text:
+        return len(text) if text.strip() else 0
+    return max((end for _, _, end in _records(text, delimiter, line, name, last)), default=0)
+
+
+def _records(
+    text: str, delimiter: str, line: int, name: str, last: bool = True
+) -> Iterator[tuple[int, list[str] | str, int]]:
+    """(first line, cells or why they can't be read, where it ends) of each record; blank lines are skipped.
+
+    A record that is still open where `text` ends is left out, unless nothing follows: then it never closes.
+    """
     csv.field_size_limit(LONGEST_FIELD)
-    reader = csv.reader(feed, delimiter=delimiter, strict=True)
+    file = io.StringIO(text, newline="")
+    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    lines = end = 0
     while True:
-        started = feed.count
         try:
-            cells = next(reader)
-        except StopIteration:
+            for cells in reader:
+                start, lines, end = lines, reader.line_num, file.tell()
+                if len(cells) > 1 or (cells and cells[0].strip()):
+                    yield line + start, cells, end
             return
         except csv.Error as error:
-            yield line, _fault(error, feed, started, line)
-        else:
-            if len(cells) > 1 or (cells and cells[0].strip()):
-                yield line, cells
-        line += feed.count - started
+            if "end of data" in str(error) and not last:
+                return
+            untrusted = _untrusted(str(error), text[end : file.tell()], reader.line_num - lines)
+            if untrusted:
+                raise UserError(f"{name}, line {line + lines}: {untrusted}. {_QUOTES_HINT}") from error
+            start, lines, end = lines, reader.line_num, file.tell()
+            said = "has text after a closing quote" if "expected after" in str(error) else f"({error})"
+            yield line + start, f"{said}; double every quote inside a cell", end
 
 
-def _fault(error: csv.Error, feed: _Feed, started: int, line: int) -> str:
-    """Why one record can't be read, if the next line surely begins another one; else _Untrusted is raised."""
-    said = str(error)
+def _untrusted(said: str, record: str, lines: int) -> str:
+    """Why nothing after a broken record can be trusted; “” where the next line surely begins another one."""
     if "end of data" in said:
-        raise _Untrusted(line, "a quote is opened and never closed")
+        return "a quote is opened and never closed"
     if "field limit" in said:
-        limit = LONGEST_FIELD // 1024**2
-        raise _Untrusted(line, f"a cell is longer than {limit} MB, or a quote is never closed")
-    if feed.count - started != 1 or feed.taken[-1].count('"') % 2:
-        raise _Untrusted(line, "text stands after a closing quote")
-    if "expected after" in said:
-        return "has text after a closing quote; double every quote inside a cell"
-    return f"can't be read ({said})"
+        return f"a cell is longer than {LONGEST_FIELD // 1024**2} MB, or a quote is never closed"
+    return "text stands after a closing quote" if lines != 1 or record.count('"') % 2 else ""
 
 
 def _ragged(cells: int, columns: int) -> str:
@@ -147,8 +137,9 @@ def _ragged(cells: int, columns: int) -> str:
     )
 
 
-def _header(records: Iterator[tuple[int, list[str] | str]], name: str) -> list[str]:
-    line, cells = next(records, (1, []))
+def _header(text: str, delimiter: str, name: str, last: bool) -> tuple[list[str], int]:
+    """(names of the columns, where their line ends); no names where the text ends before them."""
+    line, cells, end = next(_records(text, delimiter, 1, name, last), (1, [], 0))
     if isinstance(cells, str):
         raise UserError(f"{name}, line {line} {cells}. It should be the header that names the columns.")
     header = [cell.strip() for cell in cells]
@@ -159,21 +150,7 @@ def _header(records: Iterator[tuple[int, list[str] | str]], name: str) -> list[s
     twins = sorted({column for column in header if header.count(column) > 1})
     if twins:
         raise UserError(f"{name}, line {line}: the header names “{twins[0]}” twice. Rename one of them.")
-    return header
-
-
-def _lines(pieces: Iterable[tuple[int, bytes]], position: _Position) -> Iterator[str]:
-    """Whole lines with their ends, by LF, CR or CRLF and nothing else."""
-    held: list[str] = []
-    for read, piece in pieces:
-        position.read = read
-        for line in io.StringIO(piece.decode("utf-8"), newline=""):
-            held.append(line)
-            if line[-1] in "\r\n":
-                yield "".join(held) if len(held) > 1 else line
-                held.clear()
-    if held:
-        yield "".join(held)
+    return header, end
 
 
 def find_delimiter(start: str, whole: bool) -> str | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import orjson
 
 from core.dataset.read.json_lines import not_an_object, record
@@ -30,10 +31,14 @@ _ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples"
 _TURN_KEYS = {"role", "from", "speaker"}
 _WHOLE = 64 * 1024**2
 _ROWS_A_BLOCK = 1000
-# up to the next bracket outside of strings; stops at the quote of a string that is not closed yet
-_TO_BRACKET = re.compile(rb'[^"\[\]{}]*(?:"[^"\\]*(?:\\.[^"\\]*)*"[^"\[\]{}]*)*', re.DOTALL)
 _SCALAR = re.compile(rb'\s*,?\s*(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)', re.DOTALL)
 _LIST_UNDER_NAME = re.compile(rb'"(?:' + "|".join(_ROW_LISTS).encode() + rb')"\s*:\s*$')
+
+# by byte: whether it is a quote or a bracket, and how a bracket changes the depth
+_STEPS = np.zeros(256, np.int64)
+_STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
+_MARKS = _STEPS != 0
+_MARKS[ord('"')] = True
 
 
 @dataclass(slots=True)
@@ -119,13 +124,16 @@ class _Window:
         self.line = 1
 
     def more(self) -> bool:
-        """Read on; False at the end of the file."""
+        """Read on, at least as much again; False at the end of the file."""
+        wanted, found = max(1, len(self.raw)), []
         for read, piece in self._pieces:
-            if piece:
-                self.read = read
-                self.raw += piece
-                return True
-        return False
+            self.read = read
+            found.append(piece)
+            wanted -= len(piece)
+            if wanted <= 0:
+                break
+        self.raw += b"".join(found)
+        return any(found)
 
     def take(self, size: int) -> bytes:
         taken, self.raw = self.raw[:size], self.raw[size:]
@@ -141,65 +149,57 @@ class _Window:
         return UserError(f"{self.name}, line {self.line}: {reason}. Correct the file there.")
 
 
-class _Scanner:
-    """Where brackets stand outside of strings, from `position` on; `depth` counts the open ones."""
-
-    def __init__(self, window: _Window, position: int = 0) -> None:
-        self.window = window
-        self.position = position
-        self.depth = 0
-        self._looked_at = 0  # bytes of a string that the window ended in
-
-    def next_bracket(self) -> int:
-        """The next bracket's byte, which `position` then stands after; 0 where the window ends before one."""
-        raw = self.window.raw
-        if self._looked_at and not self._end_string(raw):
-            return 0
-        found = _TO_BRACKET.match(raw, self.position)
-        self.position = found.end() if found else self.position
-        if self.position >= len(raw):
-            return 0
-        if raw[self.position] == 0x22:
-            self._looked_at = len(raw) - self.position
-            return 0
-        bracket = raw[self.position]
-        self.position += 1
-        self.depth += 1 if bracket in b"[{" else -1
-        return bracket
-
-    def _end_string(self, raw: bytes) -> bool:
-        """Go to the end of a string that began in an earlier look; its beginning isn't read again."""
-        place = raw.find(b'"', self.position + self._looked_at)
-        while place >= 0:
-            before = raw[self.position + 1 : place]
-            if (len(before) - len(before.rstrip(b"\\"))) % 2 == 0:
-                self.position, self._looked_at = place + 1, 0
-                return True
-            place = raw.find(b'"', place + 1)
-        self._looked_at = len(raw) - self.position
-        return False
+def _brackets(raw: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """(place of each bracket outside of strings, how many are open after it); `raw` begins outside of one."""
+    # what a backslash hides goes, in place: first pairs of them, then those before a quote
+    codes = np.frombuffer(raw.replace(b"\\\\", b"__").replace(b'\\"', b"__"), np.uint8)
+    marks = np.flatnonzero(_MARKS[codes])
+    steps = _STEPS[codes[marks]]
+    is_quote = steps == 0
+    outside = ~is_quote & (np.cumsum(is_quote) % 2 == 0)
+    return marks[outside], np.cumsum(steps[outside])
 
 
 def _list_blocks(window: _Window, before: bytes) -> Iterator[Block]:
     """The elements of the list that the window begins with; then what stands around it is checked."""
     window.raw = b" " + window.raw[1:]  # the list's own bracket; a space keeps every position
-    scanner = _Scanner(window)
-    ends: list[int] = []
     first = 1
-    while scanner.depth >= 0:
-        bracket = scanner.next_bracket()
-        if scanner.depth == -1 or (scanner.depth == 1 and bracket in b"[{"):
-            ends += _scalars(window.raw, ends[-1] if ends else 0, scanner.position - 1)
-        elif bracket and scanner.depth == 0:
-            ends.append(scanner.position)
-        if ends and (len(window.raw) == scanner.position or not bracket or scanner.depth == -1):
+    while True:
+        ends, end = _elements(window.raw)
+        if ends:
             yield ElementsBlock(window.read, window.raw[: ends[-1]], ends, first, window.line, window.name)
+            first += len(ends)
             window.take(ends[-1])
-            scanner.position -= ends[-1]
-            first, ends = first + len(ends), []
-        if not bracket:
-            _go_on(window, first)
-    _check_end(window, scanner.position, before, first)
+        if end >= 0:
+            _check_end(window, end - (ends[-1] if ends else 0), before, first)
+            return
+        if len(window.raw) > LONGEST_ROW or not window.more():
+            raise _never_ends(window, first)
+
+
+def _elements(raw: bytes) -> tuple[list[int], int]:
+    """(where each whole element ends, where the list itself ends or -1)."""
+    places, depths = _brackets(raw)
+    closing = np.flatnonzero(depths < 0)
+    close = int(places[closing[0]]) if len(closing) else -1
+    inside = slice(0, closing[0] if len(closing) else None)
+    places, depths = places[inside], depths[inside]
+    stops = places[depths == 0].tolist()
+    # each element's own first bracket: the one after an end
+    starts = (
+        places[np.flatnonzero(np.concatenate(([True], depths[:-1] == 0)))].tolist() if len(places) else []
+    )
+    ends: list[int] = []
+    position = 0
+    for start, stop in zip(starts, stops):
+        if raw[position:start].strip() not in (b"", b","):
+            ends += _scalars(raw, position, start)
+        position = stop + 1
+        ends.append(position)
+    last = starts[len(stops)] if len(starts) > len(stops) else close
+    if last >= 0:
+        ends += _scalars(raw, position, last)
+    return ends, close
 
 
 def _scalars(raw: bytes, start: int, end: int) -> list[int]:
@@ -211,25 +211,23 @@ def _scalars(raw: bytes, start: int, end: int) -> list[int]:
     return ends
 
 
-def _go_on(window: _Window, number: int) -> None:
-    """Read on inside of a list. Raises UserError where it ends, or where a record has no end."""
-    if len(window.raw) <= LONGEST_ROW and window.more():
-        return
+def _never_ends(window: _Window, number: int) -> UserError:
+    """Why the list stops in its middle: a record that is broken, too long, or cut off with the file."""
+    if len(window.raw) > LONGEST_ROW:
+        return window.broken(f"record {number} is longer than {LONGEST_ROW // 1024**2} MB, or never ends")
     element = _without_comma(window.raw)
     rest = window.raw[element[1] :] if element else window.raw
     try:
         parse_strict(rest)
     except ValueError as error:
-        if rest.strip() and len(window.raw) <= LONGEST_ROW:
-            raise window.broken(f"record {number} {error}") from None
-    if len(window.raw) > LONGEST_ROW:
-        raise window.broken(f"record {number} is longer than {LONGEST_ROW // 1024**2} MB, or never ends")
-    raise window.broken("the list is never closed: the file was cut off")
+        if rest.strip():
+            return window.broken(f"record {number} {error}")
+    return window.broken("the list is never closed: the file was cut off")
 
 
 def _check_end(window: _Window, end: int, before: bytes, first: int) -> None:
     """What stands around a list: nothing but white space, or the rest of the object that it is part of."""
-    left = window.take(end)[:-1]
+    left = window.take(end + 1)[:-1]
     if left.strip():
         raise window.broken("a comma stands after the last record (a trailing comma is not JSON)")
     while len(window.raw) <= _WHOLE and window.more():
@@ -244,39 +242,28 @@ def _check_end(window: _Window, end: int, before: bytes, first: int) -> None:
 
 def _find_list(window: _Window) -> int | None:
     """Where the list of rows begins in an object like `{"data": […]}`; None if there is no such list."""
-    scanner = _Scanner(window)
-    while bracket := _grow_to_bracket(scanner):
-        if scanner.depth == 0:
-            return None
-        start = scanner.position - 1
-        named = bracket == 0x5B and scanner.depth == 2
-        if named and _LIST_UNDER_NAME.search(window.raw, max(0, start - 60), start):
-            return start if _begins_with_row(scanner) else None
-    return None
-
-
-def _begins_with_row(scanner: _Scanner) -> bool:
-    """Whether the list that the scanner has just entered begins with a row, and not with a chat's turn."""
-    start = scanner.position
-    if _grow_to_bracket(scanner) != 0x7B or scanner.window.raw[start : scanner.position - 1].strip():
-        return False
-    start = scanner.position - 1
-    while scanner.depth > 2:
-        if not _grow_to_bracket(scanner):
-            return False
-    try:
-        return not _TURN_KEYS & orjson.loads(scanner.window.raw[start : scanner.position]).keys()
-    except (orjson.JSONDecodeError, AttributeError):
-        return True  # reading it as a row will say what is wrong
-
-
-def _grow_to_bracket(scanner: _Scanner) -> int:
-    """The next bracket, reading on as far as a whole document may be long; 0 if there is none."""
     while True:
-        if bracket := scanner.next_bracket():
-            return bracket
-        if len(scanner.window.raw) > _WHOLE or not scanner.window.more():
-            return 0
+        places, depths = _brackets(window.raw)
+        for index in np.flatnonzero(depths == 2).tolist():
+            place = int(places[index])
+            if window.raw[place] == 0x5B and _LIST_UNDER_NAME.search(window.raw, max(0, place - 60), place):
+                ends, close = _elements(window.raw[place + 1 :])
+                if ends and _is_row(window.raw[place + 1 : place + 1 + ends[0]]):
+                    return place
+                if ends or close >= 0:
+                    return None
+        if (depths == 0).any() or len(window.raw) > _WHOLE or not window.more():
+            return None
+
+
+def _is_row(raw: bytes) -> bool:
+    """Whether a list's first element is a row, and not the turn of a chat."""
+    try:
+        return not _TURN_KEYS & orjson.loads(raw).keys()
+    except orjson.JSONDecodeError:
+        return raw.lstrip().startswith(b"{")  # reading it as a row will say what is wrong
+    except AttributeError:
+        return False
 
 
 def _as_row(value: Any, number: int) -> Row | Unreadable:

@@ -43,8 +43,10 @@ def parse_strict(raw: bytes) -> Any:
         _refuse_long(value)
     if type(value) is not dict and type(value) is not list:
         return _again(raw) if type(value) in (int, float) else value
-    # Where text holds `":` the counts differ though no key is twice; that only costs a second look.
-    if _settle(value, 1) == len(_KEY_END.findall(raw)):
+    keys = _settle(value, 1)
+    # A key that stands twice is written twice and kept once, so there are more colons than keys. Text may
+    # hold colons, too; that only costs a second and a third look.
+    if keys == raw.count(b":") or keys == len(_KEY_END.findall(raw)):
         return value
     return _again(raw)
 
