@@ -26,7 +26,7 @@ def test_an_unusable_row_is_counted_with_its_reason(tmp_path: Path) -> None:
     assert [problem.where for problem in loaded.problems if problem.dropped] == ["line 2"]
     assert loaded.rows_read == 3
     with pytest.raises(UserError, match="no usable row among 1 row: .* 1 has"):
-        load(tmp_path, {"messages": []})
+        load(tmp_path, {"question": "Why?"})
 
 
 def test_what_is_not_supported_is_refused_in_one_sentence(tmp_path: Path) -> None:
