@@ -73,7 +73,7 @@ def test_a_remark_names_the_message_and_keeps_secrets_to_itself() -> None:
     remarks = {remark.kind: remark.detail for remark in inspect(row)}
     assert remarks == {
         "e-mail addresses": "“j…@example.com” in message 1",
-        "API keys": "“sk-ABC…” in message 2",
+        "API keys": "“sk-A…” in message 2",
     }
 
 
@@ -166,9 +166,9 @@ TEXTS = st.lists(PIECES | st.text(max_size=8), max_size=8).map("".join)
 def test_no_fixed_kind_is_found_again(texts: list[str], wanted: set[str]) -> None:
     row = [{"role": role, "content": text} for role, text in zip(("user", "assistant", "user"), texts)]
     fixed, changed = rewrite(row, wanted)
-    found = set(kinds(row))
     assert not wanted & set(kinds(fixed))
-    assert found & wanted <= set(changed) <= wanted
+    assert set(changed) <= wanted
+    assert changed or not wanted & set(kinds(row))
     assert rewrite(fixed, wanted) == (fixed, [])
     assert [message["role"] for message in fixed] == [message["role"] for message in row]
 
@@ -185,20 +185,8 @@ def test_the_first_look_misses_nothing(text: str) -> None:
 
 
 def test_long_and_hostile_text_takes_linear_time() -> None:
-    for piece in (
-        "a",
-        "1 ",
-        "@a.",
-        "<|a",
-        "\u200b",
-        "a@",
-        "key=",
-        "-----BEGIN PRIVATE KEY-----",
-        "0 ",
-        "{{",
-        "\U000e0041",
-        "A1_",
-    ):
+    pieces = ("a", "1 ", "@a.", "<|a", "\u200b", "a@", "key=", "-----BEGIN PRIVATE KEY-----", "0 ", "{{")
+    for piece in (*pieces, "\U000e0041", "A1_", "xoxb-", "eyJ1aaaaaaaa-", "eyJ1aaaaaaaa.", "token='", "(0"):
         text = piece * (100_000 // len(piece))
         fixed, _ = rewrite([{"role": "assistant", "content": text}], TEXT_FIXES)
         assert not set(kinds(fixed)) & set(TEXT_FIXES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _LETTERS = string.ascii_letters.encode()
 _HIGH = bytes(range(0x80, 0x100))
@@ -12,10 +12,6 @@ _HIGH = bytes(range(0x80, 0x100))
 _PLAIN = _LETTERS + _HIGH + b" \t\n\r\v\f.,;:!?'\"()/=+*&%$#~`^\\>}]"
 _DIGITS = frozenset(string.digits.encode())
 _CONTROLS = frozenset(range(1, 0x20)) | {0x7F}
-# letters, digits and what else keys are made of become one letter, the rest spaces
-_KEY_LETTERS = _LETTERS + string.digits.encode() + b"_+/=.~-"
-_TO_KEY_LETTERS = bytes(0x61 if place in _KEY_LETTERS else 0x20 for place in range(256))
-_SHORTEST_KEY = b"a" * 15
 # what stands between the digits of a number goes, so that they stand together
 _TO_DIGITS = bytes(0x30 if place in _DIGITS else 0x20 for place in range(256))
 _BETWEEN_DIGITS = b" .-/()" + _HIGH
@@ -34,8 +30,7 @@ _UNSEEN_BY_LEAD = {
 _ALL_BUT_LEADS = bytes(place for place in range(256) if place not in _UNSEEN_BY_LEAD)
 
 
-@dataclass(frozen=True, slots=True)
-class Glance:
+class Glance(NamedTuple):
     """A text (all messages of a row together), and what a first look shows: too much, never too little."""
 
     text: str
@@ -57,10 +52,6 @@ class Glance:
 
     def has_control(self) -> bool:
         return not _CONTROLS.isdisjoint(self.signs)
-
-    def has_long_word(self) -> bool:
-        """Whether something is as long as a key without a space; all keys have digits or an underscore."""
-        return (self.has_digit() or self.has("_")) and _SHORTEST_KEY in self.raw.translate(_TO_KEY_LETTERS)
 
     def has_long_number(self) -> bool:
         """Whether seven digits stand together, as in a phone number."""

@@ -40,7 +40,7 @@ TEXT_CHECKS = {
     "private keys": TextCheck(
         lambda row: row.dashes and "PRIVATE KEY" in row.text, keys.private_key, keys.without_private_keys
     ),
-    "API keys": TextCheck(Glance.has_long_word, keys.api_key, keys.without_api_keys),
+    "API keys": TextCheck(keys.may_have_key, keys.api_key, keys.without_api_keys),
     "e-mail addresses": TextCheck(lambda row: row.has("@"), contacts.email_address, contacts.without_emails),
     "phone numbers": TextCheck(Glance.has_long_number, contacts.phone_number, contacts.without_phones),
 }

@@ -165,7 +165,7 @@ def _hashed(words: list[int], lengths: list[int]) -> NDArray[np.uint64]:
 
 def _meetings(shingles: _Shingles) -> Iterator[tuple[int, list[int]]]:
     """(row, the hashes of its bands) for every row that shares a band with another row, in order."""
-    from rensa import RMinHashLSH
+    from rensa.rensa import RMinHashLSH
 
     if not len(shingles):
         return
@@ -181,7 +181,7 @@ def _meetings(shingles: _Shingles) -> Iterator[tuple[int, list[int]]]:
 
 
 def _signatures(hashes: NDArray[np.uint64], ends: NDArray[np.int64]) -> Any:
-    from rensa import RMinHash
+    from rensa.rensa import RMinHash
 
     return RMinHash.digest_matrix_from_flat_token_hashes(hashes, ends.astype(np.uint64), _HASHES, _SEED)
 
