@@ -303,6 +303,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "no columns": ("unknown columns", {}),
     "many columns": ("unknown columns", {f"column {number}": "x" for number in range(50)}),
     "other columns": ("unknown columns", {"foo": "1", "bar": "2"}),
+    "a message as a row": ("unknown columns", user("Why?")),
+    "a turn as a row": ("unknown columns", {"speaker": "Ann", "text": "Why?"}),
     "answer only": ("unknown columns", {"answer": "So."}),
     "question only": ("no answer", {"question": "Why?"}),
     "empty list": ("no messages", {"messages": []}),
@@ -384,7 +386,9 @@ def test_numbers_become_text_as_written(written: str, text: str) -> None:
         assert [remark.kind for remark in found.remarks] == ["not text"]
 
 
-@pytest.mark.parametrize("cell", ["=SUM(A1:A9)", "=1+2", "+A1", "-2+3+cmd|' /C calc'!A0", "@SUM(1)", '="x"'])
+@pytest.mark.parametrize(
+    "cell", ["=SUM(A1:A9)", "=1+2", "+A1", "-2+3+cmd|' /C calc'!A0", "@SUM(1)", '="x"', "+cmd|' /C'"]
+)
 def test_formula_cells_are_remarked(cell: str) -> None:
     assert [remark.kind for remark in read({**PAIR, "answer": cell}).remarks] == ["formula cells"]
 

@@ -53,7 +53,7 @@ class Plan:
 class Layout:
     """What the columns of a row allow: plans, the best first, and the columns that may forbid its use.
 
-    `asked` and `answered` name what is there where there is no plan.
+    `asked` is a question column, to be named where there is no plan.
     """
 
     plans: tuple[Plan, ...]
@@ -62,7 +62,6 @@ class Layout:
     judged: Columns = ()
     worse: Columns = ()
     asked: str = ""
-    answered: str = ""
 
 
 # a file has a handful of different rows; one with thousands must not fill the memory
@@ -77,7 +76,9 @@ def layout_of(columns: Columns) -> Layout:
     plans += [replace(pair, history=_present(HISTORY_COLUMNS, named)) for pair in _pairs(named)]
     system = _present(SYSTEM_COLUMNS, named)[:1]
     plans = [replace(plan, system=system) for plan in plans]
-    plans += [Plan(PLAIN_TEXT, text=(column,)) for column in _present(TEXT_COLUMNS, named)]
+    # beside a role, a text is one turn of a chat whose others stand in other rows
+    texts = () if _present(("role", "speaker"), named) else _present(TEXT_COLUMNS, named)
+    plans += [Plan(PLAIN_TEXT, text=(column,)) for column in texts]
     worse = _starting(WORSE, named)
     tools, media = _present(TOOL_COLUMNS, named), _present(MEDIA_COLUMNS, named)
     # a row with tools or media in it is refused, so these are never spare
@@ -89,7 +90,6 @@ def layout_of(columns: Columns) -> Layout:
         judged=_present((JUDGED,), named) if plans and not plans[0].text else (),
         worse=worse if _starting(BETTER, named) else (),
         asked="".join(_present(QUESTION_COLUMNS, named)[:1]),
-        answered="".join(_present(ANSWER_COLUMNS, named)[:1]),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from core.dataset.kinds import Remark
 from core.dataset.read import Row
 from core.dataset.shapes.chat import is_message, read_history, read_turns
+from core.dataset.shapes.names import CONTENT_KEYS, ROLE_KEYS, SPEAKER_KEYS, plain
 from core.dataset.shapes.outcome import Message, Recognised, Refused, Unusable
 from core.dataset.shapes.plan import Columns, Layout, Plan, layout_of, mapped_layout
 from core.dataset.shapes.text import MEDIA, SIGNS, TOOLS, is_absent, is_formula, text_of
@@ -186,6 +187,9 @@ def _forbid(layout: Layout, data: dict[str, Any]) -> None:
 def _meaningless(layout: Layout, data: dict[str, Any], mapped: bool) -> Refused:
     if mapped:
         return Refused("unknown columns", f"has none of the columns that were chosen ({_named(data)})")
+    names = set(map(plain, data))
+    if names & {*ROLE_KEYS, *SPEAKER_KEYS} and names & {*CONTENT_KEYS}:
+        return Refused("unknown columns", f"has one message ({_named(data)}) where a list of them belongs")
     if layout.asked:
         return Refused("no answer", f"has a question (“{layout.asked}”) but no column with its answer")
     return Refused("unknown columns", f"has columns that mean nothing here ({_named(data)})")

@@ -14,8 +14,8 @@ MEDIA = "holds images, sound or video, and only text can be trained"
 TOOLS = "holds tool calls, which can't be trained yet"
 SIGNS = "=+-@"
 _SHOWN = 20
-# what a spreadsheet would compute: =SUM(A1), =1+2, +A1, -2+3+cmd|…, @SUM(1); not “- a list” or “-5”
-_FORMULA = re.compile(r"=[\w(\"'+\-@]|[+\-](\d+(\.\d+)?[-+*/^]|[A-Za-z]+\(|[A-Z]{1,3}\d+\b)|@[A-Za-z]+\(")
+# what a spreadsheet would compute or run: =SUM(A1), =1+2, +A1, -2+3, +cmd|…, @SUM(1); not “- a list” or “-5”
+_FORMULA = re.compile(r"=[\w(\"'+\-@]|[+\-](\d+(\.\d+)?[-+*/^]|[A-Za-z]+[(|]|[A-Z]{1,3}\d+\b)|@[A-Za-z]+[(|]")
 
 
 def is_absent(value: Any) -> bool:
