@@ -187,7 +187,7 @@ def test_the_first_look_misses_nothing(text: str) -> None:
 def test_long_and_hostile_text_takes_linear_time() -> None:
     pieces = ("a", "1 ", "@a.", "<|a", "\u200b", "a@", "key=", "-----BEGIN PRIVATE KEY-----", "0 ", "{{")
     for piece in (*pieces, "\U000e0041", "A1_", "xoxb-", "eyJ1aaaaaaaa-", "eyJ1aaaaaaaa.", "token='", "(0"):
-        text = piece * (100_000 // len(piece))
+        text = piece * (30_000 // len(piece))
         fixed, _ = rewrite([{"role": "assistant", "content": text}], TEXT_FIXES)
         assert not set(kinds(fixed)) & set(TEXT_FIXES)
 
@@ -268,9 +268,9 @@ def test_near_duplicates_in_scripts_without_spaces() -> None:
     assert near_duplicates([text, other, text.replace("。", "！")]) == [(2, 0)]
 
 
-def test_one_row_ten_thousand_times_takes_linear_time() -> None:
-    texts = [f"{' '.join(WORDS[:80])} {number % 7}" for number in range(10_000)]
-    assert len(near_duplicates(texts)) == 9_999
+def test_one_row_thousands_of_times_takes_linear_time() -> None:
+    texts = [f"{' '.join(WORDS[:80])} {number % 7}" for number in range(3_000)]
+    assert len(near_duplicates(texts)) == 2_999
 
 
 def test_rows_almost_the_same_as_a_held_out_one() -> None:
@@ -301,11 +301,13 @@ def test_alike_answers() -> None:
     assert alike_answers(np.array([4, 15])) == ""
     assert alike_answers(np.array([5, 1] + [1] * 14)) == "5 of 20 rows have the very same answer (25%)."
     assert alike_answers(np.ones(1000, int)) == ""
-    assert alike_answers(np.ones(100, int), np.array([60, 40])) == (
+    assert alike_answers(np.empty(0, int)) == ""
+    assert alike_answers(np.ones(100, int), np.array([60, 30])) == (
         "60 of 100 answers begin with the same 4 words (60%)."
     )
+    assert alike_answers(np.ones(100, int), np.array([], int)) == ""
     assert opening("  As an AI language model, I") == "as an ai language"
-    assert opening("As an AI language") == ""
+    assert opening("As an AI language") == opening("") == ""
 
 
 def test_scripts() -> None:
