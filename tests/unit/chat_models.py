@@ -72,6 +72,35 @@ PHI3 = """{% for message in messages %}\
 {{ '<|' + message['role'] + '|>\\n' + message['content'] + '<|end|>\\n' }}\
 {% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\\n' }}{% else %}{{ eos_token }}{% endif %}"""
 
+SMOLLM2 = """{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}\
+{{ '<|im_start|>system\\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face' }}\
+{{ '<|im_end|>\\n' }}\
+{% endif %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}\
+{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"""
+
+# As Mistral 7B v0.3 does: the system text goes into the last message if that is a question.
+MISTRAL = """{% if messages[0]['role'] == 'system' %}\
+{% set system = messages[0]['content'] %}{% set rest = messages[1:] %}\
+{% else %}{% set rest = messages %}{% endif %}{{ bos_token }}{% for message in rest %}\
+{% if message['role'] == 'user' %}{% if loop.last and system is defined %}\
+{{ '[INST] ' + system + '\\n\\n' + message['content'] + '[/INST]' }}\
+{% else %}{{ '[INST] ' + message['content'] + '[/INST]' }}{% endif %}\
+{% elif message['role'] == 'assistant' %}{{ ' ' + message['content'] + eos_token }}{% endif %}{% endfor %}"""
+
+# The same templates with their answers marked, as trainers with assistant-only masks need them.
+_ANSWER = "{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}"
+MARKED = {
+    "smollm2": SMOLLM2.replace(
+        "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}",
+        "{{'<|im_start|>' + message['role'] + '\\n'}}{% if message['role'] == 'assistant' %}"
+        f"{_ANSWER}{{% else %}}{{{{ message['content'] + '<|im_end|>' + '\\n' }}}}{{% endif %}}",
+    ),
+    "mistral": MISTRAL.replace(
+        "{{ ' ' + message['content'] + eos_token }}",
+        "{% generation %}{{ ' ' + message['content'] + eos_token }}{% endgeneration %}",
+    ),
+}
+
 
 @dataclass(frozen=True)
 class Family:
@@ -115,6 +144,8 @@ FAMILIES = {
         eos="<|endoftext|>",
         rstrip=True,
     ),
+    "smollm2": Family(SMOLLM2, ("<|im_start|>", "<|im_end|>"), "bytes", eos="<|im_end|>"),
+    "mistral": Family(MISTRAL, ("<s>", "</s>", "[INST]", "[/INST]"), "replace", bos="<s>", eos="</s>"),
     "ordinary-turns": Family(
         "{% for message in messages %}<turn:{{ message.role }}>{{ message.content }}<turn:end>{% endfor %}"
         "{% if add_generation_prompt %}<turn:assistant>{% endif %}",

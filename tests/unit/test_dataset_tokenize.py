@@ -198,6 +198,7 @@ def test_each_template_trains_answer_and_turn_end(name: str, toys: dict[str, Pat
         "llama2-always": f" I am fine {end} The end. {end}",
         "llama2-prepend": f" I am fine {end} The end. {end}",
         "phi3": f"I am fine{end}\nThe end.{end}\n",
+        "mistral": f" I am fine{end} The end.{end}",
     }
     assert trained == expected.get(name, f"I am fine{end}The end.{end}")
     assert encoded.masked_turns == (name == "qwen3")
