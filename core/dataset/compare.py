@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
@@ -10,7 +11,9 @@ import xxhash
 from numpy.typing import NDArray
 
 from core.dataset.doctor import comparable_text, near_duplicates, near_leaks, rows_to_compare
+from core.dataset.doctor.whole import main_script, mixed_scripts
 from core.dataset.kinds import BITS
+from core.dataset.measure import sample_rows
 from core.dataset.store import PLACES_KEPT, Found, Store, later_copies
 from core.files import write_atomic
 
@@ -21,7 +24,7 @@ Numbers = NDArray[np.int64]
 
 
 def compare(store: Store, tick: Callable[[], None]) -> None:
-    """Flag copies and near copies in the store, note them in its summary, and write its index anew.
+    """Flag copies and near copies, note them and what stands out in the whole, and write the index anew.
 
     `tick` is called now and then while it goes on, and may raise to end it.
     """
@@ -36,6 +39,9 @@ def compare(store: Store, tick: Callable[[], None]) -> None:
     later = np.unique(store.near[:, 0])
     _note(store, "near-duplicates", [(int(row), int(earlier)) for row, earlier in store.near[:PLACES_KEPT]])
     _flag(store, "near-duplicates", later)
+    sample = sample_rows(np.arange(len(store)))
+    scripts = mixed_scripts(Counter(main_script(row.messages) for row in store.read(sample)))
+    store.summary.notes = {"mixed scripts": scripts} if scripts else {}
     store.save_index()
 
 

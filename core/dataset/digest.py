@@ -12,7 +12,7 @@ import orjson
 import xxhash
 from numpy.typing import NDArray
 
-from core.dataset.doctor import inspect, main_script, opening
+from core.dataset.doctor import inspect
 from core.dataset.kinds import BITS, KINDS, Remark
 from core.dataset.read import Block, Row, Unreadable
 from core.dataset.shapes import Recognised, Refused, recognise
@@ -38,7 +38,6 @@ class Digest:
     shapes: Counter[str]
     filled: Counter[str]
     unused: Counter[str]
-    scripts: Counter[str]
     found: dict[str, Found]
     first: dict[str, tuple[int, str, int]]
 
@@ -69,14 +68,12 @@ class _Tally:
     refused: list[bytes] = field(default_factory=list)
     keys: list[tuple[int, int]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
-    openings: list[int] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
     chars: list[int] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
     shapes: Counter[str] = field(default_factory=Counter)
     filled: Counter[str] = field(default_factory=Counter)
     unused: Counter[str] = field(default_factory=Counter)
-    scripts: Counter[str] = field(default_factory=Counter)
     found: dict[str, Found] = field(default_factory=dict)
     first: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
@@ -108,12 +105,10 @@ class _Tally:
         self.lines.append(b'{"messages":' + written + b',"where":' + orjson.dumps(place) + b"}\n")
         self.keys.append(split_key(xxhash.xxh3_128_intdigest(written)))
         answer = next((one["content"] for one in reversed(messages) if one["role"] != "user"), "")
-        self.answers.append(_hash(answer))
-        self.openings.append(_hash(opening(answer)))
+        self.answers.append(xxhash.xxh3_64_intdigest(answer.encode()))
         self.chars.append(sum(len(message["content"]) for message in messages))
         self.turns.append(min(len(messages), 65_535))
         self.shapes[recognised.shape] += 1
-        self.scripts["Latin" if written.isascii() else main_script(messages)] += 1
         for name in recognised.unused:
             _count(self.unused, name)
         return True
@@ -148,7 +143,6 @@ class _Tally:
                 "size": np.fromiter(map(len, self.lines), np.int64, len(self.lines)),
                 "key": np.array(self.keys, np.uint64).reshape(-1, 2),
                 "answer": np.array(self.answers, np.uint64),
-                "opening": np.array(self.openings, np.uint64),
                 "flags": np.array(self.flags, np.uint64),
                 "chars": np.array(self.chars, np.uint32),
                 "turns": np.array(self.turns, np.uint16),
@@ -156,14 +150,9 @@ class _Tally:
             shapes=self.shapes,
             filled=self.filled,
             unused=self.unused,
-            scripts=self.scripts,
             found=self.found,
             first=self.first,
         )
-
-
-def _hash(text: str) -> int:
-    return xxhash.xxh3_64_intdigest(text.encode()) if text else 0
 
 
 def _count(counter: Counter[str], name: str) -> bool:

@@ -35,6 +35,9 @@ class Pool:
             self._executor = ProcessPoolExecutor(
                 self._workers, get_context("spawn"), initializer=_begin, initargs=(parent_mark(),)
             )
+            # all are started now: one that starts while another is being killed can hang for ever
+            for _ in range(self._workers):
+                self._executor.submit(os.getpid)
         return self
 
     def __exit__(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset.compare import leaked
-from core.dataset.doctor import alike_answers, mixed_scripts
+from core.dataset.doctor import alike_answers
 from core.dataset.kinds import KINDS, Severity
 from core.dataset.measure import TokenFacts, TokenTable
 from core.dataset.store import PLACES_KEPT, FileFacts, Found, Store
@@ -278,19 +278,14 @@ def _whole_problems(store: Store, usable: NDArray[np.int64]) -> list[Problem]:
     if len(shapes) > 1:
         sentence = f"The rows have {len(shapes)} different shapes, {shape_in_words(shapes)}."
         problems.append(_whole("mixed shapes", sum(shapes.values()), sentence))
-    openings = store.opening[usable]
-    alike = alike_answers(_counts(store.answer[usable]), _counts(openings[openings != 0]))
-    if alike:
-        problems.append(_whole("alike answers", len(usable), alike))
-    scripts = mixed_scripts(store.summary.scripts)
-    if scripts:
-        problems.append(_whole("mixed scripts", len(usable), scripts))
+    notes = store.summary.notes | _alike(store, usable)
+    problems += [_whole(kind, len(usable), sentence) for kind, sentence in notes.items()]
     return problems
 
 
-def _counts(hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """How often each different value stands there."""
-    return np.unique(hashes, return_counts=True)[1]
+def _alike(store: Store, usable: NDArray[np.int64]) -> dict[str, str]:
+    alike = alike_answers(np.unique(store.answer[usable], return_counts=True)[1])
+    return {"alike answers": alike} if alike else {}
 
 
 def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_length: int) -> list[Problem]:

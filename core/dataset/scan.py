@@ -206,7 +206,6 @@ class _Book:
             (summary.shapes, digest.shapes),
             (summary.columns, digest.filled),
             (summary.unused, digest.unused),
-            (summary.scripts, digest.scripts),
         ):
             for name, count in more.items():
                 kept[name] = kept.get(name, 0) + count

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import tee
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import orjson
@@ -28,10 +29,10 @@ from core.dataset.shapes import Conversation, Message
 from core.errors import UserError
 from core.files import read_json
 
-VERSION = 1
+VERSION = 2
 PLACES_KEPT = 20
 _COMPARED = ("duplicates", "near-duplicates")
-_ARRAYS = ("start", "key", "answer", "opening", "flags", "chars", "turns", "near")
+_ARRAYS = ("start", "key", "answer", "flags", "chars", "turns", "near")
 ROWS, REFUSED, INDEX, SUMMARY = "rows.jsonl", "refused.jsonl", "index.npz", "summary.json"
 
 
@@ -78,9 +79,10 @@ class Found:
 class Summary:
     """What one pass over the data found.
 
-    shapes, scripts: shape or script → rows. columns: column → rows that fill it, in the order of their
-    appearance; unused: the same for columns that no message was made of. found: kind of problem → rows.
-    failure: why a file could not be read to its end. compared: rows that were compared for near-duplicates.
+    shapes: shape → rows. columns: column → rows that fill it, in the order of their appearance; unused:
+    the same for columns that no message was made of. notes: kind → a sentence about the whole data.
+    found: kind of problem → rows. failure: why a file could not be read to its end. compared: rows that
+    were compared for near-duplicates.
     """
 
     files: list[FileFacts] = field(default_factory=list)
@@ -88,7 +90,7 @@ class Summary:
     shapes: dict[str, int] = field(default_factory=dict)
     columns: dict[str, int] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
-    scripts: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     found: dict[str, Found] = field(default_factory=dict)
     failure: str = ""
     compared: int = 0
@@ -117,8 +119,7 @@ class Mended:
 class Store:
     """A complete store. Rows are numbered from 0 in the order of the data; refused rows have no number.
 
-    key: 128-bit hash of a row's messages (n × 2). answer, opening: hashes of its last answer and of the
-    answer's first words (0: it has no more). flags: `kinds.BITS` of
+    key: 128-bit hash of a row's messages (n × 2). answer: hash of its last answer. flags: `kinds.BITS` of
     everything that was noticed. chars: characters of text. turns: messages. near: (row, earlier row that
     it is almost the same as).
     """
@@ -130,7 +131,6 @@ class Store:
             self.start: NDArray[np.int64] = arrays["start"]
             self.key: NDArray[np.uint64] = arrays["key"]
             self.answer: NDArray[np.uint64] = arrays["answer"]
-            self.opening: NDArray[np.uint64] = arrays["opening"]
             self.flags: NDArray[np.uint64] = arrays["flags"]
             self.chars: NDArray[np.uint32] = arrays["chars"]
             self.turns: NDArray[np.uint16] = arrays["turns"]
@@ -145,7 +145,7 @@ class Store:
             raise UserError(f"{folder} holds no checked data. Check the file again.")
         try:
             return cls(folder, Summary.from_json(value))
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise UserError(f"The checked data in {folder} is damaged. Delete it and check again.") from error
 
     def save_index(self) -> None:
