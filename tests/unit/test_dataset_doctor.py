@@ -15,15 +15,14 @@ from core.dataset.doctor import (
     comparable_text,
     empty_turn,
     inspect,
-    main_script,
-    mixed_scripts,
     near_duplicates,
     near_leaks,
-    opening,
     rewrite,
     rows_to_compare,
     twins,
+    whole_notes,
 )
+from core.dataset.doctor.whole import alike_openings, main_script, mixed_scripts, opening
 from core.dataset.kinds import KINDS
 from tests.unit.test_dataset_doctor_text import TRUE_CASES
 
@@ -302,12 +301,26 @@ def test_alike_answers() -> None:
     assert alike_answers(np.array([5, 1] + [1] * 14)) == "5 of 20 rows have the very same answer (25%)."
     assert alike_answers(np.ones(1000, int)) == ""
     assert alike_answers(np.empty(0, int)) == ""
-    assert alike_answers(np.ones(100, int), np.array([60, 30])) == (
-        "60 of 100 answers begin with the same 4 words (60%)."
+
+
+def test_answers_that_begin_alike() -> None:
+    row = chat("user: Who are you?", "assistant:   As an\nAI language model, I", "user: Really?")
+    assert opening(row) == "as an ai language"
+    assert opening(chat("assistant: As an AI language")) == opening(chat("text: a b c d e")) == ""
+    assert alike_openings({"as an ai language": 60, "": 40}) == (
+        "60% of the answers begin with the same words, “as an ai language”."
     )
-    assert alike_answers(np.ones(100, int), np.array([], int)) == ""
-    assert opening("  As an AI language model, I") == "as an ai language"
-    assert opening("As an AI language") == opening("") == ""
+    assert alike_openings({"as an ai language": 40, "": 60}) == alike_openings({}) == ""
+
+
+def test_notes_about_a_whole_dataset() -> None:
+    one = chat("user: Wer bist du?", "assistant: Ich bin ein kleines Modell.")
+    other = chat("user: 你是谁？", "assistant: 我是一个小模型。")
+    assert whole_notes([one] * 15 + [other] * 5) == [
+        ("alike answers", "75% of the answers begin with the same words, “ich bin ein kleines”."),
+        ("mixed scripts", "The rows are written in 2 scripts: Latin 75%, Chinese 25%."),
+    ]
+    assert whole_notes([one] * 10 + [other] * 5) == whole_notes([]) == []
 
 
 def test_scripts() -> None:

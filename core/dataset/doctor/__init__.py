@@ -3,7 +3,7 @@
 from core.dataset.doctor.rows import TEXT_FIXES, inspect, rewrite
 from core.dataset.doctor.turns import empty_turn
 from core.dataset.doctor.twins import comparable_text, near_duplicates, near_leaks, rows_to_compare
-from core.dataset.doctor.whole import alike_answers, main_script, mixed_scripts, opening
+from core.dataset.doctor.whole import alike_answers, whole_notes
 
 __all__ = [
     "TEXT_FIXES",
@@ -11,11 +11,9 @@ __all__ = [
     "comparable_text",
     "empty_turn",
     "inspect",
-    "main_script",
-    "mixed_scripts",
     "near_duplicates",
     "near_leaks",
-    "opening",
     "rewrite",
     "rows_to_compare",
+    "whole_notes",
 ]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
 from numpy.typing import NDArray
 
+from core.dataset.kinds import Remark
 from core.dataset.shapes import Message
 
 FEWEST_ROWS = 20
@@ -64,27 +65,45 @@ _RANGES = (
 _STARTS = [start for start, _, _ in _RANGES]
 
 
-def opening(answer: str) -> str:
-    """The first words of an answer that goes on after them; empty if it doesn't."""
-    found = _OPENING.match(answer)
-    return found[1].casefold() if found else ""
-
-
-def alike_answers(answers: NDArray[Any], openings: NDArray[Any] | None = None) -> str:
-    """A sentence if too many answers are the same or begin the same; empty if not.
-
-    answers: how many rows each different answer has; openings: the same for how answers begin.
-    """
+def alike_answers(answers: NDArray[Any]) -> str:
+    """A sentence if too many answers are the very same; empty if not. How many rows each answer has."""
     rows = int(answers.sum())
-    if rows < FEWEST_ROWS:
+    most = int(answers.max()) if rows else 0
+    if rows < FEWEST_ROWS or most < SAME_ANSWER * rows:
         return ""
-    most = int(answers.max())
-    if most >= SAME_ANSWER * rows:
-        return f"{most:,} of {rows:,} rows have the very same answer ({most / rows:.0%})."
-    most = int(openings.max()) if openings is not None and len(openings) else 0
-    if most >= SAME_OPENING * rows:
-        return f"{most:,} of {rows:,} answers begin with the same {_OPENING_WORDS} words ({most / rows:.0%})."
-    return ""
+    return f"{most:,} of {rows:,} rows have the very same answer ({most / rows:.0%})."
+
+
+def whole_notes(sample: Iterable[list[Message]]) -> list[Remark]:
+    """What can be said about a dataset from a sample of its rows: answers that begin alike, scripts."""
+    rows = 0
+    openings: Counter[str] = Counter()
+    scripts: Counter[str] = Counter()
+    for messages in sample:
+        rows += 1
+        openings[opening(messages)] += 1
+        scripts[main_script(messages)] += 1
+    notes = (
+        Remark("alike answers", alike_openings(openings)),
+        Remark("mixed scripts", mixed_scripts(scripts)),
+    )
+    return [note for note in notes if note.detail and rows >= FEWEST_ROWS]
+
+
+def opening(messages: list[Message]) -> str:
+    """The first words of the last answer; empty if it ends with them or before."""
+    answer = next((one["content"] for one in reversed(messages) if one["role"] == "assistant"), "")
+    found = _OPENING.match(answer[:_LOOKED_AT])
+    return " ".join(found[1].casefold().split()) if found else ""
+
+
+def alike_openings(rows_by_opening: Mapping[str, int]) -> str:
+    """A sentence if too many answers begin with the same words; empty if not."""
+    rows = sum(rows_by_opening.values())
+    most, words = max(((count, words) for words, count in rows_by_opening.items() if words), default=(0, ""))
+    if most < max(SAME_OPENING * rows, 2):
+        return ""
+    return f"{most / rows:.0%} of the answers begin with the same words, “{words}”."
 
 
 def main_script(messages: list[Message]) -> str:
