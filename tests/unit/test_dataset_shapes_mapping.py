@@ -64,6 +64,25 @@ def test_mapped_chats_history_and_text() -> None:
     ]
 
 
+def test_names_complete_a_mapping_that_makes_nothing_alone() -> None:
+    alpaca = {"instruction": "Add.", "input": "1 2", "xyz": "3", "system": "Be brief."}
+    for columns in ({"xyz": "assistant"}, {"XYZ ": "assistant", "output": "ignore"}):
+        assert texts(alpaca, columns) == [
+            ("system", "Be brief."),
+            ("user", "Add.\n\n1 2"),
+            ("assistant", "3"),
+        ]
+        check_mapping(columns, [*alpaca, "output"])
+    judged = {"messages": [{"role": "assistant", "content": "So."}], "label": True}
+    assert texts(judged, {"label": "ignore"}) == [("assistant", "So.")]
+    assert texts(
+        {"question": "Why?", "a1": "So.", "input": "x"}, {"question": "user", "a1": "assistant"}
+    ) == [
+        ("user", "Why?"),
+        ("assistant", "So."),
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "kind"),
     [
@@ -80,32 +99,32 @@ def test_rows_without_the_mapped_columns(data: dict[str, Any], kind: str) -> Non
 
 
 GOOD = [
-    {"a": "user", "b": "assistant"},
-    {"a": "messages", "b": "system", "c": "ignore"},
-    {"a": "text"},
-    {"a": "history", "B": "assistant"},
+    {"x": "user", "y": "assistant"},
+    {"x": "messages", "y": "system", "z": "ignore"},
+    {"x": "text"},
+    {"x": "history", "Y": "assistant"},
 ]
 BAD = {
-    "no role": ({"a": "teacher"}, "no role"),
-    "no answer": ({"a": "user", "b": "ignore"}, "No column is mapped to the answer"),
+    "no role": ({"x": "teacher"}, "no role"),
+    "no answer": ({"x": "user", "y": "ignore"}, "No column is mapped to the answer"),
     "nothing": ({}, "No column is mapped to the answer"),
-    "no question": ({"a": "assistant"}, "no question"),
-    "text and more": ({"a": "text", "b": "assistant"}, "Plain text"),
-    "chats and more": ({"a": "messages", "b": "user"}, "whole chats"),
-    "unknown column": ({"d": "user", "b": "assistant"}, "no column “d”"),
+    "no question": ({"x": "assistant"}, "no question"),
+    "text and more": ({"x": "text", "y": "assistant"}, "Plain text"),
+    "chats and more": ({"x": "messages", "y": "user"}, "whole chats"),
+    "unknown column": ({"w": "user", "y": "assistant"}, "no column “w”"),
 }
 
 
 @pytest.mark.parametrize("columns", GOOD)
 def test_a_mapping_that_makes_sense(columns: dict[str, str]) -> None:
-    check_mapping(columns, ["a", "b", "c"])
+    check_mapping(columns, ["x", "y", "z"])
     check_mapping(columns)
 
 
 @pytest.mark.parametrize(("columns", "said"), BAD.values(), ids=BAD.keys())
 def test_a_mapping_that_makes_nothing_is_said(columns: dict[str, str], said: str) -> None:
     with pytest.raises(UserError, match=said) as error:
-        check_mapping(columns, ["a", "b", "c"])
+        check_mapping(columns, ["x", "y", "z"])
     assert str(error.value).endswith(".")
 
 

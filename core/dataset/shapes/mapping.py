@@ -17,6 +17,7 @@ from core.dataset.shapes.names import (
     SYSTEM_COLUMNS,
     plain,
 )
+from core.dataset.shapes.plan import roles_by_column
 from core.dataset.shapes.text import is_absent
 from core.errors import UserError
 
@@ -60,7 +61,8 @@ _LOOKED_AT = 200
 def check_mapping(mapping: Mapping[str, str], columns: Collection[str] = ()) -> None:
     """Raise UserError, in a sentence, when no row can become anything by this mapping.
 
-    `columns` are those of the data; where they are known, the mapping may name no other.
+    `columns` are those of the data. Where they are known, the mapping may name no other, and their names
+    complete it.
     """
     for column, role in mapping.items():
         if role not in ROLES_OF_COLUMNS:
@@ -74,7 +76,7 @@ def check_mapping(mapping: Mapping[str, str], columns: Collection[str] = ()) -> 
         raise UserError(
             f"The data has no column “{unknown[0]}”. It has {', '.join(f'“{name}”' for name in columns)}."
         )
-    roles = {role for role in mapping.values() if role != "ignore"}
+    roles = {*mapping.values(), *roles_by_column(columns, mapping).values()} - {"", "ignore"}
     if not roles & {"assistant", "messages", "text"}:
         raise UserError(
             "No column is mapped to the answer. Map one to “assistant”, or to “messages” or “text” "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -27,6 +27,13 @@ MAPPED = "mapped columns"
 PLAIN_TEXT = "plain text"
 
 Columns = tuple[str, ...]
+_SIDES = {
+    "user": QUESTION_COLUMNS,
+    "assistant": ANSWER_COLUMNS,
+    "input": CONTEXT_COLUMNS,
+    "system": SYSTEM_COLUMNS,
+    "history": HISTORY_COLUMNS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +103,7 @@ def layout_of(columns: Columns) -> Layout:
 @lru_cache(maxsize=64)
 def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Layout:
     """What the user says that these columns are."""
-    roles = {plain(column): role for column, role in mapping} | dict(mapping)
-    chosen = {column: roles.get(column) or roles.get(plain(column), "") for column in columns}
+    chosen = roles_by_column(columns, dict(mapping))
 
     def of(role: str) -> Columns:
         return tuple(column for column in columns if chosen[column] == role)
@@ -114,6 +120,22 @@ def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Lay
         spare=of(""),
     )
     return Layout(plans=(plan,) if plan.goal else ())
+
+
+def roles_by_column(columns: Collection[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """The role of each column, "" for none. A mapping that makes nothing by itself is completed by names."""
+    roles = {plain(column): role for column, role in mapping.items()} | dict(mapping)
+    chosen = {column: roles.get(column) or roles.get(plain(column), "") for column in columns}
+    taken = set(mapping.values()) - {"ignore"}
+    if taken & {"messages", "text"} or ("assistant" in taken and taken & {"user", "input", "history"}):
+        return chosen
+    left = {plain(column): column for column, role in chosen.items() if not role}
+    names = {"messages": CHAT_COLUMNS} if taken <= {"system"} and _present(CHAT_COLUMNS, left) else _SIDES
+    for role, known in names.items():
+        for column in _present(known, left)[:1] if role not in taken else ():
+            chosen[column] = role
+            del left[plain(column)]
+    return chosen
 
 
 def _pairs(named: dict[str, str]) -> list[Plan]:

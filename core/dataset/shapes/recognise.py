@@ -21,7 +21,7 @@ _LABELLED = "holds an answer judged good or bad (“{}”), which can't be train
 
 
 def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised | Refused:
-    """The row as messages, or why it can't be used. A mapping {column: role} wins over the names."""
+    """The row as messages, or why it can't be used. A mapping {column: role} wins over the columns' names."""
     data = row.data
     try:
         if columns:
