@@ -1,0 +1,1 @@
+"""A corpus of good, doubtful and broken data files, each with the verdict that it must get."""
