@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields
 from itertools import islice
 from multiprocessing import get_context
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,14 +123,15 @@ class TokenTable:
     def suggested_max_length(self) -> tuple[int, str]:
         """A maximum length that keeps 99 % of the rows whole, and why, as a sentence."""
         lengths = self.length[self.trained > 0]
+        if not len(lengths):
+            return _ROUND, "Nothing can be suggested: no row has anything to learn."
         needed, longest = _percentiles(lengths, (100 * WHOLE_SHARE, 100))
         length = max(_ROUND, -(-needed // _ROUND) * _ROUND)
-        share = np.count_nonzero(lengths <= length) / max(len(lengths), 1)
+        share = np.count_nonzero(lengths <= length) / len(lengths)
         if length >= longest:
             return length, f"{length:,} tokens keep every row whole; the longest has {longest:,}."
-        return length, (
-            f"{length:,} tokens keep {_percent(share)} of the rows whole; the longest has {longest:,} tokens."
-        )
+        kept = _percent(share)
+        return length, f"{length:,} tokens keep {kept} of the rows whole; the longest has {longest:,}."
 
     def save(self, path: Path) -> None:
         """Write the table as .npz, aside first."""
@@ -144,7 +146,7 @@ class TokenTable:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return cls(**{item.name: arrays[item.name] for item in fields(cls)})
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except (OSError, ValueError, KeyError, EOFError, TypeError, BadZipFile) as error:
             raise UserError(f"The token counts in {path} can't be read. Count again.") from error
 
 
