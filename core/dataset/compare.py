@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from core.dataset.doctor import comparable_text, near_duplicates, near_leaks, rows_to_compare
-from core.dataset.doctor.whole import main_script, mixed_scripts
+from core.dataset.doctor import comparable_text, near_duplicates, near_leaks, rows_to_compare, whole_notes
 from core.dataset.kinds import BITS
 from core.dataset.measure import sample_rows
 from core.dataset.store import PLACES_KEPT, Found, Store, later_copies
@@ -40,8 +38,7 @@ def compare(store: Store, tick: Callable[[], None]) -> None:
     _note(store, "near-duplicates", [(int(row), int(earlier)) for row, earlier in store.near[:PLACES_KEPT]])
     _flag(store, "near-duplicates", later)
     sample = sample_rows(np.arange(len(store)))
-    scripts = mixed_scripts(Counter(main_script(row.messages) for row in store.read(sample)))
-    store.summary.notes = {"mixed scripts": scripts} if scripts else {}
+    store.summary.notes = dict(whole_notes(row.messages for row in store.read(sample)))
     store.save_index()
 
 

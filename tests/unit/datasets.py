@@ -28,6 +28,12 @@ def pairs(count: int, first: int = 0) -> list[dict[str, Any]]:
     ]
 
 
+def big_rows(count: int) -> list[dict[str, Any]]:
+    """Rows of 6 kB that are quick to compare."""
+    long = "so and so " * 600
+    return [{"question": f"What of {number}?", "answer": f"{number} is {long}"} for number in range(count)]
+
+
 def write_rows(path: Path, rows: Iterable[Any]) -> Path:
     """One row a line; text is written as it is."""
     lines = (row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows)

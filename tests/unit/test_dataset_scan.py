@@ -20,7 +20,7 @@ from core.dataset.read import Block
 from core.dataset.scan import ScanProgress, ScanStopped, scan
 from core.dataset.store import PLACES_KEPT, ROWS, Store
 from core.errors import UserError
-from tests.unit.datasets import pairs, store_of, write_rows
+from tests.unit.datasets import big_rows, pairs, store_of, write_rows
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda value: value.strip())
 turns = st.lists(st.tuples(text, text), min_size=1, max_size=3)
@@ -137,8 +137,7 @@ def test_a_name_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
 
 def big_file(folder: Path) -> Path:
     """Three blocks of rows."""
-    long = "so and so " * 600
-    rows = [{"question": f"What of {number}?", "answer": f"{number} is {long}"} for number in range(500)]
+    rows = big_rows(500)
     return write_rows(folder / "big.jsonl", [*rows[:300], "{broken", *rows[300:]])
 
 
@@ -205,7 +204,7 @@ def test_what_a_killed_scan_left_is_swept(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path, little_disk: Path) -> None:
-    path = write_rows(tmp_path / "data.jsonl", pairs(9000))
+    path = write_rows(tmp_path / "data.jsonl", big_rows(200))
     with pytest.raises(UserError, match="disk is full"):
         scan([path], little_disk / "store")
     assert os.listdir(little_disk) == []
