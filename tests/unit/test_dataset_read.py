@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
@@ -10,12 +11,13 @@ import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dataset.read import Row, Unreadable, expand, open_source, preview_rows, read_rows
+from core.dataset.read import Row, Unreadable, encoding, expand, open_source, preview_rows, read_rows
 from core.errors import UserError
 
 TWO = [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]
@@ -241,6 +243,16 @@ def test_one_object_alone_is_one_row(raw: bytes, tmp_path: Path) -> None:
     assert {"messages", "question", "data"} & rows_of(tmp_path, raw)[0].keys()
 
 
+@pytest.mark.parametrize("count", [3, 20000])
+def test_rows_under_their_ids_are_rows(count: int, tmp_path: Path) -> None:
+    records = {f'id "{n}"': {"a": str(n), "b": ["[" * (n % 50), "x" * 200]} for n in range(count)}
+    path = written(tmp_path, json.dumps(records).encode())
+    rows = list(read_rows(path))
+    assert [row.where for row in rows] == [f"record {n}" for n in range(1, count + 1)]
+    assert [row.data for row in rows if isinstance(row, Row)] == list(records.values())
+    assert preview_rows(path, 2).rows[0][0] == "0"
+
+
 def test_text_becomes_rows_of_whole_paragraphs(tmp_path: Path) -> None:
     paragraphs = [f"# {n}\r\n" + f"Word {n}. " * 60 for n in range(12)]
     raw = "\r\n\r\n\r\n".join(paragraphs).encode()
@@ -320,20 +332,63 @@ VALUES = st.recursive(
 RECORDS = st.lists(st.dictionaries(TEXTS, VALUES, min_size=1, max_size=4), min_size=2, max_size=5)
 
 
-@given(records=RECORDS, ascii=st.booleans(), indent=st.sampled_from([None, 1]))
+@given(
+    records=RECORDS,
+    ascii=st.booleans(),
+    indent=st.sampled_from([None, 1]),
+    piece=st.sampled_from([1, 2, 7, 1000]),
+)
 @settings(max_examples=60, deadline=None)
-def test_any_rows_come_back_from_lines_and_from_a_list(
-    records: list[dict[str, Any]], ascii: bool, indent: int | None, tmp_path_factory: pytest.TempPathFactory
+def test_any_rows_come_back_however_they_are_written_and_cut(
+    records: list[dict[str, Any]],
+    ascii: bool,
+    indent: int | None,
+    piece: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    with patch.object(encoding, "BLOCK_BYTES", piece):
+        check_round_trip(records, ascii, indent, tmp_path_factory)
+
+
+def check_round_trip(
+    records: list[dict[str, Any]],
+    ascii: bool,
+    indent: int | None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     folder = tmp_path_factory.mktemp("rows")
     lines = "\n".join(json.dumps(record, ensure_ascii=ascii) for record in records)
     assert rows_of(folder, lines.encode()) == records
     whole = json.dumps(records, ensure_ascii=ascii, indent=indent)
     assert rows_of(folder, whole.encode()) == records
-    wrapped = json.dumps({"about": "x", "data": records}, ensure_ascii=ascii, indent=indent)
-    turns = {"role", "from", "speaker"}
-    if not turns & records[0].keys():
+    if not {"role", "from", "speaker"} & records[0].keys():
+        wrapped = json.dumps({"about": "x", "data": records}, ensure_ascii=ascii, indent=indent)
         assert rows_of(folder, wrapped.encode()) == records
+
+
+CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=12)
+
+
+@given(
+    rows=st.lists(st.tuples(CELLS, CELLS, CELLS), min_size=1, max_size=5),
+    delimiter=st.sampled_from(",;\t|"),
+    end=st.sampled_from(["\n", "\r\n"]),
+    piece=st.sampled_from([1, 2, 7, 1000]),
+)
+@settings(max_examples=60, deadline=None)
+def test_any_cells_come_back_from_a_table(
+    rows: list[tuple[str, ...]],
+    delimiter: str,
+    end: str,
+    piece: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    header = ("one", "two", "three")
+    text = io.StringIO(newline="")
+    csv.writer(text, delimiter=delimiter, lineterminator=end).writerows([header, *rows])
+    with patch.object(encoding, "BLOCK_BYTES", piece):
+        found = rows_of(tmp_path_factory.mktemp("cells"), text.getvalue().encode())
+    assert found == [dict(zip(header, row, strict=True)) for row in rows]
 
 
 @given(

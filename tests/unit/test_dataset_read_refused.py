@@ -76,7 +76,8 @@ REFUSED = {
     "Parquet without rows": (parquet({"a": []}), "no rows"),
     "trailing comma": (b'[{"a": 1},]', "line 1: a comma stands after the last record"),
     "comma missing": (b'[{"a": 1}\n{"a": 2}]', "line 2: a comma is missing"),
-    "comma twice": (b'[{"a": 1},\n,{"a": 2}]', "a comma is missing or stands twice"),
+    "closed by another bracket": (b'[{"a": 1}}', "around the list"),
+    "comma twice": (b'[{"a": 1},\n,{"a": 2}]', "line 2: record 2"),
     "syntax error in a document": (b'{\n "a": 1,\n "b" 2\n}', "line 3"),
     "syntax error in a list": (b'[\n{"a": 1},\n{"b" 2}\n]', "line 3: record 2"),
     "single quotes": (b"[{'a': 'it'}]", "single quotes"),
@@ -222,6 +223,17 @@ def test_a_bad_row_is_told_and_the_others_are_read(raw: bytes, where: str, said:
 def test_a_cell_of_12_mb_ends_the_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="line 2: a cell is longer than 10 MB"):
         list(read_rows(written(tmp_path, b'a,b\n1,"' + LONG + b'"\n')))
+
+
+def test_rows_under_ids_that_are_broken_far_behind_are_named(tmp_path: Path) -> None:
+    lines = ["{", *(f'"{n}": {{"a": "{"x" * 300}"}},' for n in range(16000))]
+    for end, said in (
+        ['"n": 7, "m": {"a": "b"}}', "line 16002: a comma is missing or too much before record 16001"],
+        ['"n": {"a": "b"},}', "a comma stands after the last record"],
+        ['"n": {"a": ', "line 16002: record 16001 is cut off"],
+    ):
+        with pytest.raises(UserError, match=said):
+            list(read_rows(written(tmp_path, "\n".join([*lines, end]).encode())))
 
 
 def test_a_row_after_a_block_of_rows_is_named_in_a_broken_list(tmp_path: Path) -> None:

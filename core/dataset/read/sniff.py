@@ -138,7 +138,7 @@ def text_format(name: str, inner: str, start: str, whole: bool) -> tuple[Format,
     content could be either, such as a table of one column and a text.
     """
     ending = ending_of(inner)
-    lines = _LINE_END.split(start.strip())
+    lines = _LINE_END.split(start.strip(), maxsplit=_LINES_LOOKED_AT)
     if _JSON.match(start.lstrip()) or (ending in _JSON_ENDINGS and start.lstrip()[0] in "[{"):
         return ("jsonl" if _is_json_lines(lines) else "json"), ""
     if ending in _JSON_ENDINGS and not is_tabular(start, whole):
@@ -176,7 +176,7 @@ def _is_json(line: str) -> bool:
 
 def _broken_json(name: str, ending: str, lines: list[str]) -> Format:
     """JSON that does not begin with a bracket: rows that are none, or a comment in front."""
-    lines = [line.lstrip() for line in lines[:_LINES_LOOKED_AT]]
+    lines = [line.lstrip() for line in lines]
     if ending != ".json" and any(line.startswith("{") or _is_json(line) for line in lines):
         return "jsonl"
     if any(line.startswith(("{", "[")) for line in lines):

@@ -18,7 +18,7 @@ from core.dataset.read.json_lines import lines_blocks
 from core.dataset.read.packed import Flow
 from core.dataset.read.parquet import MAGIC, parquet_blocks
 from core.dataset.read.plain_text import text_blocks
-from core.dataset.read.rows import LONGEST_ROW, Block, Row, Table, Unreadable
+from core.dataset.read.rows import LONGEST_FIELD, Block, Row, Table, Unreadable
 from core.errors import UserError
 from core.files import sha256_file
 
@@ -28,7 +28,7 @@ _PACKED_ENDINGS = (".gz", ".zip")
 _ABOUT = ("readme", "license", "licence", "notice", "changelog", "dataset_info", "dataset_infos", "state")
 _UNREADABLE_IN_PREVIEW = 1000
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\x00\s]*\{")
-_TWO_LINES = re.compile(rb"[\x00\s]*[^\r\n]*[\r\n][\x00\s]*[^\x00\s]")
+_SPACE = b"\0 \t\r\n"  # the zero is half of each in UTF-16
 
 
 @dataclass
@@ -100,12 +100,18 @@ def open_source(path: Path) -> Source:
 def _head(flow: Flow) -> bytes:
     """The first bytes; of an object, up to its second line, which tells JSONL from a document."""
     head = flow.read(sniff.HEAD_BYTES)
-    while _OBJECT.match(head) and not _TWO_LINES.match(head) and len(head) < LONGEST_ROW:
+    while _OBJECT.match(head) and not _has_two_lines(head) and len(head) <= LONGEST_FIELD:
         more = flow.read(len(head))
         if not more:
             break
         head += more
     return head
+
+
+def _has_two_lines(head: bytes) -> bool:
+    start = head.lstrip(_SPACE)
+    ends = [place for place in (start.find(b"\n"), start.find(b"\r")) if place >= 0]
+    return bool(ends) and bool(start[min(ends) :].strip(_SPACE))
 
 
 def read_rows(path: Path) -> Iterator[Row | Unreadable]:
