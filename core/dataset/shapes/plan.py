@@ -119,7 +119,8 @@ def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Lay
         text=of("text"),
         spare=of(""),
     )
-    return Layout(plans=(plan,) if plan.goal else ())
+    unasked = "user" in dict(mapping).values() and not plan.user
+    return Layout(plans=(plan,) if plan.goal and not unasked else ())
 
 
 def roles_by_column(columns: Collection[str], mapping: Mapping[str, str]) -> dict[str, str]:

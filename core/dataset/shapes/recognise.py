@@ -186,7 +186,7 @@ def _forbid(layout: Layout, data: dict[str, Any]) -> None:
 
 def _meaningless(layout: Layout, data: dict[str, Any], mapped: bool) -> Refused:
     if mapped:
-        return Refused("unknown columns", f"has none of the columns that were chosen ({_named(data)})")
+        return Refused("unknown columns", f"has no column of a role that was chosen, only {_named(data)}")
     names = set(map(plain, data))
     if names & {*ROLE_KEYS, *SPEAKER_KEYS} and names & {*CONTENT_KEYS}:
         return Refused("unknown columns", f"has one message ({_named(data)}) where a list of them belongs")
