@@ -35,14 +35,14 @@ def split_heldout(
 def choose(groups: NDArray[np.int64], lengths: NDArray[np.uint32], left: int, seed: int) -> NDArray[np.bool_]:
     """Which rows are held out: whole groups, at most `left` rows, drawn evenly over the lengths.
 
-    groups: each row's group, named by a row of it. The groups are ordered by length and dealt out to as
+    groups: each row's group, named by any number. The groups are ordered by length and dealt out to as
     many equal shelves as rows are wanted; one group of each shelf is drawn.
     """
     chosen = np.zeros(len(groups), bool)
     if left <= 0:
         return chosen
-    heads, sizes = np.unique(groups, return_counts=True)
-    order = np.argsort(lengths[heads], kind="stable")
+    heads, first, sizes = np.unique(groups, return_index=True, return_counts=True)
+    order = np.argsort(lengths[first], kind="stable")
     heads, sizes = heads[order], sizes[order]
     chance = random.Random(seed)
     taken = np.zeros(len(heads), bool)

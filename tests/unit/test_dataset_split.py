@@ -37,6 +37,11 @@ def test_how_many_are_held_out(count: int, expected: int) -> None:
     assert choose(rows, rows.astype(np.uint32), expected, seed=1).sum() == expected
 
 
+def test_groups_are_named_by_rows_that_others_were_left_out_before() -> None:
+    """Rows keep their numbers when a fix leaves some out, so a name may be larger than the count."""
+    assert choose(np.arange(50, 150), np.arange(100, dtype=np.uint32), 16, seed=1).sum() == 16
+
+
 def test_no_share_holds_nothing_out() -> None:
     assert wanted(100, 0) == 0
 
