@@ -200,10 +200,12 @@ def _put_together(
 ) -> Report:
     summary = store.summary
     if not len(usable) and not any(item.severity == "error" and item.stands for item in problems):
-        problems.append(_whole("nothing usable", summary.rows_read, _nothing_usable(store)))
+        why = max(problems, key=lambda item: item.count if KINDS[item.kind].drops or item.taken else -1)
+        sentence = f"No row is left to train on among {counted(summary.rows_read)}. {why.message}"
+        problems.append(_whole("nothing usable", summary.rows_read, sentence))
     elif len(usable) == 1:
         problems.append(_whole("few rows", 1, "Only 1 row can be used; a few dozen teach a style."))
-    elif len(usable) < FEW:
+    elif 0 < len(usable) < FEW:
         sentence = f"Only {len(usable)} rows can be used; a few dozen teach a style, a few hundred a skill."
         problems.append(_whole("little data", len(usable), sentence))
     order = list(KINDS)
@@ -329,12 +331,6 @@ def _token_numbers(facts: TokenFacts, usable: int) -> dict[str, int]:
         "p99": facts.p99,
         "max": facts.max,
     }
-
-
-def _nothing_usable(store: Store) -> str:
-    found = store.summary.found
-    first = next((f"{entry.places[0]} {entry.reasons[0]}" for entry in found.values() if entry.places), "")
-    return f"No row is left to train on among {counted(store.summary.rows_read)}. {_upper(first)}."
 
 
 def _row_problem(store: Store, kind: str, rows: NDArray[np.int64], detail: Callable[[int], str]) -> Problem:

@@ -148,6 +148,7 @@ def same(one: Store, two: Store) -> bool:
     )
 
 
+@pytest.mark.slow
 def test_processes_of_their_own_find_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = big_file(tmp_path)
     told: list[ScanProgress] = []
