@@ -306,7 +306,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "a message as a row": ("unknown columns", user("Why?")),
     "a turn as a row": ("unknown columns", {"speaker": "Ann", "text": "Why?"}),
     "answer only": ("unknown columns", {"answer": "So."}),
-    "question only": ("no answer", {"question": "Why?"}),
+    "question only": ("unknown columns", {"question": "Why?"}),
     "empty list": ("no messages", {"messages": []}),
     "null for a list": ("no messages", {"messages": None}),
     "silent speakers": ("no messages", {"messages": [said("x1", " ")]}),

@@ -191,7 +191,8 @@ def _meaningless(layout: Layout, data: dict[str, Any], mapped: bool) -> Refused:
     if names & {*ROLE_KEYS, *SPEAKER_KEYS} and names & {*CONTENT_KEYS}:
         return Refused("unknown columns", f"has one message ({_named(data)}) where a list of them belongs")
     if layout.asked:
-        return Refused("no answer", f"has a question (“{layout.asked}”) but no column with its answer")
+        said = f"has a question (“{layout.asked}”) but no known column for its answer"
+        return Refused("unknown columns", f"{said} ({_named(data)})")
     return Refused("unknown columns", f"has columns that mean nothing here ({_named(data)})")
 
 
