@@ -41,7 +41,7 @@ def walk(page: Any, app: App) -> None:
     page.goto(app.address + "#model")
     page.wait_for_selector("#model-panel >> text=135M parameters")
     shoot(page, "1-model")
-    open_step(page, "data", "#data-chat .t")
+    open_step(page, "data", "#data-numbers .lg-hist")
     shoot(page, "2-data")
     open_step(page, "preset", "#lg-next-preset")
     shoot(page, "3-preset")
@@ -85,7 +85,7 @@ def again(chromium: Any, app: App, width: int, scheme: str, steps: tuple[str, ..
     """Some steps in another look."""
     page = Watched(chromium, width, scheme).page
     curve = "#train-chart [role=status] >> text=smoothed loss"
-    ready = {"train": curve, "data": "#data-chat .t", "chat": "#chat-base .bot"}
+    ready = {"train": curve, "data": "#data-numbers .lg-hist", "chat": "#chat-base .bot"}
     page.goto(app.address)
     for step in steps:
         open_step(page, step, ready[step])

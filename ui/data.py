@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from core.dataset.check import CheckState
-from core.dataset.report import Problem, Report
+from core.dataset.report import Report
 from core.dataset.shapes import ROLES_OF_COLUMNS, check_mapping
 from core.dataset.split import wanted
 from core.dataset.standard_templates import STANDARD_TEMPLATES
@@ -27,8 +27,7 @@ from ui.data_numbers import Numbers, numbers_html
 from ui.data_numbers import waiting_html as no_numbers
 from ui.data_preview import Shown, failed_html, preview_html, templates_html
 from ui.data_preview import waiting_html as no_row
-from ui.data_problems import Entry, Place, cleaned_html, problems_html
-from ui.desk import numbers_of
+from ui.data_problems import cleaned_html, problems_html
 from ui.html import heading, notice, primary
 from ui.parts import Step, View, panel
 
@@ -36,7 +35,6 @@ QUESTION = "What should it learn?"
 HELP = (
     "Show it questions and the answers you would like: a few dozen rows teach a style, a few hundred a skill."
 )
-_PLACES = 8
 
 
 def build(bench: Bench) -> Step:
@@ -230,20 +228,7 @@ def found_view(bench: Bench) -> str:
     seen = look(bench)
     if seen.report is None or seen.state is None or seen.columns_unknown:
         return ""
-    entries = [_entry(problem, seen.state) for problem in seen.report.problems]
-    return problems_html(entries, seen.choices.taken)
-
-
-def _entry(problem: Problem, state: CheckState) -> Entry:
-    found = state.store.summary.found.get(problem.kind) if state.store is not None else None
-    reasons = found.reasons if found is not None else []
-    places = [
-        Place(where, reasons[place] if place < len(reasons) else "", number)
-        for place, (where, number) in enumerate(zip(problem.rows, numbers_of(problem, state)))
-    ]
-    return Entry(
-        problem.kind, problem.severity, problem.count, problem.message, problem.fix or "", places[:_PLACES]
-    )
+    return problems_html(bench.desk.entries(seen.report, seen.state, seen.recipe), seen.choices.taken)
 
 
 def row_view(bench: Bench) -> str:

@@ -75,6 +75,8 @@ def _sentence(report: Report) -> str:
 def reject_reason(report: Report) -> str:
     """What has to be done before the data can be used."""
     errors = [item for item in report.problems if item.stands and item.severity == "error"]
+    if any(item.kind == "every answer cut away" for item in errors):
+        return "Take the suggested maximum length below."
     if errors and all(KINDS[item.kind].fix for item in errors):
         return "Leave these rows out with the button below, or correct the file."
     return "Correct the file, or choose other data."

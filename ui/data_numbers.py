@@ -103,14 +103,14 @@ def _suggestion_html(numbers: Numbers, found: TokenFacts) -> str:
 
 
 def _totals(numbers: Numbers, found: TokenFacts) -> list[tuple[str, str]]:
+    total = (numbers.report.tokens or {}).get("total", found.total)
     share = found.trained / found.total if found.total else 0.0
-    scale = len(numbers.store) / max(found.rows_measured, 1) if numbers.partial else 1.0
     about = "about " if numbers.partial else ""
     return [
         ("Half are up to", f"{found.p50:,} tokens"),
         ("95 % up to", f"{found.p95:,} tokens"),
         ("Longest", f"{found.max:,} tokens"),
-        ("In total", f"{about}{short(found.total * scale)} tokens"),
+        ("In total", f"{about}{short(total)} tokens"),
         ("Trained", f"{share:.0%} of them"),
     ]
 

@@ -103,9 +103,11 @@ def _pager(shown: Shown) -> str:
 def _turn(act: str, words: str, help: str, off: bool) -> str:
     # what stands on the button must be part of its name, for those who speak to their computer
     label = help if len(words) == 1 else f"{words}: {help}"
+    # a button that is switched off stays in its place for the keyboard: the focus would be lost with it
+    way = 'aria-disabled="true"' if off else f'data-act="{act}"'
     return (
-        f'<button type="button" id="data-{act}" class="lg-quiet" data-act="{act}" aria-label="{label}"'
-        f' title="{help}"{" disabled" if off else ""}>{words}</button>'
+        f'<button type="button" id="data-{act}" class="lg-quiet" {way} aria-label="{label}" title="{help}">'
+        f"{words}</button>"
     )
 
 

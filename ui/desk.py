@@ -26,14 +26,17 @@ from core.dataset.kinds import BITS, KINDS
 from core.dataset.read import Row, expand
 from core.dataset.report import Problem, Report, report
 from core.dataset.shapes import Message, Recognised, recognise
+from core.dataset.split import leaked
 from core.dataset.store import Store, text_fixes
 from core.errors import UserError
 from core.estimate import Speed, expected_speed
 from core.hardware import Hardware
 from core.home import Home
 from core.recipe import Recipe
+from ui.data_problems import Entry, Place
 
 FIRST_ROWS = 20
+PLACES = 8
 TABLE_ROWS = 5
 _WEIGHTS = {"error": 100, "warning": 10, "note": 1}
 _WORST = 50
@@ -101,6 +104,7 @@ class Desk:
         self._speed: tuple[Any, float, Speed] | None = None
         self._cleaned: tuple[Any, Changes] | None = None
         self._cleaning = threading.Lock()
+        self._entries: tuple[Report, list[Entry]] | None = None
         self._encoded: tuple[Any, Encoded] | None = None
 
     def check(self, question: Question) -> CheckState:
@@ -152,6 +156,12 @@ class Desk:
         )
         self._reports = [*self._reports, _Made(parts, terms, made)][-_REPORTS:]
         return made
+
+    def entries(self, made: Report, state: CheckState, recipe: Recipe) -> list[Entry]:
+        """The problems of a report as the page shows them, with the rows that can be looked at."""
+        if self._entries is None or self._entries[0] is not made:
+            self._entries = (made, [_entry(problem, state, recipe) for problem in made.problems])
+        return self._entries[1]
 
     def speed(self, recipe: Recipe, hardware: Hardware, parameters: int) -> Speed:
         """How fast such a run will be; earlier runs are asked now and then."""
@@ -232,14 +242,43 @@ def worst_rows(store: Store) -> list[int]:
     return [int(row) for row in order if weight[row]] or [0]
 
 
-def numbers_of(problem: Problem, state: CheckState) -> list[int | None]:
+def _entry(problem: Problem, state: CheckState, recipe: Recipe) -> Entry:
+    found = state.store.summary.found.get(problem.kind) if state.store is not None else None
+    numbers = numbers_of(problem, state, recipe)
+    reasons = found.reasons if found is not None else []
+    places = [
+        Place(where, reasons[place] if place < len(reasons) else "", number)
+        for place, (where, number) in enumerate(zip(problem.rows[:PLACES], numbers))
+    ]
+    return Entry(problem.kind, problem.severity, problem.count, problem.message, problem.fix or "", places)
+
+
+def numbers_of(problem: Problem, state: CheckState, recipe: Recipe) -> list[int | None]:
     """The store's numbers of the rows that a problem names; None for a row that is none."""
-    store = state.store
-    if store is None or not problem.rows:
+    if state.store is None or not problem.rows:
         return []
-    found = store.near[:, 0] if problem.kind == "near-duplicates" else store.having(problem.kind)
-    numbers: list[int | None] = [int(number) for number in found[: len(problem.rows)]]
-    return numbers + [None] * (len(problem.rows) - len(numbers))
+    found = _rows_with(problem.kind, state.store, state, recipe)[: len(problem.rows)]
+    return [*map(int, found), *[None] * (len(problem.rows) - len(found))]
+
+
+def _rows_with(kind: str, store: Store, state: CheckState, recipe: Recipe) -> NDArray[np.int64]:
+    """All rows of a kind, in the order in which the report names them."""
+    if kind == "near-duplicates":
+        return store.near[:, 0]
+    if kind == "held-out leak":
+        return leaked(store, store.select(recipe.fixes), recipe.fixes, state.heldout)
+    if state.tokens is not None:
+        facts = state.tokens.at(recipe.max_length)
+        measured = {
+            "over-long": facts.cut,
+            "answer cut away": facts.lost,
+            "nothing trained": facts.zero,
+            "rewritten answers": state.tokens.rewritten,
+            "lost characters": state.tokens.lost_characters,
+        }
+        if kind in measured:
+            return measured[kind]
+    return store.having(kind)
 
 
 @lru_cache(maxsize=2)

@@ -51,11 +51,11 @@ def choose_model_and_data(page: Any, app: App, model: Path, data: Path) -> None:
     page.click("#lg-next-model")
     page.check("#lg-data-file")
     page.set_input_files("#data-upload", data)
-    page.wait_for_selector("#data-panel >> text=40 rows can be used")
+    page.wait_for_selector("#data-state dt:text-is('Can be used') + dd:text-is('40')")
     page.wait_for_selector("#data-chat .t")
     page.click("#data-next-row")
-    page.wait_for_selector("#data-panel >> text=Row 2 of 40")
-    page.click("#lg-next-data")
+    page.wait_for_selector("#data-row-facts >> text=line 2:")
+    page.click("a#lg-next-data")
 
 
 def choose_settings(page: Any) -> None:
