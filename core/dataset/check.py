@@ -153,7 +153,7 @@ def ensure_store(
     if _folder(home, paths, columns) != folder:
         remove(folder / "store")
         raise UserError("The data changed while it was read. Check it again when nothing writes to it.")
-    return store
+    return open_store(home, paths, columns) or store
 
 
 def ensure_tokens(

@@ -200,8 +200,9 @@ def _put_together(
 ) -> Report:
     summary = store.summary
     if not len(usable) and not any(item.severity == "error" and item.stands for item in problems):
-        why = max(problems, key=lambda item: item.count if KINDS[item.kind].drops or item.taken else -1)
-        sentence = f"No row is left to train on among {counted(summary.rows_read)}. {why.message}"
+        reasons = [item for item in problems if KINDS[item.kind].drops or item.taken]
+        why = max(reasons, key=lambda item: item.count).message if reasons else ""
+        sentence = f"No row is left to train on among {counted(summary.rows_read)}. {why}".strip()
         problems.append(_whole("nothing usable", summary.rows_read, sentence))
     elif len(usable) == 1:
         problems.append(_whole("few rows", 1, "Only 1 row can be used; a few dozen teach a style."))

@@ -38,8 +38,13 @@ def problem(found: Report, kind: str) -> Problem:
     return next(item for item in found.problems if item.kind == kind)
 
 
-def tokens_of(store: Store, folder: Path) -> TokenTable:
-    return measure(ChatTokenizer.load(folder), store.numbered(range(len(store))))
+@pytest.fixture(scope="module")
+def tokenizer(starter_tokenizer_folder: Path) -> ChatTokenizer:
+    return ChatTokenizer.load(starter_tokenizer_folder)
+
+
+def tokens_of(store: Store, tokenizer: ChatTokenizer) -> TokenTable:
+    return measure(tokenizer, store.numbered(range(len(store))))
 
 
 def test_clean_data_is_accepted(tmp_path: Path) -> None:
@@ -150,11 +155,11 @@ def test_an_unknown_fix_is_a_sentence(tmp_path: Path) -> None:
         judged(store_of(tmp_path, pairs(3)), fixes=["magic"])
 
 
-def test_token_numbers_and_what_is_cut(tmp_path: Path, starter_tokenizer_folder: Path) -> None:
+def test_token_numbers_and_what_is_cut(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
     long = {"question": "Long?", "answer": "word " * 300}
     late = {"question": "late " * 300, "answer": "Yes, it is late by now."}
     store = store_of(tmp_path, [*pairs(40), long, late])
-    tokens = tokens_of(store, starter_tokenizer_folder)
+    tokens = tokens_of(store, tokenizer)
     found = judged(store, tokens=tokens, max_length=128)
     assert found.tokens is not None and found.tokens["max"] > 300 and found.tokens_measured == 42
     assert found.tokens["trained"] < found.tokens["total"]
@@ -166,9 +171,8 @@ def test_token_numbers_and_what_is_cut(tmp_path: Path, starter_tokenizer_folder:
     assert found.suggested_max_length and str(found.suggested_max_length) in found.suggested_reason
 
 
-def test_a_sample_says_that_it_is_one(tmp_path: Path, starter_tokenizer_folder: Path) -> None:
+def test_a_sample_says_that_it_is_one(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
     store = store_of(tmp_path, pairs(100))
-    tokenizer = ChatTokenizer.load(starter_tokenizer_folder)
     part = measure(tokenizer, store.numbered(range(50)))
     whole = judged(store, tokens=measure(tokenizer, store.numbered(range(100))))
     found = judged(store, tokens=part, max_length=16)
@@ -178,9 +182,9 @@ def test_a_sample_says_that_it_is_one(tmp_path: Path, starter_tokenizer_folder: 
     assert about.tokens["total"] == pytest.approx(whole.tokens["total"], rel=0.05)
 
 
-def test_every_answer_cut_away_rejects(tmp_path: Path, starter_tokenizer_folder: Path) -> None:
+def test_every_answer_cut_away_rejects(tmp_path: Path, tokenizer: ChatTokenizer) -> None:
     store = store_of(tmp_path, [{**row, "question": "why " * 50} for row in pairs(30)])
-    found = judged(store, tokens=tokens_of(store, starter_tokenizer_folder), max_length=32)
+    found = judged(store, tokens=tokens_of(store, tokenizer), max_length=32)
     assert found.verdict == "reject" and "whole answer" in found.first_error and "Choose" in found.first_error
 
 
