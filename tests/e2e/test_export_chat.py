@@ -196,12 +196,15 @@ def test_a_model_without_chat_template_gets_the_one_it_was_trained_with(
     del settings["chat_template"]
     write_json(bare / "tokenizer_config.json", settings)
     run = random_run(home, bare)
+    run.recipe.with_changes(chat_template="vicuna").save(run.folder / "recipe.yaml")
     for what in ("tuned", "base"):
         state = wait_job(start_export(home, run, "Q8_0", what=what), timeout_s=120)
         assert state.status == "done", state.message
     made, base = newest_export(run), base_gguf(home, run, "Q8_0")
     assert made is not None and base is not None
-    for file in (made.file, base):
-        assert "<|im_start|>" in (read_header(file).chat_template or "")
+    # the base model gets what fits its tokens, whatever a run has chosen
+    for file, mark in ((made.file, "ASSISTANT: "), (base, "<|im_start|>")):
+        assert mark in (read_header(file).chat_template or "")
     assert not (bare / "chat_template.jinja").exists()
     assert 'TEMPLATE """' in made.modelfile.read_text("utf-8")
+    assert "ASSISTANT:" in made.modelfile.read_text("utf-8")
