@@ -77,11 +77,16 @@ def as_parts(chat: Chat) -> list[dict[str, Any]]:
     return written
 
 
+def as_columns(chat: Chat) -> dict[str, list[str]]:
+    return {key: [turn[key] for turn in chat] for key in ("content", "role")}
+
+
 ANY_ORDER: dict[str, tuple[Callable[[Chat], dict[str, Any]], str]] = {
     "messages": (lambda chat: {"messages": chat}, "messages"),
     "conversations": (lambda chat: {"id": "7", "conversations": chat}, "messages"),
     "parts": (lambda chat: {"messages": as_parts(chat)}, "messages"),
     "sharegpt": (lambda chat: {"conversations": as_sharegpt(chat)}, "sharegpt"),
+    "columns": (lambda chat: {"conversation": as_columns(chat)}, "messages"),
     "messages in a cell": (lambda chat: {"Messages": json.dumps(chat)}, "messages"),
     "sharegpt in a cell": (
         lambda chat: {" conversations": json.dumps(as_sharegpt(chat), ensure_ascii=False)},

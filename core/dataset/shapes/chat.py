@@ -36,8 +36,8 @@ class Turns:
 
 
 def read_turns(value: Any, column: str, remarks: list[Remark]) -> Turns:
-    """The messages of a chat column: a list, one message alone, or either as JSON text."""
-    turns = [value] if isinstance(value, dict) else list_of(value, f"“{column}”")
+    """The messages of a chat column: a list of turns, also as JSON text; one turn; or a dict of lists."""
+    turns = _unfolded(value) if isinstance(value, dict) else list_of(value, f"“{column}”")
     if not turns:
         raise Unusable("no messages", f"has an empty list of messages in “{column}”")
     if _names_speakers(turns):
@@ -55,6 +55,14 @@ def read_turns(value: Any, column: str, remarks: list[Remark]) -> Turns:
                 continue
         _add_turn(found, turn, len(found.messages) + 1, remarks)
     return found
+
+
+def _unfolded(value: dict[str, Any]) -> list[Any]:
+    """One turn, or the turns of `{"role": […], "content": […]}`, as Arrow likes to write them."""
+    columns = list(value.values())
+    if columns and all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return [dict(zip(value, turn)) for turn in zip(*columns)]
+    return [value]
 
 
 def is_message(value: Any) -> bool:
@@ -107,7 +115,7 @@ def _role(said: Any, number: int) -> str:
     if name in TOOL_ROLES:
         raise Unusable("tool calls", TOOLS)
     if name not in ROLES:
-        wrong = "no role" if said is None else f"the role “{str(said)[:40]}”"
+        wrong = f"the role “{said[:40]}”" if isinstance(said, str) and said else "no role"
         raise Unusable(
             "unknown role", f"has {wrong} in message {number} (system, user or assistant is meant)"
         )

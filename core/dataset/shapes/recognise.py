@@ -24,12 +24,9 @@ def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised 
     """The row as messages, or why it can't be used. A mapping {column: role} wins over the columns' names."""
     data = row.data
     try:
-        if columns:
-            layout = mapped_layout(tuple(data), tuple(columns.items()))
-        else:
-            layout = _layout(tuple(data))
-            if layout.tools or layout.media or layout.judged or layout.worse:
-                _forbid(layout, data)
+        layout = _layout(tuple(data), columns)
+        if layout.tools or layout.media or layout.judged or layout.worse:
+            _forbid(layout, data)
         if not layout.plans:
             return _meaningless(layout, data, mapped=bool(columns))
         plan = layout.plans[0] if len(layout.plans) == 1 else _fitting(layout.plans, data)
@@ -38,8 +35,11 @@ def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised 
         return problem.refused
 
 
-def _layout(columns: Columns) -> Layout:
-    return layout_of(columns) if len(columns) <= _MOST_CACHED else layout_of.__wrapped__(columns)
+def _layout(names: Columns, columns: Mapping[str, str] | None) -> Layout:
+    if columns:
+        find = mapped_layout if len(names) <= _MOST_CACHED else mapped_layout.__wrapped__
+        return find(names, tuple(columns.items()))
+    return layout_of(names) if len(names) <= _MOST_CACHED else layout_of.__wrapped__(names)
 
 
 def _carry_out(plan: Plan, data: dict[str, Any]) -> Recognised:
@@ -166,9 +166,9 @@ def _fitting(plans: tuple[Plan, ...], data: dict[str, Any]) -> Plan:
     filled = [
         (plan, [not is_absent(data[column]) for column in plan.goal], bool(plan.text)) for plan in plans
     ]
-    pairs = [plan for plan, goal, is_text in filled if all(goal) and not is_text]
+    whole = [plan for plan, goal, is_text in filled if all(goal) and not is_text]
     begun = [plan for plan, goal, _ in filled if any(goal)]
-    return (pairs or begun or [plans[0]])[0]
+    return (whole or begun or [plans[0]])[0]
 
 
 def _forbid(layout: Layout, data: dict[str, Any]) -> None:
