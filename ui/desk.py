@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from core.dataset import ChatTokenizer, Encoded, Table, preview_rows, read_rows
 from core.dataset.check import CheckState, Question, read_check, start_check, stop_check
 from core.dataset.cleaned import Changes, save_cleaned
+from core.dataset.compare import leaked
 from core.dataset.doctor import rewrite
 from core.dataset.kinds import BITS, KINDS
 from core.dataset.read import Row, expand
 from core.dataset.report import Problem, Report, report
 from core.dataset.shapes import Message, Recognised, recognise
-from core.dataset.split import leaked
 from core.dataset.store import Store, text_fixes
 from core.errors import UserError
 from core.estimate import Speed, expected_speed
@@ -265,8 +265,8 @@ def _rows_with(kind: str, store: Store, state: CheckState, recipe: Recipe) -> ND
     """All rows of a kind, in the order in which the report names them."""
     if kind == "near-duplicates":
         return store.near[:, 0]
-    if kind == "held-out leak":
-        return leaked(store, store.select(recipe.fixes), recipe.fixes, state.heldout)
+    if kind == "held-out leak" and state.heldout is not None:
+        return leaked(store, state.heldout, store.select(recipe.fixes), recipe.fixes)
     if state.tokens is not None:
         facts = state.tokens.at(recipe.max_length)
         measured = {
