@@ -128,12 +128,12 @@ def _never_ends(window: Window, number: int, keyed: bool) -> UserError:
     if len(window.raw) > LONGEST_ROW:
         return window.broken(f"record {number} is longer than {LONGEST_ROW // 1024**2} MB, or never ends")
     before = (_BEFORE_WITH_KEY if keyed else _BEFORE).match(window.raw)
-    rest = window.raw[before.end() if before else 0 :]
+    start = before.end() if before else 0
     try:
-        parse_strict(rest)
+        parse_strict(window.raw[start:])
     except ValueError as error:
-        if rest.strip():
-            return window.broken(f"record {number} {error}")
+        if window.raw[start:].strip():
+            return window.broken(f"record {number} {error}", start)
     return window.broken("the list is never closed: the file was cut off")
 
 

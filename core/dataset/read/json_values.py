@@ -68,8 +68,8 @@ def json_reason(raw: bytes, error: orjson.JSONDecodeError) -> str:
         return "holds a comment, which JSON does not have"
     if text.startswith("'", error.pos):
         return "uses single quotes where JSON needs double quotes"
-    if text.startswith(",", error.pos) and "after document" in error.msg:
-        return "ends with a comma; each line must be a JSON value of its own"
+    if "after document" in error.msg:
+        return f"has “{text[error.pos]}” after its end (column {_column(text, error.pos)})"
     said = re.sub(r": line [0-9].*$", "", error.msg)
     return f"is not valid JSON: {said} (column {_column(text, error.pos)})"
 

@@ -123,7 +123,7 @@ def refuse_binary(name: str, head: bytes) -> None:
             raise UserError(f"{name} is UTF-16 text without its byte order mark. Save it as UTF-8.")
         raise UserError(f"{name} is a binary file, no text. Choose JSONL, JSON, CSV, Parquet or text.")
     strange = sum(byte < 32 and byte not in b"\t\n\r\x0c\x1b\x00" for byte in start)
-    if strange > len(start) // 10:
+    if strange > 20 + len(start) // 10:
         raise UserError(f"{name} is a binary file, no text. Choose JSONL, JSON, CSV, Parquet or text.")
 
 

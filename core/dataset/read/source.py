@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from core.dataset.read import sniff
 from core.dataset.read.csv_table import csv_blocks
 from core.dataset.read.encoding import decode_head, encoding_of, utf8_pieces
 from core.dataset.read.json_document import document_blocks
@@ -19,6 +18,15 @@ from core.dataset.read.packed import Flow
 from core.dataset.read.parquet import MAGIC, parquet_blocks
 from core.dataset.read.plain_text import text_blocks
 from core.dataset.read.rows import LONGEST_FIELD, Block, Row, Table, Unreadable
+from core.dataset.read.sniff import (
+    HEAD_BYTES,
+    TEXT_ENDINGS,
+    Format,
+    ending_of,
+    refuse_binary,
+    refuse_foreign,
+    text_format,
+)
 from core.errors import UserError
 from core.files import sha256_file
 
@@ -40,7 +48,7 @@ class Source:
     """
 
     path: Path
-    format: sniff.Format
+    format: Format
     encoding: str
     packed: str
     size: int
@@ -80,26 +88,26 @@ def open_source(path: Path) -> Source:
     """Look at the beginning of a file and say what it is. Raises UserError for what is no dataset."""
     with Flow(path) as flow:
         head = _head(flow)
-        sniff.refuse_foreign(path.name, flow.inner, head)
+        refuse_foreign(path.name, flow.inner, head)
         if head.startswith(MAGIC):
             return Source(path, "parquet", "", flow.packed, flow.size)
         encoding = encoding_of(head)
         if encoding != "utf-16":
-            sniff.refuse_binary(path.name, head)
+            refuse_binary(path.name, head)
         start = decode_head(head, encoding)
         while not start.strip():
-            head = flow.read(sniff.HEAD_BYTES)
+            head = flow.read(HEAD_BYTES)
             if not head:
                 raise UserError(f"{path.name} is empty. Choose a file with at least one row.")
             start = decode_head(head, encoding)
         whole = not flow.read(1)
-        found, delimiter = sniff.text_format(path.name, flow.inner, start, whole)
+        found, delimiter = text_format(path.name, flow.inner, start, whole)
         return Source(path, found, encoding, flow.packed, flow.size, delimiter)
 
 
 def _head(flow: Flow) -> bytes:
     """The first bytes; of an object, up to its second line, which tells JSONL from a document."""
-    head = flow.read(sniff.HEAD_BYTES)
+    head = flow.read(HEAD_BYTES)
     while _OBJECT.match(head) and not _has_two_lines(head) and len(head) <= LONGEST_FIELD:
         more = flow.read(len(head))
         if not more:
@@ -163,7 +171,7 @@ def _data_files(folder: Path) -> list[Path]:
     inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
     inside = [path for path in inside if path.name.split(".")[0].lower() not in _ABOUT]
     data = [path for path in inside if _ending(path) in _DATA_ENDINGS + _PACKED_ENDINGS]
-    return data or [path for path in inside if _ending(path) in sniff.TEXT_ENDINGS]
+    return data or [path for path in inside if _ending(path) in TEXT_ENDINGS]
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
@@ -173,5 +181,5 @@ def _is_hidden(path: Path, folder: Path) -> bool:
 def _ending(path: Path) -> str:
     """The ending that counts: “.csv” of “a.csv.gz”, “.zip” of “a.zip”."""
     name = path.name.lower()
-    inner = sniff.ending_of(name.removesuffix(".gz"))
-    return sniff.ending_of(name) if sniff.ending_of(name) == ".zip" or not inner else inner
+    inner = ending_of(name.removesuffix(".gz"))
+    return ending_of(name) if ending_of(name) == ".zip" or not inner else inner
