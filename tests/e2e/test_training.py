@@ -77,6 +77,7 @@ def test_the_adapter_loads_in_peft_and_gives_the_reported_loss(starter_runs: dic
     base = AutoModelForCausalLM.from_pretrained(config["base_model_name_or_path"], dtype=torch.float32)
     model = PeftModel.from_pretrained(base, str(run.adapter)).eval()
     tokenizer = ChatTokenizer.load(starter_folder())
+    assert ChatTokenizer.load(run.adapter).template_text == tokenizer.template_text
     total, count = 0.0, 0
     for conversation in read_snapshot(run.data)[1]:
         encoded = tokenizer.encode(conversation.messages, run.recipe.max_length)
