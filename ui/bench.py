@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
+from datetime import date
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -154,7 +155,7 @@ class Bench:
         """The tokenizer of a model folder with the chosen chat template, read once while its files stay."""
         names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
         times = tuple((folder / name).stat().st_mtime_ns for name in names if (folder / name).is_file())
-        return _load_tokenizer(folder, self.choices().template, times)
+        return _load_tokenizer(folder, self.choices().template, date.today(), times)
 
     def run(self) -> Run | None:
         """The run that is looked at: the chosen one, else the one that trains, else the newest."""
@@ -215,5 +216,5 @@ class _Told:
 
 
 @lru_cache(maxsize=2)
-def _load_tokenizer(folder: Path, template: str, times: tuple[int, ...]) -> ChatTokenizer:
-    return ChatTokenizer.load(folder, template)
+def _load_tokenizer(folder: Path, template: str, day: date, times: tuple[int, ...]) -> ChatTokenizer:
+    return ChatTokenizer.load(folder, template, day)
