@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +14,8 @@ from core.dataset.read.rows import LONGEST_FIELD, LONGEST_ROW, Block, Row, Unrea
 from core.errors import UserError
 
 _DELIMITERS = ",\t;|"
+# the line that spreadsheets understand before the header: sep=;
+_SAYS_DELIMITER = re.compile(r"""\s*sep=([^\w\s"']|\t)(?=[\r\n])""", re.IGNORECASE)
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _ROWS_LOOKED_AT = 20
 _LONGEST_NAME = 60
@@ -139,7 +142,10 @@ def _ragged(cells: int, columns: int) -> str:
 
 def _header(text: str, delimiter: str, name: str, last: bool) -> tuple[list[str], int]:
     """(names of the columns, where their line ends); no names where the text ends before them."""
-    line, cells, end = next(_records(text, delimiter, 1, name, last), (1, [], 0))
+    records = _records(text, delimiter, 1, name, last)
+    line, cells, end = next(records, (1, [], 0))
+    if _SAYS_DELIMITER.match(text) and not isinstance(cells, str):
+        line, cells, end = next(records, (1, [], 0))
     if isinstance(cells, str):
         raise UserError(f"{name}, line {line} {cells}. It should be the header that names the columns.")
     header = [cell.strip() for cell in cells]
@@ -147,16 +153,20 @@ def _header(text: str, delimiter: str, name: str, last: bool) -> tuple[list[str]
         raise UserError(
             f"{name}, line {line}: column {header.index('') + 1} has no name. Name it in the header."
         )
-    twins = sorted({column for column in header if header.count(column) > 1})
+    twins = sorted(column for column, count in Counter(header).items() if count > 1)
     if twins:
         raise UserError(f"{name}, line {line}: the header names “{twins[0]}” twice. Rename one of them.")
     return header, end
 
 
 def find_delimiter(start: str, whole: bool) -> str | None:
-    """The delimiter of a table: one that gives the first rows the same number of cells, else the one that
-    stands most often in the header, outside quotes; None where the header has none.
+    """The delimiter of a table: what its first line says it is (sep=;), one that gives the first rows the
+    same number of cells, or the one that stands most often in the header, outside quotes; None where the
+    header has none.
     """
+    said = _SAYS_DELIMITER.match(start)
+    if said:
+        return said[1]
     header = re.sub(r'"[^"]*"', "", _LINE_END.split(start.lstrip("\r\n"), maxsplit=1)[0])
     found = sorted((mark for mark in _DELIMITERS if mark in header), key=header.count, reverse=True)
     even = [mark for mark in found if _even_rows(start, mark, whole)]

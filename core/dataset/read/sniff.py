@@ -97,6 +97,8 @@ _NEVER_OPENED = {
     ".ckpt": _PICKLE,
     ".joblib": _PICKLE,
     ".safetensors": _WEIGHTS,
+    ".yaml": ("YAML", "Export it as JSON or JSONL."),
+    ".yml": ("YAML", "Export it as JSON or JSONL."),
 }
 
 
