@@ -38,6 +38,8 @@ TEXT = "text"
 # texts between control tokens whose ids are remembered: how many, and of how many characters
 _MOST_KNOWN, _LONGEST_KNOWN = 4096, 120
 
+_NAMED = 5
+
 # Ordinary added tokens that answers may write themselves; all others that a template uses steer the chat.
 _WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
 
@@ -258,7 +260,8 @@ class ChatTokenizer:
         except RowRefused as error:
             return _Row(reason=str(error))
         chunks = [self._chunk(*chunk) for chunk in _chunks(layout)]
-        return _Row(chunks, self._lost(chunks), layout.masked_turns, _notes(layout))
+        lost = self._lost(chunks)
+        return _Row(chunks, lost, layout.masked_turns, [*_notes(layout), *_lost_notes(lost)])
 
     def _text_row(self, text: str) -> _Row:
         """Plain text to go on writing: all of it is trained, and the end-of-text token after it."""
@@ -271,7 +274,8 @@ class ChatTokenizer:
             notes.append("no end-of-text token is trained: the model has none")
         else:
             chunks.append(_Chunk(self.special_tokens["eos_token"], True, None, self.eos_id))
-        return _Row(chunks, self._lost(chunks), 0, notes)
+        lost = self._lost(chunks)
+        return _Row(chunks, lost, 0, [*notes, *_lost_notes(lost)])
 
     def _chunk(self, text: str, place: str, trained: bool, control: ControlToken | None) -> _Chunk:
         if control is not None:
@@ -423,6 +427,14 @@ def _notes(layout: Layout) -> list[str]:
     if layout.open_turns:
         notes.append(f"{layout.open_turns} answer(s) without a turn-end token: the template writes none")
     return notes
+
+
+def _lost_notes(lost: str) -> list[str]:
+    if not lost:
+        return []
+    named = ", ".join(f"U+{ord(character):04X}" for character in lost[:_NAMED])
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    return [f"the model has no token for {named}{more}: the model will not see these characters"]
 
 
 def _unusable(encoded: Encoded) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, processors
 
 from core.dataset import ChatTokenizer, Encoded
 from core.dataset.sandbox import LONGEST_TEMPLATE
@@ -173,7 +173,8 @@ def test_benign_rows_have_the_ids_of_transformers(
     folder = starter_tokenizer_folder if name == "starter" else toys[name]
     ours, theirs = ChatTokenizer.load(folder), hugging_face(folder)
     for chat in BENIGN:
-        if name == "gemma" and chat[0]["role"] == "system":
+        # Gemma takes none; Mistral leaves it out again once the answer is there
+        if name in ("gemma", "mistral") and chat[0]["role"] == "system":
             continue
         text = ours.render(chat)
         if ours.template_source == "model":
@@ -278,6 +279,57 @@ def test_truncation_counts_what_is_lost(starter: ChatTokenizer) -> None:
     assert starter.encode(chat, max_length=10).reason == (
         "every answer lies beyond the maximum length of 10 tokens"
     )
+
+
+def test_plain_text_is_trained_to_its_end(starter: ChatTokenizer, starter_decoder: Tokenizer) -> None:
+    text = "Once upon a time.\n\nThe end. <|im_end|>"
+    encoded = starter.encode([{"role": "text", "content": text}])
+    check_shape(encoded, starter.render([{"role": "text", "content": text}]))
+    assert starter_decoder.decode(encoded.ids, skip_special_tokens=False) == text + "<|im_end|>"
+    # only the last one is the end of text; nothing predicts the first token
+    assert encoded.ids.count(2) == 1 and encoded.ids[-1] == 2
+    assert encoded.labels == [IGNORED, *encoded.ids[1:]]
+    part = starter.encode([{"role": "text", "content": text}], max_length=4)
+    assert part.ids == encoded.ids[:4] and part.trained == 3 and part.cut == len(encoded.ids) - 4
+    assert starter.encode([{"role": "text", "content": ""}]).reason == "no answer to train"
+
+
+@pytest.mark.parametrize("name", ["base", "llama2-first", "llama2-always", "llama2-prepend", "gemma"])
+def test_plain_text_has_the_ids_of_transformers(name: str, toys: dict[str, Path], tmp_path: Path) -> None:
+    for file in toys[name].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    bos = FAMILIES[name].bos
+    assert bos is not None
+    raw = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    raw.post_processor = processors.TemplateProcessing(
+        single=f"{bos} $A", special_tokens=[(bos, raw.token_to_id(bos))]
+    )
+    raw.save(str(tmp_path / "tokenizer.json"))
+    ours, theirs = ChatTokenizer.load(tmp_path), hugging_face(tmp_path)
+    for text in ("Hello there", " two  spaces", "\nline\nline ", "Größe 日本 🙂"):
+        encoded = ours.encode([{"role": "text", "content": text}])
+        assert encoded.ids == [*theirs(text)["input_ids"], ours.eos_id]
+        assert encoded.labels == [IGNORED, *encoded.ids[1:]]
+
+
+def test_characters_without_a_token_are_named(starter: ChatTokenizer, toys: dict[str, Path]) -> None:
+    lost = "\x04\x06\x13\x14\x16\x1d\U00040000\U000bffff"
+    encoded = starter.encode(chat_of(f"a{lost[:4]}", f"b {lost[4:]} é 日 🙂 \ufffd"))
+    assert encoded.lost == lost
+    assert encoded.notes == [
+        "the model has no token for U+0004, U+0006, U+0013, U+0014, U+0016 and 3 more: "
+        "the model will not see these characters"
+    ]
+    assert starter.encode(chat_of("a", "é 日 🙂 \ufffd \0")).lost == ""
+    assert ChatTokenizer.load(toys["chatml"]).encode(chat_of(lost, lost)).lost == ""
+    assert starter.encode([{"role": "text", "content": lost}]).lost == lost
+
+
+def test_half_a_character_is_a_reason(starter: ChatTokenizer) -> None:
+    for row in (chat_of("a", "b \ud83d"), [{"role": "text", "content": "\udc00"}]):
+        encoded = starter.encode(row)
+        assert encoded.reason is not None and "half a character" in encoded.reason
+    assert starter.encode_many([chat_of("a", "b \ud83d"), chat_of("a", "b")])[1].reason is None
 
 
 @pytest.mark.parametrize("name", ["llama2-first", "llama2-always", "llama2-prepend"])
