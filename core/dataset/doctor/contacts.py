@@ -12,7 +12,7 @@ _EMAIL = re.compile(
     r"(?!(?:png|jpe?g|gif|svg|webp|ico|avif|bmp|css|js|json|py|html?)\b)[^\W\d_]{2,24}(?![\w@])"
 )
 # an address for machines, as in git@host.org:team/repository
-_NOT_A_PERSON = ("git@", "hg@", "noreply@", "no-reply@")
+_NOT_A_PERSON = ("git@", "hg@")
 
 _COUNTRY = (
     r"(?:1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]"
@@ -22,7 +22,9 @@ _GAP = r"(?:[ \u00a0\u202f.\-‐‑/]|\) ?-?| ?\()?"
 _NOT_BEFORE = r"(?<!\d:)(?<![A-Za-z0-9_.,#$€£/=+\-])"
 _NOT_AFTER = r"(?![A-Za-z0-9_%]|[.,:/\-]\d| ?[€$£])"
 # every form has digits only, apart from the signs between them, so that a match can be judged by its digits
-_INTERNATIONAL = re.compile(rf"(?<![\w+.,])(?:\+|00 ?){_COUNTRY}(?:{_GAP}\d){{6,13}}{_NOT_AFTER}", re.ASCII)
+_INTERNATIONAL = re.compile(
+    rf"(?<![\w+.,])(?:\+|(?<![/-])00 ?){_COUNTRY}(?:{_GAP}\d){{6,13}}{_NOT_AFTER}", re.ASCII
+)
 _NATIONAL = re.compile(
     _NOT_BEFORE
     + r"(?:"
@@ -51,6 +53,8 @@ _SAID = re.compile(
 )
 _SAID_BEFORE = 40
 _DATE = re.compile(r"\D?(?:\d{1,2}([ ./-])\d{1,2}\1(?:19|20)\d\d|(?:19|20)\d\d([ ./-])\d{1,2}\2\d{1,2})\b")
+# of the American north-east
+_ZIP_CODE = re.compile(r"0\d{4}-\d{4}$")
 _YEARS = re.compile(r"(?:1[5-9]|20)\d\d\D(?:1[5-9]|20)\d\d$")
 _ROUND = re.compile(r"\d{1,3}(?:[ .\u00a0\u202f]\d00)+$")
 _ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}$")
@@ -105,7 +109,9 @@ def _is_international(found: re.Match[str]) -> bool:
 
 
 def _is_national(found: re.Match[str]) -> bool:
-    return 9 <= _digits(found) <= 11 and not _DATE.match(found[0])
+    if _DATE.match(found[0]) or _ZIP_CODE.match(found[0]):
+        return False
+    return 9 <= _digits(found) <= 11
 
 
 def _is_said(found: re.Match[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
 
 from core.dataset.shapes import Message
 
@@ -27,7 +28,7 @@ _MOST_WORDS = 4_000
 _WORD = re.compile(
     r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W_]+"
 )
-_SIGNS_TO_SPACES = {place: " " for place in range(128) if not chr(place).isalnum()}
+_ASCII_WORDS = bytes(ord(chr(place).lower()) if chr(place).isalnum() else 0x20 for place in range(128)) * 2
 _WORDS_AT_ONCE = 500_000
 # copies of one row are compared with so many earlier ones that were not copies themselves
 _MOST_COMPARED = 8
@@ -103,15 +104,13 @@ class _Shingles:
     """Every text as hashes of its runs of three words, all in one array; repeated ones stay repeated."""
 
     def __init__(self, texts: Iterable[str]) -> None:
-        numbers: defaultdict[str, int] = defaultdict()
-        numbers.default_factory = numbers.__len__
         chunks = [np.empty(0, np.uint64)]
         counts: list[int] = []
         words: list[int] = []
         lengths: list[int] = []
         for text in texts:
-            own = list(map(numbers.__getitem__, _words(text)))
-            own.extend([-1] * (3 - len(own)) if own else ())
+            own = list(map(xxh3_64_intdigest, _words(text)))
+            own.extend([0] * (3 - len(own)) if own else ())
             words.extend(own)
             lengths.append(len(own))
             if len(words) >= _WORDS_AT_ONCE:
@@ -143,17 +142,20 @@ class _Shingles:
         return shared >= ALIKE * (len(first) + len(second) - shared)
 
 
-def _words(text: str) -> list[str]:
+def _words(text: str) -> list[bytes]:
+    raw = text.encode("utf-8", "surrogatepass")
     if text.isascii():
-        return text.lower().translate(_SIGNS_TO_SPACES).split(None, _MOST_WORDS)[:_MOST_WORDS]
-    return _WORD.findall(text.casefold())[:_MOST_WORDS]
+        raw = raw.translate(_ASCII_WORDS)
+    else:
+        raw = "\n".join(_WORD.findall(text.casefold())).encode()
+    return raw.split(None, _MOST_WORDS)[:_MOST_WORDS]
 
 
 def _hashed(words: list[int], lengths: list[int]) -> NDArray[np.uint64]:
     """64-bit hashes of the runs of three words in texts of these lengths, none across two texts."""
     if not words:
         return np.empty(0, np.uint64)
-    numbers = np.array(words, dtype=np.int64).astype(np.uint64)
+    numbers = np.array(words, dtype=np.uint64)
     mixed = numbers[:-2] * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(29)) ^ numbers[1:-1]) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(32)) ^ numbers[2:]) * np.uint64(0x94D049BB133111EB)
