@@ -1,7 +1,7 @@
-"""Download worker: one model from the hub, with progress; stopped or cut off, it goes on where it was.
+"""Download worker: one model or data set from the hub, with progress; cut off, it goes on where it was.
 
-`python -m core.download JOB_FOLDER --id owner/name --to FOLDER`. The files gather in `FOLDER.partial`,
-which is renamed when all of them are there.
+`python -m core.download JOB_FOLDER --kind model --id owner/name --to FOLDER`. The files gather in
+`FOLDER.partial`, which is renamed when all of them are there.
 """
 
 from __future__ import annotations
@@ -10,93 +10,128 @@ import argparse
 import os
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from core.dataset.read import DATA_ENDINGS, expand
 from core.errors import UserError
 from core.files import replace
 from core.home import Home
 from core.jobs import JobState, Worker, read_job, start_job
 from core.models import HUB_ID, inspect_model, model_folder
 
+Kind = Literal["model", "dataset"]
+_ABOUT = ("README.md", "LICENSE")
+
 # weights as safetensors only; no pickles, no code
-PATTERNS = [
-    "*.safetensors",
-    "*.safetensors.index.json",
-    "*.json",
-    "*.jinja",
-    "*.model",
-    "LICENSE*",
-    "README.md",
-]
+PATTERNS: dict[Kind, list[str]] = {
+    "model": [
+        "*.safetensors",
+        "*.safetensors.index.json",
+        "*.json",
+        "*.jinja",
+        "*.model",
+        "LICENSE*",
+        "README.md",
+    ],
+    "dataset": [
+        *(f"*{ending}" for ending in DATA_ENDINGS),
+        *(f"*{ending}.gz" for ending in DATA_ENDINGS),
+        "*.txt",
+        "*.md",
+        "LICENSE",
+    ],
+}
 
 
-def download_job(home: Home, name: str) -> Path:
+def dataset_folder(home: Home, name: str) -> Path:
+    """Where the data set with the hub id `name` lies, or would lie once it is downloaded."""
+    return home.datasets / name.replace("/", "--")
+
+
+def download_job(home: Home, name: str, kind: Kind = "model") -> Path:
     """The job folder of the download of the hub id `name`."""
-    return home.models / ".downloads" / name.replace("/", "--")
+    folder = home.models if kind == "model" else home.datasets
+    return folder / ".downloads" / name.replace("/", "--")
 
 
-def start_download(home: Home, name: str) -> Path:
+def start_download(home: Home, name: str, kind: Kind = "model") -> Path:
     """Start (or go on with) a download; the job folder. One that runs already is left alone."""
     if not HUB_ID.fullmatch(name):
         raise UserError(f"“{name}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B.")
-    job = download_job(home, name)
+    job = download_job(home, name, kind)
+    target = model_folder(home, name) if kind == "model" else dataset_folder(home, name)
     if not read_job(job).active:
-        start_job(job, "core.download", ["--id", name, "--to", str(model_folder(home, name))])
+        start_job(job, "core.download", ["--kind", kind, "--id", name, "--to", str(target)])
     return job
 
 
-def read_download(home: Home, name: str) -> JobState:
-    return read_job(download_job(home, name))
+def read_download(home: Home, name: str, kind: Kind = "model") -> JobState:
+    return read_job(download_job(home, name, kind))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("job", type=Path)
+    parser.add_argument("--kind", choices=list(PATTERNS), required=True)
     parser.add_argument("--id", required=True)
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
     with Worker(args.job) as worker:
-        download(worker, args.id, args.to)
+        download(worker, args.kind, args.id, args.to)
 
 
-def download(worker: Worker, name: str, target: Path) -> None:
+def download(worker: Worker, kind: Kind, name: str, target: Path) -> None:
     """Fetch the files of `name` into `target`, saying how far it is."""
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     worker.update(stage="asking the hub")
-    total = _total_bytes(name)
+    total = _total_bytes(kind, name)
     partial = target.with_name(target.name + ".partial")
     over = threading.Event()
     threading.Thread(target=_watch, args=(worker, partial, total, over), daemon=True).start()
     try:
-        _fetch(name, partial)
+        _fetch(kind, name, partial)
     finally:
         over.set()
-    inspect_model(partial)
+    if kind == "model":
+        inspect_model(partial)
+    else:
+        expand([partial])
     replace(partial, target)
     worker.update(stage="done", progress=1.0, message=f"{name} is on this machine now.")
 
 
-def _total_bytes(name: str) -> int:
+def _total_bytes(kind: Kind, name: str) -> int:
     from fnmatch import fnmatch
 
     from huggingface_hub import HfApi
 
-    info = _hub(name, lambda: HfApi().model_info(name, files_metadata=True, timeout=20))
-    wanted = [file for file in info.siblings or [] if any(fnmatch(file.rfilename, p) for p in PATTERNS)]
-    if not any(file.rfilename.endswith(".safetensors") for file in wanted):
+    def ask() -> Any:
+        return HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=20)
+
+    files = _hub(kind, name, ask).siblings or []
+    wanted = [file for file in files if any(fnmatch(file.rfilename, p) for p in PATTERNS[kind])]
+    if kind == "model" and not any(file.rfilename.endswith(".safetensors") for file in wanted):
         raise UserError(
             f"{name} has no safetensors weights. Choose a model that is published as safetensors."
+        )
+    if kind == "dataset" and not any(Path(file.rfilename).name not in _ABOUT for file in wanted):
+        raise UserError(
+            f"{name} has no data files that can be read (JSONL, JSON, CSV, Parquet, text). A loading "
+            "script, if there is one, is never run. Choose another data set."
         )
     return sum(file.size or 0 for file in wanted)
 
 
-def _fetch(name: str, folder: Path) -> None:
+def _fetch(kind: Kind, name: str, folder: Path) -> None:
     from huggingface_hub import snapshot_download
 
-    _hub(name, lambda: snapshot_download(name, local_dir=folder, allow_patterns=PATTERNS))
+    def fetch() -> Any:
+        return snapshot_download(name, repo_type=kind, local_dir=folder, allow_patterns=PATTERNS[kind])
+
+    _hub(kind, name, fetch)
 
 
-def _hub(name: str, call: Any) -> Any:
+def _hub(kind: Kind, name: str, call: Any) -> Any:
     """Run a call to the hub; what can go wrong there becomes one clear sentence."""
     import httpx
     from huggingface_hub import errors
@@ -109,7 +144,7 @@ def _hub(name: str, call: Any) -> Any:
         ) from error
     except errors.RepositoryNotFoundError as error:
         raise UserError(
-            f"The hub knows no model {name}. Check the spelling; a private one needs `hf auth login`."
+            f"The hub knows no {kind} {name}. Check the spelling; a private one needs `hf auth login`."
         ) from error
     except errors.HfHubHTTPError as error:
         raise UserError(f"The hub refused {name}: {str(error).splitlines()[0]}.") from error

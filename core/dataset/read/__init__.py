@@ -7,9 +7,10 @@ pieces that another process can parse. Values stay as they were written. A row t
 
 from core.dataset.read.json_values import WrittenNumber, parse_json
 from core.dataset.read.rows import Block, Row, Table, Unreadable
-from core.dataset.read.source import Source, expand, open_source, preview_rows, read_rows
+from core.dataset.read.source import DATA_ENDINGS, Source, expand, open_source, preview_rows, read_rows
 
 __all__ = [
+    "DATA_ENDINGS",
     "Block",
     "Row",
     "Source",

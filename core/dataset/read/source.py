@@ -30,7 +30,7 @@ from core.dataset.read.sniff import (
 from core.errors import UserError
 from core.files import sha256_file
 
-_DATA_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+DATA_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 _PACKED_ENDINGS = (".gz", ".zip")
 # what lies beside the data in a folder from a hub
 _ABOUT = ("readme", "license", "licence", "notice", "changelog", "dataset_info", "dataset_infos", "state")
@@ -154,7 +154,7 @@ def expand(paths: Iterable[Path]) -> list[Path]:
             found = _data_files(path)
             if not found:
                 raise UserError(
-                    f"{path} holds no data files ({', '.join(_DATA_ENDINGS)}, .txt, .md; also .gz, .zip). "
+                    f"{path} holds no data files ({', '.join(DATA_ENDINGS)}, .txt, .md; also .gz, .zip). "
                     "Choose another."
                 )
             files += found
@@ -170,7 +170,7 @@ def expand(paths: Iterable[Path]) -> list[Path]:
 def _data_files(folder: Path) -> list[Path]:
     inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
     inside = [path for path in inside if path.name.split(".")[0].lower() not in _ABOUT]
-    data = [path for path in inside if _ending(path) in _DATA_ENDINGS + _PACKED_ENDINGS]
+    data = [path for path in inside if _ending(path) in DATA_ENDINGS + _PACKED_ENDINGS]
     return data or [path for path in inside if _ending(path) in TEXT_ENDINGS]
 
 
