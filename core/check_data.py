@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.dataset.check import Question, ensure_store, ensure_tokens
+from core.dataset.check import Question, check_columns, ensure_store, ensure_tokens
 from core.dataset.cleaned import Changes, save_cleaned
 from core.dataset.report import Report, offered_fixes, report
 from core.dataset.scan import ScanProgress
@@ -34,6 +34,7 @@ def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     )
     line = _Line()
     store = ensure_store(home, question.paths, question.columns, line.reading)
+    check_columns(store, question.columns)
     heldout = None
     if question.heldout is not None:
         heldout = ensure_store(home, [question.heldout], question.columns, line.reading)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from core.dataset import prepare_snapshot
-from core.dataset.check import ensure_store
+from core.dataset.check import check_columns, ensure_store
 from core.errors import UserError
 from core.events import EventLog
 from core.export.aside import aside, remove, sweep
@@ -111,6 +111,7 @@ def create_run(home: Home, recipe: Recipe) -> Run:
 def _snapshot(home: Home, recipe: Recipe, folder: Path) -> None:
     train, heldout = data_paths(recipe)
     store = ensure_store(home, train, recipe.columns)
+    check_columns(store, recipe.columns)
     prepare_snapshot(
         folder,
         store,

@@ -1,7 +1,7 @@
 """Instruction data: read any common file, see it as messages, turn it into exactly what the model sees."""
 
 from core.dataset.read import Row, Table, preview_rows, read_rows
-from core.dataset.shapes import Conversation, Loaded, Message, Problem, load_conversations
+from core.dataset.shapes import Conversation, Message
 from core.dataset.snapshot import Snapshot, prepare_snapshot, read_report, read_snapshot
 from core.dataset.split import split_heldout
 from core.dataset.tokenize import ChatTokenizer, Encoded, Piece
@@ -10,14 +10,11 @@ __all__ = [
     "ChatTokenizer",
     "Conversation",
     "Encoded",
-    "Loaded",
     "Message",
     "Piece",
-    "Problem",
     "Row",
     "Snapshot",
     "Table",
-    "load_conversations",
     "prepare_snapshot",
     "preview_rows",
     "read_report",

@@ -22,6 +22,7 @@ import numpy as np
 from core.dataset.measure import TokenTable, measure, sample_rows
 from core.dataset.read import expand
 from core.dataset.scan import ScanProgress, ScanStopped, scan
+from core.dataset.shapes import check_mapping
 from core.dataset.store import SUMMARY, VERSION, Store
 from core.dataset.tokenize import ChatTokenizer
 from core.errors import UserError
@@ -154,6 +155,12 @@ def ensure_store(
         remove(folder / "store")
         raise UserError("The data changed while it was read. Check it again when nothing writes to it.")
     return open_store(home, paths, columns) or store
+
+
+def check_columns(store: Store, columns: dict[str, str]) -> None:
+    """A UserError if the data has no such column, or if no row can become anything by this mapping."""
+    if columns and store.summary.columns:
+        check_mapping(columns, store.summary.columns)
 
 
 def ensure_tokens(

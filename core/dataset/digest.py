@@ -129,9 +129,8 @@ class _Tally:
 
     def _count_columns(self, data: dict[str, Any], place: str, usable: int) -> None:
         for name, value in data.items():
-            if value is None or value == "" or value == []:
-                continue
-            if _count(self.filled, name) and name not in self.first:
+            filled = value is not None and value != "" and value != []
+            if _count(self.filled, name, filled) and filled and name not in self.first:
                 self.first[name] = (self.rows_read, place, usable)
 
     def digest(self) -> Digest:
@@ -155,9 +154,9 @@ class _Tally:
         )
 
 
-def _count(counter: Counter[str], name: str) -> bool:
+def _count(counter: Counter[str], name: str, rows: int = 1) -> bool:
     """Count a column, unless there are absurdly many or its name is absurdly long; whether it counts."""
     if name not in counter and (len(counter) >= _MOST_COLUMNS or len(name) > _LONGEST_NAME):
         return False
-    counter[name] += 1
+    counter[name] += rows
     return True

@@ -34,6 +34,7 @@ _ONE = {
     "their": "its",
 }
 _PLURAL = re.compile(rf"(?<!that )\b({'|'.join(_ONE)})\b")
+_BARE_PLACE = re.compile(r"[a-z]+ \d+")
 _VERBS = {"has", "holds", "is", "begins", "ends", "names", "lacks", "can't", "stands", "opens", "was"}
 
 
@@ -367,8 +368,10 @@ def _first(found: Found) -> str:
     place, reason = found.places[0], found.reasons[0]
     if not reason:
         return f"The first is {place}."
+    # “line 3” begins a sentence with a capital letter, the name of a file does not
+    begin = place.capitalize() if _BARE_PLACE.fullmatch(place) else place
     between = " " if reason.split(" ", 1)[0] in _VERBS else ": "
-    return f"{_upper(place)}{between}{reason}{'' if reason.endswith('.') else '.'}"
+    return f"{begin}{between}{reason}{'' if reason.endswith('.') else '.'}"
 
 
 def _singular(says: str) -> str:
@@ -379,10 +382,6 @@ def _singular(says: str) -> str:
 def counted(rows: int) -> str:
     """“1 row”, “12 rows”."""
     return "1 row" if rows == 1 else f"{rows:,} rows"
-
-
-def _upper(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _joined(words: Iterable[str]) -> str:

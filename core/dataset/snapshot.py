@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from core.dataset.split import DEFAULT_SHARE, split_heldout
 from core.dataset.store import Store
 from core.errors import UserError
 from core.files import read_json, replace, sha256_file, write_json
+
+_PLACE = re.compile(r"[A-Z]\w* \d+ ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +102,12 @@ def prepare_snapshot(
 
 
 def refusal(store: Store, sentence: str) -> str:
-    """`sentence` with the names of the data's files, unless it names one already."""
+    """`sentence` with the name of the data's file in front, unless it names one already."""
     names = [file.name for file in store.summary.files]
     if not names or any(name in sentence for name in names):
         return sentence
+    if _PLACE.match(sentence):
+        return f"{names[0]}, {sentence[0].lower()}{sentence[1:]}"
     return f"{names[0]}: {sentence}"
 
 

@@ -29,7 +29,7 @@ from core.dataset.shapes import Conversation, Message
 from core.errors import UserError
 from core.files import read_json
 
-VERSION = 2
+VERSION = 3
 PLACES_KEPT = 20
 _COMPARED = ("duplicates", "near-duplicates")
 _ARRAYS = ("start", "key", "answer", "flags", "chars", "turns", "near")

@@ -64,7 +64,7 @@ def test_the_report_counts_what_was_dropped(tmp_path: Path) -> None:
 def test_fixes_are_in_the_copy(tmp_path: Path) -> None:
     mail = {"question": "Who?", "answer": "Write to ann@example.com about all of this."}
     store = store_of(tmp_path, [*pairs(10), mail, "{broken", pairs(1)[0]])
-    with pytest.raises(UserError, match="data.jsonl: Line 12 "):
+    with pytest.raises(UserError, match="data.jsonl, line 12 "):
         snapshot(tmp_path, store)
     assert not (tmp_path / "data").exists()
     fixes = ["unreadable row", "e-mail addresses", "duplicates"]

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from core import runs
+from core.dataset import read_snapshot
 from core.errors import UserError
 from core.files import write_json
 from core.home import Home, open_home
 from core.recipe import Recipe
+from tests.unit.datasets import big_rows, pairs, write_rows
 
 T = {"t": "2026-11-21T00:00:00+00:00"}
 
@@ -99,6 +101,51 @@ def test_bad_data_leaves_no_run_behind(home: Home, tmp_path: Path, tiny_model: P
     with pytest.raises(UserError, match="line 2"):
         runs.create_run(home, Recipe(model=str(tiny_model), data=str(tmp_path / "bad.jsonl")))
     assert runs.list_runs(home) == []
+    assert list(home.runs.iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_run_behind(
+    home: Home, tmp_path: Path, little_disk: Path, tiny_model: Path
+) -> None:
+    data = write_rows(tmp_path / "data.jsonl", big_rows(200))
+    home.runs.rmdir()
+    home.runs.symlink_to(little_disk, target_is_directory=True)
+    with pytest.raises(UserError, match="could not be written"):
+        runs.create_run(home, Recipe(model=str(tiny_model), data=str(data)))
+    assert os.listdir(little_disk) == []
+
+
+def test_what_a_killed_process_left_is_swept(home: Home, tmp_path: Path, tiny_model: Path) -> None:
+    left = home.runs / ".2026-01-01_half.pid999999999.aside"
+    left.mkdir()
+    run = runs.create_run(home, Recipe(model=str(tiny_model), data=str(rows(tmp_path / "a.jsonl", 20))))
+    assert list(home.runs.iterdir()) == [run.folder]
+
+
+def test_a_run_takes_several_files_columns_fixes_and_an_own_heldout_file(
+    home: Home, tmp_path: Path, tiny_model: Path
+) -> None:
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    write_rows(folder / "one.jsonl", [{"Q": row["question"], "A": row["answer"]} for row in pairs(20)])
+    write_rows(folder / "two.jsonl", [{"Q": "Wo?", "A": "Ask ann@example.com, she knows it."}, "{broken"])
+    held = write_rows(
+        tmp_path / "held.jsonl", [{"Q": row["question"], "A": row["answer"]} for row in pairs(3)]
+    )
+    recipe = Recipe(
+        model=str(tiny_model),
+        data=[str(folder / "two.jsonl"), str(folder)],
+        columns={"Q": "user", "A": "assistant"},
+        heldout=str(held),
+    )
+    with pytest.raises(UserError, match="two.jsonl, line 2"):
+        runs.create_run(home, recipe)
+    run = runs.create_run(home, recipe.with_changes(fixes=["unreadable row", "e-mail addresses"]))
+    train, heldout = read_snapshot(run.data)
+    assert (len(train), len(heldout)) == (18, 3)
+    assert "@" not in (run.data / "train.jsonl").read_text("utf-8")
+    with pytest.raises(UserError, match="no fix called"):
+        runs.create_run(home, recipe.with_changes(fixes=["magic"]))
 
 
 def test_a_new_run_holds_its_recipe_and_its_data(home: Home, tmp_path: Path, tiny_model: Path) -> None:

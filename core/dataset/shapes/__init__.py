@@ -1,7 +1,6 @@
 """Recognises the shape of instruction data, row by row, and turns every row into messages."""
 
 from core.dataset.kinds import Remark
-from core.dataset.shapes.load import Loaded, Problem, load_conversations
 from core.dataset.shapes.mapping import ROLES_OF_COLUMNS, check_mapping, guess_columns
 from core.dataset.shapes.outcome import Conversation, Message, Recognised, Refused
 from core.dataset.shapes.recognise import recognise
@@ -9,14 +8,11 @@ from core.dataset.shapes.recognise import recognise
 __all__ = [
     "ROLES_OF_COLUMNS",
     "Conversation",
-    "Loaded",
     "Message",
-    "Problem",
     "Recognised",
     "Refused",
     "Remark",
     "check_mapping",
     "guess_columns",
-    "load_conversations",
     "recognise",
 ]
