@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-from core.dataset.doctor import characters, contacts, keys, markers
+import core.dataset.doctor.characters as characters
+import core.dataset.doctor.contacts as contacts
+import core.dataset.doctor.keys as keys
+import core.dataset.doctor.markers as markers
 from core.dataset.doctor.glance import Glance
 from core.dataset.doctor.turns import order_of_turns, short_answer
 from core.dataset.kinds import Remark
