@@ -6,7 +6,8 @@ import json
 import re
 import shutil
 import string
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from core.dataset.controls import ControlToken, ControlTokens, Layout, Span
+from core.dataset.controls import Control, ControlToken, ControlTokens, Layout, Span
 from core.dataset.layout import Layouts, Message, RowRefused
 from core.dataset.standard_templates import AUTO
 from core.dataset.template import (
@@ -259,7 +260,7 @@ class ChatTokenizer:
             _check_characters(layout.text)
         except RowRefused as error:
             return _Row(reason=str(error))
-        chunks = [self._chunk(*chunk) for chunk in _chunks(layout)]
+        chunks = [self._chunk(*chunk) for chunk in _Chunks(layout).found]
         lost = self._lost(chunks)
         return _Row(chunks, lost, layout.masked_turns, [*_notes(layout), *_lost_notes(lost)])
 
@@ -369,37 +370,59 @@ class ChatTokenizer:
         return ends.get(layout.trained[-1][1]) if layout.trained else None
 
 
-def _chunks(layout: Layout) -> Iterator[tuple[str, str, bool, ControlToken | None]]:
-    """(text, place, trained, control token) of each chunk, in order, covering the whole text.
+_Cut = tuple[str, str, bool, ControlToken | None]
+
+
+class _Chunks:
+    """Cuts a layout into chunks that cover its whole text in order: (text, place, trained, control token).
 
     place: “start” of the text, “after” a control token, or “inside” running text.
     """
-    borders = sorted({border for span in layout.trained for border in span})
-    starts = [start for start, _ in layout.trained]
-    position, place = 0, "start"
-    for control in layout.controls:
-        # White space that an answer begins with is the answer's, even beside a token that would swallow it.
-        first = max([control.first, position, *(start for start in starts if start <= control.start)])
-        last = min([control.last, *(start for start in starts if start >= control.end)])
-        yield from _text_chunks(layout, position, first, place, borders)
-        trained = _is_trained(layout.trained, control.start, control.end)
-        yield layout.text[first:last], "after", trained, control.token
-        position, place = last, "after"
-    yield from _text_chunks(layout, position, len(layout.text), place, borders)
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._spans = _united(layout.trained)
+        self._starts = [start for start, _ in layout.trained]
+        self._borders = sorted({border for span in layout.trained for border in span})
+        self.found: list[_Cut] = []
+        position, place = 0, "start"
+        for control in layout.controls:
+            first, last = self._reach(control, position)
+            self._text(position, first, place)
+            trained = self._is_trained(control.start, control.end)
+            self.found.append((layout.text[first:last], "after", trained, control.token))
+            position, place = last, "after"
+        self._text(position, len(layout.text), place)
+
+    def _reach(self, control: Control, position: int) -> tuple[int, int]:
+        """What the control token swallows; white space that an answer begins with is the answer's."""
+        first, last = control.first, control.last
+        if first < control.start:
+            first = max([first, position, *(start for start in self._starts if start <= control.start)])
+        if last > control.end:
+            last = min([last, *(start for start in self._starts if start >= control.end)])
+        return first, last
+
+    def _text(self, start: int, end: int, place: str) -> None:
+        inside = self._borders[bisect_right(self._borders, start) : bisect_left(self._borders, end)]
+        for one, two in pairwise([start, *inside, end]):
+            if one < two:
+                self.found.append((self._layout.text[one:two], place, self._is_trained(one, two), None))
+                place = "inside"
+
+    def _is_trained(self, start: int, end: int) -> bool:
+        number = bisect_right(self._spans, (start, len(self._layout.text))) - 1
+        return number >= 0 and end <= self._spans[number][1]
 
 
-def _text_chunks(
-    layout: Layout, start: int, end: int, place: str, borders: list[int]
-) -> Iterator[tuple[str, str, bool, None]]:
-    cuts = [start, *(border for border in borders if start < border < end), end]
-    for one, two in pairwise(cuts):
-        if one < two:
-            yield layout.text[one:two], place, _is_trained(layout.trained, one, two), None
-            place = "inside"
-
-
-def _is_trained(spans: list[Span], start: int, end: int) -> bool:
-    return any(one <= start and end <= two for one, two in spans)
+def _united(spans: list[Span]) -> list[Span]:
+    """The spans in order, those that overlap made one."""
+    united: list[Span] = []
+    for start, end in sorted(spans):
+        if united and start < united[-1][1]:
+            start, end = united[-1][0], max(end, united.pop()[1])
+        united.append((start, end))
+    return united
 
 
 def _texts(section: Section) -> list[tuple[str, int]]:
