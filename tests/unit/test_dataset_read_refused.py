@@ -93,7 +93,7 @@ REFUSED = {
     "key twice in a document": (b'{\n"a": 2, "a": 4}', "the key “a” twice"),
     "too deep": (b'{"a": ' + b"[" * 2000 + b"]" * 2000 + b"}", "64 levels"),
     "rather deep": (b'{"a": ' + b"[" * 70 + b"]" * 70 + b"}", "64 levels"),
-    "unclosed brackets": (b"[" * 100_000, "64 levels"),
+    "unclosed brackets": (b"[" * 100_000, "line 1"),
     "Latin-1": (b"a,b\n1,x\n2,caf\xe9\n", "line 3 is not valid UTF-8"),
     "Latin-1 lines": (b'{"a": "b"}\n{"a": "caf\xe9 au lait"}\n', "line 2 is not valid UTF-8"),
     "half a UTF-8 character": (b'{"a": "b"}\n{"a": "caf\xc3', "line 2 is not valid UTF-8"),

@@ -186,7 +186,7 @@ def is_tabular(start: str, whole: bool) -> bool:
 
 def _even_rows(start: str, delimiter: str, whole: bool) -> list[list[str]]:
     """The first rows as `delimiter` cuts them; none of them if their numbers of cells differ."""
-    lines = start.splitlines(keepends=True)
+    lines = list(io.StringIO(start, newline=""))
     reader = csv.reader(iter(lines if whole else lines[:-1]), delimiter=delimiter, strict=True)
     rows: list[list[str]] = []
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from core.dataset.read.json_values import WrittenNumber, long_field
@@ -50,7 +51,7 @@ def _as_written(value: Any) -> Any:
         if len(value) > LONGEST_FIELD:
             raise ValueError(long_field(len(value)))
         return value
-    if isinstance(value, int | float):
+    if isinstance(value, int | float | Decimal):
         return WrittenNumber(value)
     if isinstance(value, list):
         return [_as_written(item) for item in value]
