@@ -15,7 +15,7 @@ import orjson
 from core.dataset.read.json_lines import not_an_object
 from core.dataset.read.json_list import elements, list_blocks
 from core.dataset.read.json_values import parse_strict
-from core.dataset.read.json_window import Window, brackets
+from core.dataset.read.json_window import TooDeep, Window, brackets
 from core.dataset.read.rows import Block, ReadyBlock, Row, Unreadable
 from core.errors import UserError
 
@@ -31,6 +31,13 @@ _KEY = re.compile(rb'\s*,?\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*(?=\{)', re.DOTALL)
 def document_blocks(pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[Block]:
     """The document's records in blocks. Raises UserError where the document as such is broken."""
     window = Window(pieces, name)
+    try:
+        yield from _blocks(window)
+    except TooDeep:
+        raise window.broken("thousands of brackets are opened and never closed") from None
+
+
+def _blocks(window: Window) -> Iterator[Block]:
     window.skip_space()
     start = 0 if window.raw.startswith(b"[") else _find_list(window)
     if start is not None:

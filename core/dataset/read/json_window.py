@@ -14,6 +14,12 @@ _STEPS = np.zeros(256, np.int64)
 _STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
 _MARKS = _STEPS != 0
 _MARKS[ord('"')] = True
+# so many open brackets are no data; without an end to them the arrays below would fill the memory
+_MOST_OPEN = 10_000
+
+
+class TooDeep(Exception):
+    """Far more brackets are opened than closed."""
 
 
 class Window:
@@ -57,11 +63,17 @@ class Window:
 
 
 def brackets(raw: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """(place of each bracket outside of strings, how many are open after it); `raw` begins outside of one."""
+    """(place of each bracket outside of strings, how many are open after it); `raw` begins outside of one.
+
+    Raises TooDeep.
+    """
     # what a backslash hides goes, in place: first pairs of them, then those before a quote
     codes = np.frombuffer(raw.replace(b"\\\\", b"__").replace(b'\\"', b"__"), np.uint8)
     marks = np.flatnonzero(_MARKS[codes])
     steps = _STEPS[codes[marks]]
     is_quote = steps == 0
     outside = ~is_quote & (np.cumsum(is_quote) % 2 == 0)
-    return marks[outside], np.cumsum(steps[outside])
+    depths = np.cumsum(steps[outside])
+    if depths.max(initial=0) > _MOST_OPEN:
+        raise TooDeep
+    return marks[outside], depths

@@ -74,7 +74,9 @@ class Flow:
             raise UserError(f"{self.path.name} can't be read: {error}. Get the file again.") from error
         self._unpacked += len(data)
         if self.packed:
-            _refuse_bomb(self.path.name, self._unpacked, self.size)
+            # of gzip, by what was unpacked so far: a bomb is told long before all of it was read
+            packed = self.size if self.packed == "zip" else self._disk.position
+            _refuse_bomb(self.path.name, self._unpacked, packed)
         return data
 
     def sha256(self) -> str:
