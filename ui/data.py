@@ -157,6 +157,12 @@ def _worst(bench: Bench, value: Any) -> None:
 
 def _measure(bench: Bench, value: Any) -> None:
     bench.desk.measure_all(bench.choices().data)
+    bench.desk.start(question(bench))
+
+
+def _stop_measuring(bench: Bench, value: Any) -> None:
+    bench.desk.stop(question(bench))
+    bench.desk.measure_sample(bench.choices().data)
 
 
 def _take_length(bench: Bench, value: Any) -> None:
@@ -194,6 +200,7 @@ _ACTS = {
     "random-row": _random,
     "worst-row": _worst,
     "measure": _measure,
+    "stop-measuring": _stop_measuring,
     "length": _take_length,
     "cancel": _cancel,
     "check": _check,
@@ -279,6 +286,8 @@ def numbers_view(bench: Bench) -> str:
             tokens=state.tokens,
             rows=rows_to_train(report, seen.recipe),
             wait=_counting(state),
+            share=state.job.progress,
+            failure=state.failure,
         )
     )
 

@@ -10,6 +10,16 @@ from ui.html import Mark, button, count, duration, esc, facts, meter, notice, si
 
 _FORMATS = {"jsonl": "JSONL", "json": "JSON", "csv": "CSV", "parquet": "Parquet", "text": "plain text"}
 _ENCODINGS = {"utf-8": "UTF-8", "utf-8-bom": "UTF-8 with BOM", "utf-16": "UTF-16"}
+_SHAPES = {
+    "alpaca": "an instruction and its answer in every row (Alpaca)",
+    "prompt/completion": "a prompt and its completion in every row",
+    "question/answer": "a question and its answer in every row",
+    "messages": "a chat in every row (messages with role and content)",
+    "sharegpt": "a chat in every row (ShareGPT)",
+    "named speakers": "a chat in every row, the speakers told apart by their names",
+    "mapped columns": "a question and its answer in every row, from the columns that you named",
+    "plain text": "plain text, which the model learns to continue",
+}
 _VERDICTS: dict[str, tuple[Mark, str]] = {
     "accept": ("ok", "This data can be used"),
     "warn": ("warn", "This data can be used, with something to look at"),
@@ -63,7 +73,7 @@ def _sentence(report: Report) -> str:
     """What decides the verdict, and what to do about it."""
     if report.verdict == "reject":
         return f"{report.first_error} {reject_reason(report)}".strip()
-    shape = f"Shape: {report.shape}." if report.shape else ""
+    shape = f"Recognised: {_SHAPES.get(report.shape, report.shape)}." if report.shape else ""
     standing = [item for item in report.problems if item.stands and item.severity == "warning"]
     if not standing:
         return shape

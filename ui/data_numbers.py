@@ -12,14 +12,15 @@ from core.dataset.store import Store
 from core.estimate import Speed, count_steps, seconds
 from core.recipe import Recipe
 from ui.data_plots import histogram, lengths_html, turns_html
-from ui.html import actions, button, checks, count, duration, esc, facts
+from ui.html import actions, button, checks, count, duration, esc, facts, meter
 
 
 @dataclass(frozen=True)
 class Numbers:
     """What was measured of the rows that stay, and what the recipe makes of it.
 
-    rows: rows to train on, without the held-out ones. wait: what is still being counted, in words.
+    rows: rows to train on, without the held-out ones. wait: how far a count of all rows is, in words, and
+    as a share of 1. failure: why such a count ended early.
     """
 
     report: Report
@@ -29,6 +30,8 @@ class Numbers:
     tokens: TokenTable
     rows: int
     wait: str = ""
+    share: float | None = None
+    failure: str = ""
 
     @property
     def facts(self) -> TokenFacts:
@@ -71,15 +74,15 @@ def _summary(found: TokenFacts, limit: int) -> str:
 def _sample_html(numbers: Numbers) -> str:
     """Whether all rows were measured; if not, the way to do it."""
     if numbers.wait:
-        return f'<p class="lg-help lg-sample" role="status">{esc(numbers.wait)}</p>'
+        stop = button("data-stop-measuring", "stop-measuring", "Stop", "quiet")
+        bar = meter(numbers.share, "Counting tokens")
+        return f'<div class="lg-help lg-sample"><p role="status">{esc(numbers.wait)}</p>{bar}{stop}</div>'
     measured, total = numbers.tokens.rows_measured, len(numbers.store)
     if not numbers.partial:
         return f'<p class="lg-help lg-sample">Measured on {_all(measured)}.</p>'
     measure = button("data-measure", "measure", "Measure all rows", "quiet")
-    return (
-        f'<p class="lg-help lg-sample"><span>From a sample of {measured:,} of {total:,} rows.</span>'
-        f"{measure}</p>"
-    )
+    words = f"From a sample of {measured:,} of {total:,} rows. {numbers.failure}"
+    return f'<div class="lg-help lg-sample"><p>{esc(words)}</p>{measure}</div>'
 
 
 def _all(rows: int) -> str:
@@ -136,7 +139,7 @@ def _rounded(taken: float) -> str:
         return duration(max(5, round(taken / 5) * 5))
     if taken < 600:
         return duration(round(taken / 60) * 60)
-    return duration(round(taken / 300) * 300)
+    return duration(round(taken / 300) * 300 if taken < 7200 else round(taken / 3600) * 3600)
 
 
 def short(number: float) -> str:

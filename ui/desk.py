@@ -9,7 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -119,6 +119,9 @@ class Desk:
         if state.missing and not state.asked and not state.job.active:
             start_check(self.home, question)
             state = read_check(self.home, question)
+        if question.exact and state.tokens is None:
+            # the sample's numbers stay on the page while all rows are measured
+            state = replace(state, tokens=read_check(self.home, replace(question, exact=False)).tokens)
         self._known = _Known(question, state, time.monotonic())
         return state
 
@@ -134,6 +137,9 @@ class Desk:
     def measure_all(self, data: str) -> None:
         """From now on every row of this data is measured, not a sample."""
         self._exact.add(data)
+
+    def measure_sample(self, data: str) -> None:
+        self._exact.discard(data)
 
     def exact(self, data: str) -> bool:
         return data in self._exact

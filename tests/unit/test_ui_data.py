@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.dataset import ChatTokenizer, Piece
-from core.dataset.check import CheckState, Question, ensure_store, ensure_tokens
+from core.dataset.check import CheckState, ensure_store, ensure_tokens
 from core.dataset.standard_templates import STANDARD_TEMPLATES
 from core.errors import UserError
 from core.home import Home
@@ -70,7 +70,7 @@ def rows(count: int, **more: Any) -> list[dict[str, Any]]:
 
 def test_the_sample_is_recognised_with_its_first_rows(bench: Bench) -> None:
     check(bench)
-    assert "Shape: messages" in data.state_view(bench)
+    assert "Recognised: a chat in every row" in data.state_view(bench)
     assert '<table id="data-table">' in data.first_view(bench)
     assert 'href="#preset"' in data.next_view(bench)
 
@@ -346,7 +346,9 @@ def test_numbers_say_steps_time_and_a_better_length(bench: Bench, tiny_model: Pa
 
 def test_measuring_all_is_another_question(bench: Bench, tiny_model: Path) -> None:
     bench.choose(model_kind="folder", folder=str(tiny_model))
+    check(bench)
     assert not question(bench).exact
     data.on_act(bench, "measure", "")
     assert question(bench).exact
-    assert isinstance(question(bench), Question)
+    data.on_act(bench, "stop-measuring", "")
+    assert not question(bench).exact
