@@ -6,6 +6,7 @@ roles. The proof follows values through the template's syntax tree; what it does
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from jinja2 import nodes
@@ -57,7 +58,7 @@ class _Proof:
         # what a macro writes can be compared where it is called
         self.in_macro = False
 
-    def statements(self, body: list[nodes.Node]) -> None:
+    def statements(self, body: Sequence[nodes.Node]) -> None:
         for node in body:
             self._statement(node)
 
