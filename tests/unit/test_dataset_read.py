@@ -27,6 +27,7 @@ from core.dataset.read import (
     preview_rows,
     read_rows,
 )
+from core.dataset.read.packed import _HashedFile
 from core.errors import UserError
 
 TWO = [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]
@@ -332,6 +333,18 @@ def test_the_table_of_first_rows_is_all_text(tmp_path: Path) -> None:
     assert table.columns == ["q", "n", "z"]
     assert table.rows == [["é", "1.50", ""], ['["x"]', "", ""]]
     assert table.where == ["line 1", "line 3"]
+
+
+@pytest.mark.parametrize(
+    ("begin", "row", "end"),
+    [("", '{"a": "%s"}\n', ""), ('[{"a": "b"}', ', {"a": "%s"}', "]"), ("a,b\n", '"x\ny",%s\n', "")],
+    ids=["json lines", "list", "table"],
+)
+def test_a_preview_reads_only_the_beginning(begin: str, row: str, end: str, tmp_path: Path) -> None:
+    path = written(tmp_path, (begin + row.replace("%s", "y" * 600) * 8000 + end).encode())
+    with patch.object(_HashedFile, "read", autospec=True, side_effect=_HashedFile.read) as read:
+        assert len(preview_rows(path, 3).rows) == 3
+    assert sum(call.args[1] for call in read.call_args_list) < 3 * encoding.BLOCK_BYTES < path.stat().st_size
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
