@@ -16,7 +16,7 @@ from core.dataset.doctor import inspect
 from core.dataset.kinds import BITS, KINDS, Remark
 from core.dataset.read import Block, Row, Unreadable
 from core.dataset.shapes import Recognised, Refused, recognise
-from core.dataset.store import Found, split_key
+from core.dataset.store import Found
 
 _MOST_COLUMNS = 1000
 _LONGEST_NAME = 200
@@ -36,7 +36,7 @@ class Digest:
     rows_read: int
     arrays: dict[str, NDArray[Any]]
     shapes: Counter[str]
-    filled: Counter[str]
+    filled: dict[str, int]
     unused: Counter[str]
     found: dict[str, Found]
     first: dict[str, tuple[int, str, int]]
@@ -66,13 +66,13 @@ class _Tally:
     rows_read: int = 0
     lines: list[bytes] = field(default_factory=list)
     refused: list[bytes] = field(default_factory=list)
-    keys: list[tuple[int, int]] = field(default_factory=list)
-    answers: list[int] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    answers: list[bytes] = field(default_factory=list)
     flags: list[int] = field(default_factory=list)
     chars: list[int] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
     shapes: Counter[str] = field(default_factory=Counter)
-    filled: Counter[str] = field(default_factory=Counter)
+    filled: dict[str, int] = field(default_factory=dict)
     unused: Counter[str] = field(default_factory=Counter)
     found: dict[str, Found] = field(default_factory=dict)
     first: dict[str, tuple[int, str, int]] = field(default_factory=dict)
@@ -93,25 +93,32 @@ class _Tally:
         """Take the row in, unless a remark says that such rows are never used."""
         messages = recognised.messages
         remarks = [*recognised.remarks, *inspect(messages)]
-        dropping = next((remark for remark in remarks if KINDS[remark.kind].drops), None)
+        dropping = next((remark for remark in remarks if KINDS[remark.kind].drops), None) if remarks else None
         if dropping is not None:
             self.refuse(dropping.kind, place, dropping.detail)
             return False
         if recognised.unused:
-            named = ", ".join(f"“{name[:40]}”" for name in recognised.unused[:6])
-            remarks.append(Remark("extra columns", named))
+            remarks.append(Remark("extra columns", self._count_unused(recognised.unused)))
         self.flags.append(self._note_all(remarks, place))
         written = orjson.dumps(messages)
-        self.lines.append(b'{"messages":' + written + b',"where":' + orjson.dumps(place) + b"}\n")
-        self.keys.append(split_key(xxhash.xxh3_128_intdigest(written)))
-        answer = next((one["content"] for one in reversed(messages) if one["role"] != "user"), "")
-        self.answers.append(xxhash.xxh3_64_intdigest(answer.encode()))
-        self.chars.append(sum(len(message["content"]) for message in messages))
+        self.lines.append(b'{"messages":%b,"where":%b}\n' % (written, orjson.dumps(place)))
+        self.keys.append(xxhash.xxh3_128_digest(written))
+        answer, chars = "", 0
+        for message in messages:
+            chars += len(message["content"])
+            if message["role"] != "user":
+                answer = message["content"]
+        self.answers.append(xxhash.xxh3_64_digest(answer.encode()))
+        self.chars.append(chars)
         self.turns.append(min(len(messages), 65_535))
         self.shapes[recognised.shape] += 1
-        for name in recognised.unused:
-            _count(self.unused, name)
         return True
+
+    def _count_unused(self, names: list[str]) -> str:
+        for name in names:
+            if name in self.unused or _is_countable(self.unused, name):
+                self.unused[name] += 1
+        return ", ".join(f"“{name[:40]}”" for name in names[:6])
 
     def _note_all(self, remarks: Iterable[Remark], place: str) -> int:
         flags = 0
@@ -128,10 +135,18 @@ class _Tally:
         self.found[kind].add(place, reason)
 
     def _count_columns(self, data: dict[str, Any], place: str, usable: int) -> None:
+        filled = self.filled
         for name, value in data.items():
-            filled = value is not None and value != "" and value != []
-            if _count(self.filled, name, filled) and filled and name not in self.first:
+            count = filled.get(name)
+            if count is None:
+                if not _is_countable(filled, name):
+                    continue
+                filled[name] = count = 0
+            if value is None or value == "" or value == []:
+                continue
+            if not count:
                 self.first[name] = (self.rows_read, place, usable)
+            filled[name] = count + 1
 
     def digest(self) -> Digest:
         return Digest(
@@ -140,8 +155,8 @@ class _Tally:
             rows_read=self.rows_read,
             arrays={
                 "size": np.fromiter(map(len, self.lines), np.int64, len(self.lines)),
-                "key": np.array(self.keys, np.uint64).reshape(-1, 2),
-                "answer": np.array(self.answers, np.uint64),
+                "key": _hashes(self.keys).reshape(-1, 2),
+                "answer": _hashes(self.answers),
                 "flags": np.array(self.flags, np.uint64),
                 "chars": np.array(self.chars, np.uint32),
                 "turns": np.array(self.turns, np.uint16),
@@ -154,9 +169,11 @@ class _Tally:
         )
 
 
-def _count(counter: Counter[str], name: str, rows: int = 1) -> bool:
-    """Count a column, unless there are absurdly many or its name is absurdly long; whether it counts."""
-    if name not in counter and (len(counter) >= _MOST_COLUMNS or len(name) > _LONGEST_NAME):
-        return False
-    counter[name] += rows
-    return True
+def _is_countable(counted: dict[str, int], name: str) -> bool:
+    """Whether a new column is counted: absurdly many or absurdly long names are not."""
+    return len(counted) < _MOST_COLUMNS and len(name) <= _LONGEST_NAME
+
+
+def _hashes(digests: list[bytes]) -> NDArray[np.uint64]:
+    """xxhash's digests as numbers; their first byte is the highest."""
+    return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)

@@ -266,11 +266,7 @@ def text_fixes(fixes: Collection[str]) -> list[str]:
 
 def content_key(messages: list[Message]) -> tuple[int, int]:
     """Equal for two rows exactly when all their roles and texts are equal."""
-    return split_key(xxhash.xxh3_128_intdigest(orjson.dumps(messages)))
-
-
-def split_key(digest: int) -> tuple[int, int]:
-    """A 128-bit number as two of 64 bits, the way `Store.key` keeps it."""
+    digest = xxhash.xxh3_128_intdigest(orjson.dumps(messages))
     return digest >> 64, digest & 0xFFFF_FFFF_FFFF_FFFF
 
 

@@ -79,7 +79,7 @@ def _cells(measured: Measured, rows: int) -> list[str]:
 
 def measure(way: str, path: Path, folder: Path) -> Measured:
     """Run one way of reading `path` in a process of its own and watch it."""
-    script = folder / f"{way}.py"
+    script = folder / f"run_{way}.py"
     script.write_text(_WAYS[way], "utf-8")
     began = time.monotonic()
     process = subprocess.Popen(

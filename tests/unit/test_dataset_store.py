@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.dataset.cleaned import save_cleaned
 from core.dataset.scan import scan
-from core.dataset.store import Store, first_copies, later_copies
+from core.dataset.store import Store, content_key, first_copies, later_copies
 from core.errors import UserError
 from tests.unit.datasets import big_rows, pairs, store_of, write_rows
 
@@ -23,6 +23,11 @@ def test_copies_are_found_by_both_halves_of_the_key(values: list[tuple[int, int]
     keys = np.array(values, np.uint64).reshape(-1, 2)
     assert first_copies(keys).tolist() == [values.index(value) for value in values]
     assert later_copies(keys).tolist() == [i for i, value in enumerate(values) if value in values[:i]]
+
+
+def test_keys_of_a_scan_are_those_of_the_messages(tmp_path: Path) -> None:
+    store = store_of(tmp_path, [*pairs(3), {"question": "Größe?", "answer": "✓ — ja \u2028 klar doch."}])
+    assert [content_key(row.messages) for row in store.read()] == [tuple(key) for key in store.key.tolist()]
 
 
 @pytest.fixture
