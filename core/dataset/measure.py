@@ -66,8 +66,8 @@ class TokenTable:
 
     row: its number; length: all its tokens; trained: those with a label; first_trained: the position of the
     first of them, -1 where there is none. spans, start, end: row i trains the tokens from start[k] to end[k]
-    for k in spans[i] … spans[i + 1]. flags: what else was noticed. refused, reasons: the rows that the chat
-    template refuses, and why.
+    for k in spans[i] … spans[i + 1]. flags: what else was noticed. reasons: why rows have nothing to learn;
+    why: the row's place among them, -1 where it has something.
     """
 
     row: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -78,7 +78,7 @@ class TokenTable:
     start: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
     end: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
     flags: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
-    refused: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
+    why: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
     reasons: NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, np.str_))
 
     @property
@@ -94,6 +94,13 @@ class TokenTable:
     def lost_characters(self) -> Rows:
         """The rows with characters that the model has no token for."""
         return self.row[self.flags & _LOST > 0]
+
+    def reason(self, row: int) -> str:
+        """Why a row has nothing to learn at any length; empty for others."""
+        place = np.searchsorted(self.row, row)
+        if place == len(self.row) or self.row[place] != row or self.why[place] < 0:
+            return ""
+        return str(self.reasons[self.why[place]])
 
     def trained_within(self, max_length: int) -> Counts:
         """How many tokens of each row are trained when it is cut at `max_length`."""
@@ -232,7 +239,7 @@ def _count(tokenizer: ChatTokenizer, batch: Batch) -> TokenTable:
     encoded = tokenizer.encode_many([messages for _, messages in batch])
     numbers = np.array([number for number, _ in batch], np.int64)
     spans = [span for row in encoded for span in row.spans]
-    refused = [place for place, row in enumerate(encoded) if not row.length]
+    reasons = list(dict.fromkeys(row.reason for row in encoded if row.reason is not None))
     return TokenTable(
         row=numbers,
         length=np.array([row.length for row in encoded], np.int32),
@@ -242,8 +249,8 @@ def _count(tokenizer: ChatTokenizer, batch: Batch) -> TokenTable:
         start=np.array([start for start, _ in spans], np.int32),
         end=np.array([end for _, end in spans], np.int32),
         flags=np.array([_flags(row) for row in encoded], np.uint8),
-        refused=numbers[refused],
-        reasons=np.array([encoded[place].reason or "" for place in refused], np.str_),
+        why=np.array([-1 if row.reason is None else reasons.index(row.reason) for row in encoded], np.int32),
+        reasons=np.array(reasons, np.str_),
     )
 
 
@@ -257,10 +264,21 @@ def _joined(parts: list[TokenTable]) -> TokenTable:
     values = {
         item.name: np.concatenate([getattr(part, item.name) for part in parts])
         for item in fields(TokenTable)
-        if item.name != "spans"
+        if item.name not in ("spans", "why", "reasons")
     }
     counts = np.concatenate([np.diff(part.spans) for part in parts])
-    return TokenTable(**values, spans=np.concatenate([[0], np.cumsum(counts)]))
+    reasons = list(dict.fromkeys(reason for part in parts for reason in part.reasons.tolist()))
+    place = {reason: number for number, reason in enumerate(reasons)}
+    why = [
+        np.array([*(place[reason] for reason in part.reasons.tolist()), -1], np.int32)[part.why]
+        for part in parts
+    ]
+    return TokenTable(
+        **values,
+        spans=np.concatenate([[0], np.cumsum(counts)]),
+        why=np.concatenate(why),
+        reasons=np.array(reasons, np.str_),
+    )
 
 
 def _percentiles(lengths: Counts, shares: tuple[float, ...]) -> list[int]:

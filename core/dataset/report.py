@@ -294,13 +294,9 @@ def _alike(store: Store, usable: NDArray[np.int64]) -> dict[str, str]:
 
 def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_length: int) -> list[Problem]:
     """What the model's tokenizer and template make of the rows that were measured."""
-    reasons = dict(zip(tokens.refused.tolist(), tokens.reasons.tolist()))
 
     def length(row: int) -> str:
         return f"{tokens.length[np.searchsorted(tokens.row, row)]:,} tokens"
-
-    def reason(row: int) -> str:
-        return reasons.get(row) or "no part of it is an answer to learn"
 
     problems = []
     if facts.rows_measured and len(facts.lost) == facts.rows_measured:
@@ -313,7 +309,7 @@ def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_len
         problems.append(_row_problem(store, "answer cut away", facts.lost, length))
     problems += [
         _row_problem(store, "over-long", facts.cut, length),
-        _row_problem(store, "nothing trained", facts.zero, reason),
+        _row_problem(store, "nothing trained", facts.zero, tokens.reason),
         _row_problem(store, "rewritten answers", tokens.rewritten, _no_detail),
         _row_problem(store, "lost characters", tokens.lost_characters, _no_detail),
     ]

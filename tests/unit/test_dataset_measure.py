@@ -73,8 +73,8 @@ def test_the_table_says_what_encoding_says(
     assert dropped == [number for number, one in encoded.items() if one.reason is not None]
     assert table.rewritten.tolist() == [number for number, one in whole.items() if one.masked_turns]
     assert table.lost_characters.tolist() == [number for number, one in whole.items() if one.lost]
-    refused = {number: one.reason for number, one in whole.items() if not one.length}
-    assert dict(zip(table.refused.tolist(), table.reasons.tolist())) == refused
+    assert [table.reason(number) for number in whole] == [one.reason or "" for one in whole.values()]
+    assert table.reason(-1) == table.reason(1) == ""
 
 
 def test_rows_encoded_together_are_those_encoded_alone(toys: dict[str, ChatTokenizer]) -> None:
@@ -117,7 +117,8 @@ def test_a_table_is_kept_in_a_file(toys: dict[str, ChatTokenizer], tmp_path: Pat
     again = TokenTable.load(tmp_path / "kept" / "tokens.npz")
     for name in TokenTable.__dataclass_fields__:
         assert getattr(again, name).tolist() == getattr(table, name).tolist()
-    assert again.reasons.tolist() == ["the model's chat template refuses it: System role not supported"]
+    refused = "the model's chat template refuses it: System role not supported"
+    assert again.reasons.tolist() == [refused] and again.reason(3) == refused
     assert list((tmp_path / "kept").iterdir()) == [tmp_path / "kept" / "tokens.npz"]
 
 
