@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dataset import ChatTokenizer
+from core.download import dataset_folder
 from core.errors import UserError
 from core.files import inside, read_json, write_json
 from core.hardware import Hardware, find_hardware
@@ -98,8 +99,8 @@ class Bench:
         choices = self.choices()
         if not choices.model:
             raise UserError("No model is chosen yet. Choose one in the Model step.")
-        if not choices.data:
-            raise UserError("No data is chosen yet. Choose a file in the Data step.")
+        if not self.data_paths():
+            raise UserError("No data is chosen yet. Choose it in the Data step.")
         return self.recipe_so_far()
 
     def recipe_so_far(self) -> Recipe:
@@ -149,6 +150,9 @@ class Bench:
             return [SAMPLE_DATA / "train.jsonl"]
         if choices.data_kind == "path":
             return [Path(choices.path).expanduser()] if choices.path else []
+        if choices.data_kind == "hub":
+            folder = dataset_folder(self.home, choices.data_hub)
+            return [folder] if choices.data_hub and folder.is_dir() else []
         return [inside(self.home.datasets, name) for name in choices.files]
 
     def tokenizer(self, folder: Path) -> ChatTokenizer:

@@ -15,7 +15,8 @@ from ui.talk import Manner
 class Choices:
     """An empty `preset` suits the hardware, an empty `run` is the newest.
 
-    `files` are names in the home folder's datasets; `path` lies anywhere and is only read. What was said
+    `files` are names in the home folder's datasets; `path` lies anywhere and is only read; `data_hub` is the
+    id of a data set on the hub. What was said
     about `columns` and `fixes` is remembered for each data, `templates` for each model.
     """
 
@@ -25,6 +26,7 @@ class Choices:
     data_kind: str = "sample"
     files: list[str] = field(default_factory=list)
     path: str = ""
+    data_hub: str = ""
     columns: dict[str, Any] = field(default_factory=dict)
     fixes: dict[str, Any] = field(default_factory=dict)
     templates: dict[str, Any] = field(default_factory=dict)
@@ -50,7 +52,7 @@ class Choices:
         """Names the chosen data; empty while there is none."""
         if self.data_kind == "file":
             return " + ".join(sorted(str(name) for name in self.files))
-        return self.path if self.data_kind == "path" else "sample"
+        return {"path": self.path, "hub": self.data_hub}.get(self.data_kind, "sample")
 
     @property
     def mapping(self) -> dict[str, str]:

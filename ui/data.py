@@ -11,8 +11,10 @@ from core.dataset.report import Report
 from core.dataset.shapes import ROLES_OF_COLUMNS, check_mapping
 from core.dataset.split import wanted
 from core.dataset.standard_templates import STANDARD_TEMPLATES
+from core.download import download_job, start_download
 from core.errors import UserError
 from core.estimate import Speed
+from core.jobs import request_stop
 from core.models import inspect_model
 from core.recipe import Recipe
 from core.runs import data_paths
@@ -28,6 +30,7 @@ from ui.data_numbers import waiting_html as no_numbers
 from ui.data_preview import Shown, failed_html, preview_html, templates_html
 from ui.data_preview import waiting_html as no_row
 from ui.data_problems import cleaned_html, problems_html
+from ui.download import hub_id
 from ui.html import heading, notice, primary
 from ui.parts import Step, View, panel
 
@@ -69,6 +72,9 @@ def on_edit(bench: Bench, name: str, value: Any) -> None:
         _tick(bench, name.removeprefix("file:"), bool(value))
     elif name == "path":
         bench.choose(path=str(value).strip().strip('"'), data_kind="path")
+        bench.desk.row = 0
+    elif name == "data-hub":
+        bench.choose(data_hub=hub_id(str(value)), data_kind="hub")
         bench.desk.row = 0
     elif name.startswith("column:"):
         _draw(bench, name.removeprefix("column:"), str(value))
@@ -180,6 +186,14 @@ def _take_length(bench: Bench, value: Any) -> None:
     bench.change(change)
 
 
+def _download(bench: Bench, value: Any) -> None:
+    start_download(bench.home, bench.choices().data_hub, "dataset")
+
+
+def _stop_download(bench: Bench, value: Any) -> None:
+    request_stop(download_job(bench.home, bench.choices().data_hub, "dataset"))
+
+
 def _cancel(bench: Bench, value: Any) -> None:
     bench.desk.stop(question(bench))
 
@@ -202,6 +216,8 @@ _ACTS = {
     "measure": _measure,
     "stop-measuring": _stop_measuring,
     "length": _take_length,
+    "download": _download,
+    "stop-download": _stop_download,
     "cancel": _cancel,
     "check": _check,
 }
@@ -339,7 +355,8 @@ def _reason(seen: Look) -> str:
     if seen.refusal:
         return "This data can’t be read."
     if seen.state is None:
-        return "Choose the data first."
+        waiting = seen.choices.data_kind == "hub" and seen.choices.data
+        return "Download the data first." if waiting else "Choose the data first."
     if seen.report is None:
         return "The data isn’t checked." if seen.state.failure else "The check isn’t done yet."
     if seen.columns_unknown:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from zlib import crc32
 
+from core.download import dataset_folder, read_download
+from core.models import HUB_ID
 from ui.bench import Bench
 from ui.choices import Choices
+from ui.download import download_html
 from ui.files import DATA_SUFFIXES
 from ui.html import checks, choice_cards, count, esc, size, text_field
 
@@ -22,6 +25,11 @@ _OPTIONS = [
         "Questions and answers, whole chats or plain text. JSONL, JSON, CSV, TSV, Parquet, txt or md.",
     ),
     ("path", "A folder or file on this machine", "It is read where it lies; nothing is copied or changed."),
+    (
+        "hub",
+        "From the Hugging Face hub",
+        "Type the id of a data set. Only data files are fetched, never a script. Needs the internet once.",
+    ),
 ]
 _LISTED = 6
 
@@ -53,7 +61,7 @@ def picked_html(bench: Bench) -> str:
         return _known_html(known_files(bench), choices)
     if choices.data_kind == "path":
         return _path_html(choices)
-    return ""
+    return _hub_html(bench, choices) if choices.data_kind == "hub" else ""
 
 
 def known_files(bench: Bench) -> list[Path]:
@@ -101,3 +109,13 @@ def _path_html(choices: Choices) -> str:
     if choices.path and not Path(choices.path).expanduser().exists():
         return field + checks([("bad", f"There is nothing at {choices.path}. Check the spelling.")])
     return field
+
+
+def _hub_html(bench: Bench, choices: Choices) -> str:
+    name = choices.data_hub
+    field = text_field("data-hub", "data-hub", "Hub id of the data set", name, 'placeholder="owner/name"')
+    if not name or dataset_folder(bench.home, name).is_dir():
+        return field
+    if not HUB_ID.fullmatch(name):
+        return field + checks([("bad", f"“{name}” is not a hub id. It looks like owner/name.")])
+    return field + download_html(read_download(bench.home, name, "dataset"), "data", "data")

@@ -98,7 +98,7 @@ def model_words(choices: Choices) -> str:
 def data_words(choices: Choices) -> str:
     if choices.data_kind == "sample":
         return "Sample"
-    names = [choices.path] if choices.data_kind == "path" else choices.files
+    names = choices.files if choices.data_kind == "file" else [choices.data]
     first = names[0].rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] if names else ""
     return f"{first} and {len(names) - 1} more" if len(names) > 1 else first or "not chosen yet"
 

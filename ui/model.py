@@ -9,12 +9,12 @@ import gradio as gr
 
 from core.download import download_job, read_download, start_download
 from core.errors import UserError
-from core.jobs import JobState, request_stop
+from core.jobs import request_stop
 from core.models import HUB_ID, ModelInfo, inspect_model, local_models, model_folder
 from ui.bench import Bench
 from ui.choices import Choices
+from ui.download import download_html, hub_id
 from ui.html import (
-    actions,
     button,
     checks,
     choice_cards,
@@ -79,12 +79,6 @@ def on_act(bench: Bench, name: str, value: Any) -> None:
         bench.build_starter()
 
 
-def hub_id(text: str) -> str:
-    """The id in what was typed: `owner/name`, also when the whole address was pasted."""
-    parts = text.strip().split("?")[0].rstrip("/").split("/")
-    return "/".join(parts[-2:]) if "://" in text and len(parts) >= 5 else text.strip()
-
-
 def body_html(bench: Bench) -> str:
     """Choice, the chosen kind's field, what was found out about the model, and the way on."""
     choices = bench.choices()
@@ -129,25 +123,9 @@ def _hub(bench: Bench, choices: Choices) -> tuple[str, str]:
     folder = model_folder(bench.home, choices.hub)
     if folder.is_dir():
         return box + facts_html(inspect_model(folder)), ""
-    return box + download_html(read_download(bench.home, choices.hub)), "Download the model first."
-
-
-def download_html(job: JobState) -> str:
-    """How the download stands, with the one button that fits."""
-    if job.active:
-        words = job.stage or "starting"
-        if job.fields.get("total"):
-            words = f"{size(job.fields.get('bytes', 0))} of {size(job.fields['total'])}"
-        stop = button("model-stop-download", "stop-download", "Stop the download", "quiet")
-        bar = meter(job.progress, "Download")
-        return f'<div class="lg-wait"><p>Downloading: {esc(words)}</p>{bar}{stop}</div>'
-    text = "Download" if job.status in ("none", "done") else "Download again"
-    download = button("model-download", "download", text)
-    if job.status in ("failed", "died"):
-        return notice("bad", "The model was not downloaded", job.message, download)
-    if job.status == "stopped":
-        return notice("info", "The download is stopped", job.message, download)
-    return actions(download)
+    return box + download_html(
+        read_download(bench.home, choices.hub), "model", "model"
+    ), "Download the model first."
 
 
 def facts_html(info: ModelInfo) -> str:

@@ -102,6 +102,20 @@ def test_a_path_to_nothing_closes_the_way_on(bench: Bench, tmp_path: Path) -> No
     assert 'id="lg-next-data" class="lg-primary" disabled' in data.next_view(bench)
 
 
+def test_a_data_set_of_the_hub_waits_for_its_download(bench: Bench) -> None:
+    data.on_edit(bench, "data-hub", "https://hub.example/datasets/owner/pirates")
+    assert 'id="data-download"' in data.data_files.picked_html(bench)
+    assert "Download the data first" in data.next_view(bench)
+    with pytest.raises(UserError, match="No data is chosen"):
+        bench.recipe()
+    folder = bench.home.datasets / "owner--pirates"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows(30)))
+    check(bench)
+    assert "can be used" in data.state_view(bench)
+    assert bench.recipe().data == [str(folder)]
+
+
 def test_a_file_outside_the_home_folder_is_never_a_brought_one(bench: Bench) -> None:
     bench.choose(files=["../../etc/passwd"], data_kind="file")
     with pytest.raises(UserError):

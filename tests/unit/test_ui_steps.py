@@ -19,6 +19,7 @@ from core.runs import Progress, Run
 from ui import export, frame, model, preset, train
 from ui.bench import Bench
 from ui.choices import Choices
+from ui.download import download_html, hub_id
 from ui.html import checks, duration, size
 from ui.page import render
 from ui.parts import View, attempt
@@ -80,7 +81,7 @@ def test_a_damaged_choices_file_means_the_defaults(home: Home, text: str) -> Non
     ],
 )
 def test_a_hub_id_may_be_pasted_as_an_address(typed: str, wanted: str) -> None:
-    assert model.hub_id(typed) == wanted
+    assert hub_id(typed) == wanted
 
 
 def test_a_folder_that_is_no_model_says_why_and_closes_the_way_on(bench: Bench, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_a_local_model_is_described(bench: Bench, tiny_model: Path) -> None:
 
 
 def test_a_failed_download_says_so_and_offers_it_again() -> None:
-    page = model.download_html(JobState(status="failed", message="The hub can't be reached."))
+    page = download_html(JobState(status="failed", message="The hub can't be reached."), "model", "model")
     assert "The hub can&#x27;t be reached." in page
     assert "Download again" in page
 
