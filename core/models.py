@@ -144,7 +144,7 @@ def _parameters(file: Path) -> int:
 
 
 def _has_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").is_file():
+    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
         return True
     config = read_json(folder / "tokenizer_config.json", {})
     return isinstance(config, dict) and bool(config.get("chat_template"))
