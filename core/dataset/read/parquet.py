@@ -72,7 +72,8 @@ def parquet_blocks(flow: Flow) -> Iterator[Block]:
         with tempfile.TemporaryFile() if flow.packed else open(flow.path, "rb") as file:
             if flow.packed:
                 copy_to(flow, file)
-            table = parquet.ParquetFile(file)
+            # one row group may be the whole file: it is read page by page, not at once
+            table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=BLOCK_BYTES)
             _refuse_columns(table.schema_arrow, name)
             if not table.metadata.num_rows:
                 raise UserError(f"{name} has columns but no rows. Choose a file with at least one row.")
