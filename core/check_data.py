@@ -32,6 +32,10 @@ def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         model=_model(home, args.model),
         exact=args.exact,
     )
+    out = _out(args.fix, question.paths) if args.fix else None
+    preset = choose_preset(find_hardware())[0]
+    asked = {} if args.max_length is None else {"max_length": args.max_length}
+    max_length = preset.recipe(**asked).max_length
     line = _Line()
     store = ensure_store(home, question.paths, question.columns, line.reading)
     check_columns(store, question.columns)
@@ -40,23 +44,37 @@ def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         heldout = ensure_store(home, [question.heldout], question.columns, line.reading)
     tokens = ensure_tokens(home, question, store, line.measuring)
     line.clear()
-    max_length = args.max_length or choose_preset(find_hardware())[0].recipe().max_length
     found = report(store, tokens=tokens, max_length=max_length, heldout=heldout)
     for sentence in _lines(found):
-        print(sentence, flush=True)
-    if not args.fix:
+        print(_printable(sentence), flush=True)
+    if out is None:
         return found.to_json()
     fixes = offered_fixes(found.problems)
-    changes = save_cleaned(store, fixes, _path(args.fix))
+    changes = save_cleaned(store, fixes, out)
     left = report(store, tokens=tokens, max_length=max_length, fixes=fixes, heldout=heldout)
     for sentence in _change_lines(changes, left):
-        print(sentence, flush=True)
+        print(_printable(sentence), flush=True)
     return found.to_json() | {"cleaned": {**changes.to_json(), "verdict": left.verdict}}
 
 
 def _path(name: str) -> Path:
     """A path as it was typed; `sample` is the app's own data."""
     return SAMPLE_DATA / "train.jsonl" if name == "sample" else Path(name).expanduser()
+
+
+def _out(name: str, paths: list[Path]) -> Path:
+    """Where the cleaned copy goes: never onto the data itself."""
+    out = _path(name)
+    if any(out.resolve() == path.resolve() for path in paths):
+        raise UserError(f"--fix {name} names the data itself. Give the cleaned copy another name.")
+    if not out.parent.is_dir():
+        raise UserError(f"There is no folder {out.parent} for the cleaned copy. Make it first.")
+    return out
+
+
+def _printable(text: str) -> str:
+    """Text from the data can't steer the terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def _mapping(text: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import time
@@ -41,6 +42,10 @@ class WorkerFailed(Exception):
 def run(args: argparse.Namespace) -> int:
     """Carry out `args.command`: 0 when done, 2 for a user's error or rejected data, 1 for ours (the log)."""
     home: Home | None = None
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # what the terminal has no character for is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         home = open_home(args.home)
         result = COMMANDS[args.command](home, args)
@@ -54,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
         log = _write_crash(home)
         return _fail(args, 1, f"An unexpected error: {type(error).__name__}: {error}.", log)
     if args.json:
-        print(json.dumps(result, ensure_ascii=False), flush=True)
+        _print_json(result)
     return 2 if result.get("verdict") == "reject" else 0
 
 
@@ -62,10 +67,14 @@ def _fail(args: argparse.Namespace, code: int, sentence: str, log: Path | None =
     where = f" The log: {log}" if log else ""
     print(sentence + where, file=sys.stderr, flush=True)
     if args.json:
-        print(
-            json.dumps({"error": sentence, "log": str(log) if log else None}, ensure_ascii=False), flush=True
-        )
+        _print_json({"error": sentence, "log": str(log) if log else None})
     return code
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    """One line; escaped where the terminal can't write every character."""
+    plain = (sys.stdout.encoding or "").lower() not in ("utf-8", "utf8")
+    print(json.dumps(value, ensure_ascii=plain), flush=True)
 
 
 def _write_crash(home: Home | None) -> Path | None:

@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from core.dataset.check import Question, ensure_store, ensure_tokens
+from core.dataset.compare import near_leaked
 from core.dataset.scan import ScanProgress, ScanStopped
 from core.errors import UserError
 from core.files import read_json
@@ -46,12 +47,17 @@ def check(worker: Worker, home: Home, question: Question) -> None:
     def measuring(done: int, total: int) -> None:
         worker.update(stage="measuring", progress=done / total, measured=done, to_measure=total)
 
+    def tick() -> None:
+        if stop():
+            raise ScanStopped
+
     stop = worker.stop_requested
     try:
         worker.update(stage="reading")
-        if question.heldout is not None:
-            ensure_store(home, [question.heldout], question.columns, reading, stop)
         store = ensure_store(home, question.paths, question.columns, reading, stop)
+        if question.heldout is not None:
+            heldout = ensure_store(home, [question.heldout], question.columns, reading, stop)
+            near_leaked(store, heldout, tick)
         ensure_tokens(home, question, store, measuring, stop)
     except ScanStopped:
         worker.stopped("The check was stopped.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -84,3 +85,5 @@ def _readable(blocks: Iterator[Block]) -> Iterator[Block]:
 def _begin(mark: dict[str, str]) -> None:
     os.environ.update(mark)
     die_with_parent()
+    # Ctrl-C is for the process that waits for the result; it ends this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

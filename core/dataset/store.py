@@ -193,9 +193,9 @@ class Store:
         """Numbers of the rows that are left when the fixes called `fixes` are taken."""
         return np.flatnonzero(self.fate(fixes) == "")
 
-    def fate(self, fixes: Collection[str] = ()) -> NDArray[np.str_]:
-        """For each row the kind of problem whose fix leaves it out; empty where it stays."""
-        fate = np.full(len(self), "", dtype=f"<U{max(map(len, KINDS))}")
+    def fate(self, fixes: Collection[str] = ()) -> NDArray[np.object_]:
+        """For each row the name of the kind whose fix leaves it out; empty where it stays."""
+        fate = np.full(len(self), "", dtype=object)
         for kind in fixes:
             if kind not in _COMPARED and KINDS[kind].fix_drops:
                 fate[self.having(kind)] = kind

@@ -154,8 +154,22 @@ def test_the_command_maps_columns_fixes_and_measures(
     "words", [["--map", "Frage=wizard"], ["--map", "Frage=user"], ["--model", "/nowhere"]]
 )
 def test_wrong_arguments_are_sentences(
-    words: list[str], tmp_path: Path, model: list[str], capsys: pytest.CaptureFixture[str]
+    words: list[str],
+    tmp_path: Path,
+    model: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     data = write_rows(tmp_path / "data.jsonl", pairs(3))
     code, _, found = check_data(capsys, str(data), *model, *words)
-    assert code == 2 and words[1].split("=")[0] in found["error"]
+    assert code == 2 and words[1].split("=")[0].split("/")[0] in found["error"]
+    assert len(data.read_text("utf-8").splitlines()) == 3
+
+
+def test_text_of_the_data_cannot_steer_the_terminal(
+    tmp_path: Path, model: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"question": "Why?", "answer": "\x1b[2J"}
+    code, printed, found = check_data(capsys, str(write_rows(tmp_path / "a.jsonl", [*pairs(2), row])), *model)
+    assert code == 0 and "\x1b" not in printed

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.commands import _recipe_file
 from core.errors import UserError
 from core.hardware import GIB, Gpu, Hardware
 from core.presets import choose_preset, load_presets, preset_named
@@ -109,3 +110,20 @@ def test_the_largest_preset_that_fits_is_chosen(gpus: list[Gpu], key: str) -> No
     preset, reason = choose_preset(machine(*gpus))
     assert preset.key == key
     assert reason
+
+
+def test_data_may_be_several_files_but_not_none() -> None:
+    recipe = Recipe(data=["a.jsonl", "b.csv"], columns={"Q": "user"}, fixes=["duplicates"])
+    assert parse_recipe(recipe.model_dump()) == recipe
+    for empty in ("", []):
+        with pytest.raises(UserError, match="“data"):
+            parse_recipe({"data": empty})
+
+
+def test_a_recipe_file_names_its_data_from_its_own_folder(tmp_path: Path) -> None:
+    for name in ("a.jsonl", "b.jsonl"):
+        (tmp_path / name).write_text("", "utf-8")
+    (tmp_path / "recipe.yaml").write_text("data: [a.jsonl, b.jsonl, gone.jsonl]\nheldout: b.jsonl\n", "utf-8")
+    recipe = _recipe_file(tmp_path / "recipe.yaml")
+    assert recipe.data == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "gone.jsonl"]
+    assert recipe.heldout == str(tmp_path / "b.jsonl")
