@@ -17,7 +17,9 @@ from core.dataset.neutral import is_neutral
 from core.errors import UserError
 
 LONGEST_TEMPLATE = 200_000
-# rounds of loops in one rendering: a fixed part, and one for each message; what the call of a macro counts
+ENDLESS = "it loops without end"
+# rounds of loops in one rendering: a fixed part, one for each message, and one for each character; what the
+# call of a macro counts
 ROUNDS = 200_000
 ROUNDS_A_MESSAGE = 2_000
 CALL = 20
@@ -55,7 +57,10 @@ class Compiled:
 
     def render(self, messages: list[dict[str, str]], **values: Any) -> str:
         """The text; whatever the template raises goes through."""
-        self._rounds.left = ROUNDS + ROUNDS_A_MESSAGE * len(messages)
+        if self._rounds.spent:
+            raise jinja2.exceptions.SecurityError(ENDLESS)
+        characters = sum(len(message["content"]) for message in messages)
+        self._rounds.left = ROUNDS + ROUNDS_A_MESSAGE * len(messages) + characters
         return self._template.render(messages=messages, **values)
 
 
@@ -81,6 +86,8 @@ class _Rounds(jinja2.ext.Extension):
     """Counts rounds down. A template names no extension, so it can't replace this one by its own."""
 
     left = 0
+    # such a template is not tried again: a million rows would take days to refuse
+    spent = False
 
     @property
     def round(self) -> None:
@@ -93,7 +100,8 @@ class _Rounds(jinja2.ext.Extension):
     def _take(self, cost: int) -> None:
         self.left -= cost
         if self.left < 0:
-            raise jinja2.exceptions.SecurityError("it loops without end")
+            self.spent = True
+            raise jinja2.exceptions.SecurityError(ENDLESS)
 
 
 class _Generation(jinja2.ext.Extension):
@@ -116,6 +124,8 @@ def _environment(day: date) -> _Sandbox:
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, _Rounds, jinja2.ext.loopcontrols]
     )
     environment.filters["tojson"] = _to_json
+    # writes as much as it is asked for, and no chat template needs it
+    del environment.globals["lipsum"]
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = day.strftime
     return environment

@@ -130,6 +130,7 @@ def test_one_day_is_printed_whatever_the_clock_says(tmp_path: Path) -> None:
         "{{ 'x' * 10 ** 12 }}",
         "{{ [0] * 99999999999 }}",
         "{{ 9 ** 9 ** 9 }}",
+        "{{ lipsum(n=10 ** 9) }}",
         "{{ messages[0].content * 10 ** 12 }}",
     ],
 )
@@ -140,6 +141,21 @@ def test_a_template_that_never_ends_is_refused(attack: str, tmp_path: Path) -> N
     encoded = ChatTokenizer.load(folder).encode(chat_of("a", "b"))
     assert encoded.reason is not None and encoded.trained == 0
     assert time.monotonic() - began < 5
+
+
+def test_an_endless_template_is_tried_once(tmp_path: Path) -> None:
+    folder = write_model(tmp_path, FAMILIES["chatml"])
+    (folder / "chat_template.jinja").write_text(
+        "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
+    )
+    tokenizer = ChatTokenizer.load(folder)
+    assert (
+        tokenizer.encode(chat_of("a", "b")).reason
+        == "the model's chat template refuses it: it loops without end"
+    )
+    began = time.monotonic()
+    assert all(one.reason for one in tokenizer.encode_many([chat_of("a", "b")] * 500))
+    assert time.monotonic() - began < 2
 
 
 @pytest.mark.parametrize("source", ["{{ " + "(" * 5000 + ")" * 5000 + " }}", "{% if x %}" * 3000])

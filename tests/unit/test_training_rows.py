@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from core.runs import Run, read_progress
 from core.training import rows as training_rows
 from core.training.rows import Rows, tokenize_snapshot
 from core.training.trainer import Collator, split_batch
+from tests.training_runs import make_run
 from tests.unit.chat_models import FAMILIES, write_model
 from tests.unit.test_dataset_tokenize import chat_of, chats
 
@@ -133,6 +135,18 @@ def test_plain_text_is_trained_whole(
     ids, labels = rows[0]["input_ids"].tolist(), rows[0]["labels"].tolist()
     assert ids[-1] == tokenizers["starter"].eos_id
     assert labels == [IGNORED, *ids[1:]]
+
+
+def test_a_run_keeps_the_day_that_its_template_prints(home: Home, tiny_model: Path, tmp_path: Path) -> None:
+    assert make_run(home, tiny_model).recipe.day == date.today()
+    # the recipe of an earlier run gives the same rows again
+    run = make_run(home, tiny_model, day="2020-02-02")
+    assert Recipe.load(run.folder / "recipe.yaml").day == date(2020, 2, 2)
+    folder = write_model(tmp_path, FAMILIES["chatml"])
+    template = "{% for m in messages %}{{ strftime_now('%Y') + m.content }}<|im_end|>{% endfor %}"
+    (folder / "chat_template.jinja").write_text(template)
+    tokenizer = ChatTokenizer.load(folder, run.recipe.chat_template, run.recipe.day)
+    assert tokenizer.render(chat_of("a", "b")) == "2020a<|im_end|>2020b<|im_end|>"
 
 
 def test_lost_characters_are_said(
