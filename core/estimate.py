@@ -29,7 +29,7 @@ class Speed:
 
 
 def count_steps(recipe: Recipe, rows: int) -> int:
-    """Optimizer steps of a run that trains on `rows` rows."""
+    """Optimizer steps of a run that trains on `rows` rows, as the Trainer counts them."""
     if recipe.max_steps is not None:
         return recipe.max_steps
     return math.ceil(recipe.epochs * math.ceil(rows / recipe.effective_batch))

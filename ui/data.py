@@ -10,7 +10,6 @@ from core.dataset.check import CheckState
 from core.dataset.report import Report
 from core.dataset.shapes import ROLES_OF_COLUMNS, check_mapping
 from core.dataset.split import wanted
-from core.dataset.standard_templates import STANDARD_TEMPLATES
 from core.download import download_job, start_download
 from core.errors import UserError
 from core.estimate import Speed
@@ -156,9 +155,10 @@ def _random(bench: Bench, value: Any) -> None:
 
 
 def _worst(bench: Bench, value: Any) -> None:
-    state = look(bench).state
-    if state is not None and state.store is not None:
-        bench.desk.turn_to_worst(state.store)
+    seen = look(bench)
+    if seen.state is not None and seen.store is not None and len(seen.store):
+        tokens = seen.state.tokens
+        bench.desk.turn_to_worst(seen.store, tokens.at(seen.recipe.max_length) if tokens else None)
 
 
 def _measure(bench: Bench, value: Any) -> None:
@@ -280,9 +280,9 @@ def row_view(bench: Bench) -> str:
         changed=row.changed,
         left_out=row.left_out,
     )
-    names = {name: STANDARD_TEMPLATES[name] for name in tokenizer.fitting_templates}
     own = tokenizer.template_name == "model"
-    return preview_html(shown, "" if own else templates_html(names, tokenizer.template_name))
+    choice = "" if own else templates_html(tokenizer.fitting_templates, tokenizer.template_name)
+    return preview_html(shown, choice)
 
 
 def numbers_view(bench: Bench) -> str:

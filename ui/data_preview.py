@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.dataset import Encoded, Piece
+from core.dataset.standard_templates import TEMPLATES
 from ui.html import Mark, checks, esc, notice
 
 _LEGEND = (
@@ -62,17 +63,19 @@ def failed_html(reason: str) -> str:
     return f'<section class="lg-preview" id="data-preview">{body}</section>'
 
 
-def templates_html(names: dict[str, str], chosen: str) -> str:
-    """The choice of a chat template, for a model that has none. `names`: name → help."""
+def templates_html(names: list[str], chosen: str) -> str:
+    """The choice of a standard chat template, for a model that has none of its own."""
     options = "".join(
         f'<option value="{esc(name)}"{" selected" if name == chosen else ""}>'
-        f"{esc(name)}: {esc(help)}</option>"
-        for name, help in names.items()
+        f"{esc(TEMPLATES[name].title)}</option>"
+        for name in names
     )
+    why = "This model has no chat template, which says where question and answer begin and end. Choose one:"
     return (
-        '<label class="lg-field" for="data-template">Chat template '
-        "<small>This model has none of its own: it says where question and answer begin and end.</small>"
-        f'<select id="data-template" data-name="template">{options}</select></label>'
+        f'<div class="lg-template">{checks([("warn", why)])}'
+        '<select id="data-template" data-name="template" aria-label="Chat template" '
+        f'aria-describedby="data-template-help">{options}</select>'
+        f'<p class="lg-help" id="data-template-help">{esc(TEMPLATES[chosen].help)}</p></div>'
     )
 
 

@@ -56,7 +56,7 @@ def _entry_html(entry: Entry, taken: bool) -> str:
 
 def _places_html(entry: Entry) -> str:
     """The first rows: those that can be shown as buttons, each with its reason."""
-    if not entry.places:
+    if not entry.places or (entry.count == 1 and entry.places[0].number is None):
         return ""
     shown = "".join(_place_html(entry, place) for place in entry.places)
     rest = entry.count - len(entry.places)

@@ -24,6 +24,7 @@ from core.dataset.cleaned import Changes, save_cleaned
 from core.dataset.compare import leaked
 from core.dataset.doctor import rewrite
 from core.dataset.kinds import BITS, KINDS
+from core.dataset.measure import TokenFacts
 from core.dataset.read import Row, expand
 from core.dataset.report import Problem, Report, report
 from core.dataset.shapes import Message, Recognised, recognise
@@ -202,9 +203,9 @@ class Desk:
         if total > 1:
             self.row = (self.row + random.randrange(1, total)) % total
 
-    def turn_to_worst(self, store: Store) -> None:
+    def turn_to_worst(self, store: Store, facts: TokenFacts | None) -> None:
         """The row with the most problems; from there the next worst."""
-        order = worst_rows(store)
+        order = worst_rows(store, facts)
         self.row = order[(order.index(self.row) + 1) % len(order)] if self.row in order else order[0]
 
 
@@ -237,11 +238,14 @@ def first_sight(first: First, number: int, columns: dict[str, str]) -> Sight | s
     return f"{row.where} {found.reason}."
 
 
-def worst_rows(store: Store) -> list[int]:
+def worst_rows(store: Store, facts: TokenFacts | None = None) -> list[int]:
     """The worst rows first; without any problem, the longest ones."""
     weight = np.zeros(len(store), np.int64)
     for kind, bit in BITS.items():
         weight += _WEIGHTS[KINDS[kind].severity] * ((store.flags & np.uint64(bit)) != 0)
+    if facts is not None:
+        for rows in (facts.cut, facts.lost, facts.zero):
+            weight[rows] += _WEIGHTS["warning"]
     if not weight.any():
         weight = store.chars.astype(np.int64)
     order = np.argsort(-weight, kind="stable")[:_WORST]

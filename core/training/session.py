@@ -11,6 +11,7 @@ import torch
 
 from core.dataset import ChatTokenizer
 from core.errors import UserError
+from core.estimate import count_steps
 from core.hardware import usable_cores
 from core.home import Home
 from core.jobs import Worker
@@ -23,7 +24,7 @@ from core.training.origins import note_origins
 from core.training.precision import find_device, pick_precision
 from core.training.progress import Reporter, peak_memory
 from core.training.rows import Rows, tokenize_snapshot
-from core.training.trainer import Collator, count_steps, pick_optimizer, token_budget, trainer_arguments
+from core.training.trainer import Collator, pick_optimizer, token_budget, trainer_arguments
 from core.training.troubles import loading_troubles, training_troubles
 
 

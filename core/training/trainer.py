@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +64,6 @@ def split_batch(
         {key: value[rows, : max(lengths[row] for row in rows)] for key, value in batch.items()}
         for rows in parts
     ]
-
-
-def count_steps(recipe: Recipe, rows: int) -> int:
-    """Optimizer steps of the whole run, as the Trainer counts them."""
-    if recipe.max_steps is not None:
-        return recipe.max_steps
-    return math.ceil(recipe.epochs * math.ceil(rows / recipe.effective_batch))
 
 
 def pick_optimizer(recipe: Recipe, device: str) -> tuple[str, str | None]:

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.estimate import count_steps
 from core.recipe import Recipe
 from core.training.speed import Speed
 from core.training.trainer import (
     Collator,
-    count_steps,
     pick_optimizer,
     plan_parts,
     split_batch,

@@ -306,7 +306,7 @@ def test_equal_neighbours_become_one_span() -> None:
 
 
 def test_a_model_without_a_template_offers_the_standard_ones(bench: Bench) -> None:
-    page = templates_html(STANDARD_TEMPLATES, "alpaca")
+    page = templates_html(list(STANDARD_TEMPLATES), "alpaca")
     assert '<option value="alpaca" selected>' in page
     data.on_edit(bench, "template", "vicuna")
     assert bench.recipe().chat_template == "vicuna"
