@@ -25,7 +25,7 @@ _WHOLE = 64 * 1024**2
 _LOOKED_AT = 4 * 1024**2
 _ROWS_A_BLOCK = 1000
 _LIST_UNDER_NAME = re.compile(rb'"(?:' + "|".join(_ROW_LISTS).encode() + rb')"\s*:\s*$')
-_KEY = re.compile(rb'\s*,?\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*(?=\{)', re.DOTALL)
+_KEY = re.compile(rb'\s*(?:,\s*)?"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*(?=\{)', re.DOTALL)
 
 
 def document_blocks(pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[Block]:

@@ -20,10 +20,11 @@ from core.dataset.read.rows import LONGEST_ROW, Block, Row, Unreadable, line_end
 from core.errors import UserError
 
 _LONGEST_REST = 64 * 1024**2
-# what stands before an element: a comma, unless it is the first, and its key in an object
-_BEFORE = re.compile(rb"\s*(,?)\s*(?!,)")
-_BEFORE_WITH_KEY = re.compile(rb'\s*(,?)\s*"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*', re.DOTALL)
-_SCALAR = re.compile(rb'\s*,?\s*(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)', re.DOTALL)
+# what stands before an element: a comma, unless it is the first, and its key in an object; never two \s* in
+# a row, which would take quadratic time over much white space
+_BEFORE = re.compile(rb"\s*(?:(,)\s*)?(?!,)")
+_BEFORE_WITH_KEY = re.compile(rb'\s*(?:(,)\s*)?"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*', re.DOTALL)
+_SCALAR = re.compile(rb'\s*(?:,\s*)?(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)', re.DOTALL)
 
 
 @dataclass(slots=True)
