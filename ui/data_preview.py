@@ -8,6 +8,8 @@ from core.dataset import Encoded, Piece
 from core.dataset.standard_templates import TEMPLATES
 from ui.html import Mark, checks, esc, notice
 
+# a row of a whole book would take the page down
+_MOST_PIECES = 10_000
 _LEGEND = (
     '<p class="lg-legend"><span class="t">trained</span> what it learns to write · '
     '<span>read only</span> · <span class="s">control token</span> · <span class="c">cut off</span></p>'
@@ -118,10 +120,12 @@ def tokens_html(pieces: list[Piece]) -> str:
     """Pieces of the same kind in a row become one span; the classes carry colour and underline."""
     parts: list[str] = []
     last = ""
-    for piece in pieces:
+    for piece in pieces[:_MOST_PIECES]:
         kind = " ".join(filter(None, ("t" * piece.trained, "s" * piece.special, "c" * piece.cut)))
         if not parts or kind != last or piece.special:
             parts.append(f"{'</span>' if parts else ''}<span class='{kind}'>")
             last = kind
         parts.append(esc(piece.text))
-    return "".join(parts) + ("</span>" if parts else "")
+    more = len(pieces) - _MOST_PIECES
+    rest = f"<span> … and {more:,} more tokens</span>" if more > 0 else ""
+    return "".join(parts) + ("</span>" if parts else "") + rest

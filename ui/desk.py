@@ -292,7 +292,7 @@ def _rows_with(kind: str, store: Store, state: CheckState, recipe: Recipe) -> ND
 
 
 @lru_cache(maxsize=2)
-def _fate(store: Store, fixes: tuple[str, ...]) -> NDArray[np.str_]:
+def _fate(store: Store, fixes: tuple[str, ...]) -> NDArray[np.object_]:
     """For each row the kind whose fix leaves it out; empty where it stays."""
     return store.fate(fixes)
 

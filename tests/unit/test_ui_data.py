@@ -305,6 +305,12 @@ def test_equal_neighbours_become_one_span() -> None:
     assert tokens_html(pieces) == "<span class='t'>ab</span><span class='c'>&lt;c&gt;</span>"
 
 
+def test_a_row_of_a_whole_book_is_shown_in_part() -> None:
+    page = tokens_html([Piece("word ", 1, True, False, False)] * 12_345)
+    assert page.count("word ") == 10_000
+    assert "and 2,345 more tokens" in page
+
+
 def test_a_model_without_a_template_offers_the_standard_ones(bench: Bench) -> None:
     page = templates_html(list(STANDARD_TEMPLATES), "alpaca")
     assert '<option value="alpaca" selected>' in page
@@ -338,6 +344,14 @@ def test_the_maximum_is_drawn_or_said() -> None:
     lengths = np.array([50, 60, 100])
     assert 'style="left:' in lengths_html(histogram(lengths, 80), 80, "")
     assert "maximum 1,024 →" in lengths_html(histogram(lengths, 1024), 1024, "")
+
+
+def test_a_maximum_that_cuts_every_answer_away_leads_to_a_longer_one(bench: Bench, tiny_model: Path) -> None:
+    bench.choose(model_kind="folder", folder=str(tiny_model), changes={"max_length": 16})
+    bring(bench, "n.jsonl", rows(30))
+    assert "Take the suggested maximum length" in data.next_view(bench)
+    data.on_act(bench, "length", "")
+    assert 'href="#preset"' in data.next_view(bench)
 
 
 def test_alike_turns_are_a_sentence() -> None:
