@@ -1,10 +1,11 @@
 """Instruction data: read any common file, see it as messages, turn it into exactly what the model sees."""
 
+from core.dataset.encoded import Encoded, Piece
 from core.dataset.read import Row, Table, preview_rows, read_rows
 from core.dataset.shapes import Conversation, Message
 from core.dataset.snapshot import Snapshot, prepare_snapshot, read_report, read_snapshot
 from core.dataset.split import split_heldout
-from core.dataset.tokenize import ChatTokenizer, Encoded, Piece
+from core.dataset.tokenize import ChatTokenizer
 
 __all__ = [
     "ChatTokenizer",

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.children import die_with_parent, parent_mark
+from core.dataset.encoded import Encoded
 from core.dataset.shapes import Conversation, Message
-from core.dataset.tokenize import ChatTokenizer, Encoded
+from core.dataset.tokenize import ChatTokenizer
 from core.errors import UserError
 from core.files import replace
 

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import string
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
-from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
-from core.dataset.controls import Control, ControlToken, ControlTokens, Layout, Span
+from core.dataset.chunks import Chunks
+from core.dataset.controls import ControlToken, ControlTokens, Layout
+from core.dataset.encoded import Encoded, Section
 from core.dataset.layout import Layouts, Message, RowRefused
 from core.dataset.standard_templates import AUTO
 from core.dataset.template import (
@@ -28,10 +27,17 @@ from core.dataset.template import (
     read_special_tokens,
     write_template,
 )
+from core.dataset.tokenizer_file import (
+    added_texts,
+    adds_bos,
+    control_token,
+    plain_tokenizers,
+    prefixes_only_first,
+    unknown_id,
+)
 from core.errors import UserError
 from core.files import read_json
 
-IGNORED = -100
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 # the role of a row's only message where the row is plain text
 TEXT = "text"
@@ -43,29 +49,6 @@ _NAMED = 5
 
 # Ordinary added tokens that answers may write themselves; all others that a template uses steer the chat.
 _WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """One token for the preview. The texts of a row's pieces, joined, are the rendered chat, but for
-    characters that the tokenizer has no token for.
-    """
-
-    text: str
-    id: int
-    trained: bool
-    special: bool
-    cut: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """Tokens side by side that were encoded in one go: text by `encoder`, or one control token (None)."""
-
-    text: str
-    ids: list[int]
-    trained: bool
-    encoder: Tokenizer | None
 
 
 class _Chunk(NamedTuple):
@@ -86,66 +69,6 @@ class _Row:
     masked_turns: int = 0
     notes: list[str] = field(default_factory=list)
     reason: str | None = None
-
-
-@dataclass
-class Encoded:
-    """One row as the model sees it.
-
-    length, spans: all its tokens, and the [start, end) of those that are trained, before anything is cut off;
-    the first token is never trained, as nothing predicts it. masked_turns: answers left out because the
-    template rewrites them. lost: the characters that the model has no token for. reason: why the row can't be
-    used.
-    """
-
-    sections: list[Section] = field(default_factory=list)
-    max_length: int | None = None
-    masked_turns: int = 0
-    lost: str = ""
-    notes: list[str] = field(default_factory=list)
-    reason: str | None = None
-    length: int = 0
-    spans: list[Span] = field(default_factory=list)
-
-    @property
-    def kept(self) -> int:
-        """How many tokens are not cut off."""
-        return self.length if self.max_length is None else min(self.length, self.max_length)
-
-    @property
-    def cut(self) -> int:
-        """How many tokens the maximum length cuts off."""
-        return self.length - self.kept
-
-    @property
-    def trained(self) -> int:
-        """How many tokens are trained."""
-        return sum(min(end, self.kept) - min(start, self.kept) for start, end in self.spans)
-
-    @cached_property
-    def ids(self) -> list[int]:
-        """The token ids, at most max_length."""
-        return [number for section in self.sections for number in section.ids][: self.kept]
-
-    @cached_property
-    def labels(self) -> list[int]:
-        """As long as ids: the id itself where it is trained, -100 where it is not."""
-        labels = [IGNORED] * self.kept
-        for start, end in self.spans:
-            labels[start:end] = self.ids[start:end]
-        return labels
-
-    @cached_property
-    def pieces(self) -> list[Piece]:
-        """Every token for the preview, those that are cut off too."""
-        pieces: list[Piece] = []
-        for section in self.sections:
-            special = section.encoder is None
-            for text, number in _texts(section):
-                place = len(pieces)
-                trained = section.trained and place > 0
-                pieces.append(Piece(text, number, trained, special, cut=place >= self.kept))
-        return pieces
 
 
 class ChatTokenizer:
@@ -176,18 +99,18 @@ class ChatTokenizer:
         self._template = template
         self._controls = controls
         self._layouts = Layouts(template, controls)
-        self._leading, self._continuing = _tokenizers(definition, controls)
+        self._leading, self._continuing = plain_tokenizers(definition, controls)
         encoders = {id(encoder): encoder for encoder in (self._leading, self._continuing)}
         self._known: list[tuple[Tokenizer, dict[str, list[int]]]] = [(one, {}) for one in encoders.values()]
-        self._prefix_after_token = not _prefixes_only_first(definition)
-        self._unknown = _unknown_id(definition, self._leading)
+        self._prefix_after_token = not prefixes_only_first(definition)
+        self._unknown = unknown_id(definition, self._leading)
         self._forbidden = set(self.control_tokens.values()) - {self._unknown}
         self._writable: set[str] = set()
-        self.fitting_templates = fitting_templates(special_tokens, _added_texts(definition))
+        self.fitting_templates = fitting_templates(special_tokens, added_texts(definition))
         self.bos_id = self._id("bos_token")
         self.eos_id = self._id("eos_token")
         self.pad_id = self._id("pad_token")
-        self._adds_bos = _adds_bos(definition, special_tokens.get("bos_token"))
+        self._adds_bos = adds_bos(definition, special_tokens.get("bos_token"))
         self._lost_ascii = "".join(filter(self._is_lost, map(chr, range(128))))
         self.turn_end = self._find_turn_end()
 
@@ -214,11 +137,11 @@ class ChatTokenizer:
         names = set(special_tokens.values())
         added = definition.get("added_tokens") or []
         special = {token["content"] for token in added if token["special"] or token["content"] in names}
-        adds_bos = _adds_bos(definition, special_tokens.get("bos_token"))
-        texts = _added_texts(definition)
-        chosen = load_template(folder, special_tokens, texts, adds_bos, day, template)
+        begins = adds_bos(definition, special_tokens.get("bos_token"))
+        texts = added_texts(definition)
+        chosen = load_template(folder, special_tokens, texts, begins, day, template)
         steering = special | _tokens_of_template(chosen, texts)
-        controls = [_control(token) for token in added if token["content"] in steering]
+        controls = [control_token(token) for token in added if token["content"] in steering]
         loaded_from = (folder, template, day)
         return cls(definition, chosen, special_tokens, ControlTokens(controls), loaded_from)
 
@@ -260,7 +183,7 @@ class ChatTokenizer:
             _check_characters(layout.text)
         except RowRefused as error:
             return _Row(reason=str(error))
-        chunks = [self._chunk(*chunk) for chunk in _Chunks(layout).found]
+        chunks = [self._chunk(*chunk) for chunk in Chunks(layout).found]
         lost = self._lost(chunks)
         return _Row(chunks, lost, layout.masked_turns, [*_notes(layout), *_lost_notes(lost)])
 
@@ -370,77 +293,6 @@ class ChatTokenizer:
         return ends.get(layout.trained[-1][1]) if layout.trained else None
 
 
-_Cut = tuple[str, str, bool, ControlToken | None]
-
-
-class _Chunks:
-    """Cuts a layout into chunks that cover its whole text in order: (text, place, trained, control token).
-
-    place: “start” of the text, “after” a control token, or “inside” running text.
-    """
-
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
-        self._spans = _united(layout.trained)
-        self._starts = [start for start, _ in layout.trained]
-        self._borders = sorted({border for span in layout.trained for border in span})
-        self.found: list[_Cut] = []
-        position, place = 0, "start"
-        for control in layout.controls:
-            first, last = self._reach(control, position)
-            self._text(position, first, place)
-            trained = self._is_trained(control.start, control.end)
-            self.found.append((layout.text[first:last], "after", trained, control.token))
-            position, place = last, "after"
-        self._text(position, len(layout.text), place)
-
-    def _reach(self, control: Control, position: int) -> tuple[int, int]:
-        """What the control token swallows; white space that an answer begins with is the answer's."""
-        first, last = control.first, control.last
-        if first < control.start:
-            first = max([first, position, *(start for start in self._starts if start <= control.start)])
-        if last > control.end:
-            last = min([last, *(start for start in self._starts if start >= control.end)])
-        return first, last
-
-    def _text(self, start: int, end: int, place: str) -> None:
-        inside = self._borders[bisect_right(self._borders, start) : bisect_left(self._borders, end)]
-        for one, two in pairwise([start, *inside, end]):
-            if one < two:
-                self.found.append((self._layout.text[one:two], place, self._is_trained(one, two), None))
-                place = "inside"
-
-    def _is_trained(self, start: int, end: int) -> bool:
-        number = bisect_right(self._spans, (start, len(self._layout.text))) - 1
-        return number >= 0 and end <= self._spans[number][1]
-
-
-def _united(spans: list[Span]) -> list[Span]:
-    """The spans in order, those that overlap made one."""
-    united: list[Span] = []
-    for start, end in sorted(spans):
-        if united and start < united[-1][1]:
-            start, end = united[-1][0], max(end, united.pop()[1])
-        united.append((start, end))
-    return united
-
-
-def _texts(section: Section) -> list[tuple[str, int]]:
-    """(text, id) of each token. Of tokens that share a character (an emoji's bytes), one has its text."""
-    if section.encoder is None:
-        return [(section.text, section.ids[0])]
-    text = section.text
-    encoding = section.encoder.encode(text, add_special_tokens=False)
-    pieces = []
-    position = 0
-    last = len(encoding.ids) - 1
-    for place, (number, (_, end)) in enumerate(zip(encoding.ids, encoding.offsets, strict=True)):
-        end = len(text) if place == last else max(end, position)
-        pieces.append((text[position:end], number))
-        position = end
-    return pieces
-
-
 def _notes(layout: Layout) -> list[str]:
     notes = []
     if layout.masked_turns:
@@ -482,14 +334,6 @@ def is_text(messages: list[Message]) -> bool:
     return len(messages) == 1 and messages[0]["role"] == TEXT
 
 
-def _added_texts(definition: dict[str, Any]) -> set[str]:
-    return {token["content"] for token in definition.get("added_tokens") or []}
-
-
-def _control(token: dict[str, Any]) -> ControlToken:
-    return ControlToken(token["content"], token["id"], token["lstrip"], token["rstrip"])
-
-
 def _tokens_of_template(template: ChatTemplate, added: set[str]) -> set[str]:
     """Added tokens that the template writes around turns, though the tokenizer does not call them special."""
     user, answer = {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}
@@ -500,68 +344,3 @@ def _tokens_of_template(template: ChatTemplate, added: set[str]) -> set[str]:
         except TemplateRefused:
             continue
     return {token for token in added if token in text and not _WRITTEN_BY_MODELS.search(token)}
-
-
-def _tokenizers(definition: dict[str, Any], controls: ControlTokens) -> tuple[Tokenizer, Tokenizer]:
-    """(tokenizer of text that begins a section, tokenizer of text that continues one).
-
-    They differ where the model's own puts a space before the first word. Both take control-token text as
-    plain text.
-    """
-    added = [
-        {**token, "special": token["special"] or token["content"] in controls.by_text}
-        for token in definition.get("added_tokens") or []
-    ]
-    definition = {**definition, "added_tokens": added}
-    continued = {
-        **definition,
-        "normalizer": _without_prefix(definition.get("normalizer")),
-        "pre_tokenizer": _without_prefix(definition.get("pre_tokenizer")),
-    }
-    leading = _plain_tokenizer(definition)
-    return leading, leading if continued == definition else _plain_tokenizer(continued)
-
-
-def _plain_tokenizer(definition: dict[str, Any]) -> Tokenizer:
-    try:
-        tokenizer = Tokenizer.from_str(json.dumps(definition))
-    except Exception as error:  # the library raises bare Exception
-        raise UserError(
-            f"The model's tokenizer.json can't be used: {error}. Choose another model."
-        ) from error
-    tokenizer.encode_special_tokens = True
-    return tokenizer
-
-
-def _without_prefix(part: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A normalizer or pre-tokenizer without the space that it puts before the first word."""
-    if part is None or part["type"] == "Prepend":
-        return None
-    if part["type"] == "Metaspace":
-        return {**part, "prepend_scheme": "never", "add_prefix_space": False}
-    if part["type"] == "ByteLevel":
-        return {**part, "add_prefix_space": False}
-    if part["type"] == "Sequence":
-        key = "normalizers" if "normalizers" in part else "pretokenizers"
-        inner = [_without_prefix(item) for item in part[key]]
-        return {**part, key: [item for item in inner if item is not None]}
-    return part
-
-
-def _prefixes_only_first(definition: dict[str, Any]) -> bool:
-    """Whether the space before the first word is put at the text's very start only, not after each token."""
-    part: dict[str, Any] = definition.get("pre_tokenizer") or {"type": ""}
-    parts: list[dict[str, Any]] = part.get("pretokenizers", [part])
-    return any(item["type"] == "Metaspace" and item.get("prepend_scheme") == "first" for item in parts)
-
-
-def _unknown_id(definition: dict[str, Any], tokenizer: Tokenizer) -> int | None:
-    model = definition["model"]
-    if model.get("unk_token") is not None:
-        return tokenizer.token_to_id(model["unk_token"])
-    return model.get("unk_id")
-
-
-def _adds_bos(definition: dict[str, Any], bos: str | None) -> bool:
-    """Whether the tokenizer puts the begin-of-text token before a text by itself."""
-    return bos is not None and json.dumps(bos) in json.dumps(definition.get("post_processor"))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset import ChatTokenizer, Conversation, read_snapshot
-from core.dataset.tokenize import IGNORED
+from core.dataset.encoded import IGNORED
 from core.errors import UserError
 from core.jobs import Worker
 from core.recipe import Recipe

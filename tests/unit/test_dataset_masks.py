@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from core.dataset import ChatTokenizer
-from core.dataset.tokenize import IGNORED
+from core.dataset.encoded import IGNORED
 from tests.unit.chat_models import FAMILIES, MARKED, Family, write_model
 
 pytestmark = pytest.mark.slow

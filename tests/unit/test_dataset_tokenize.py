@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 
 from core.dataset import ChatTokenizer, Encoded
+from core.dataset.encoded import IGNORED
 from core.dataset.sandbox import LONGEST_TEMPLATE
-from core.dataset.tokenize import IGNORED
 from core.errors import UserError
 from tests.unit.chat_models import CHATML, FAMILIES, Family, write_model
 

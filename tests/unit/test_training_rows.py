@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.dataset import ChatTokenizer, Conversation, Encoded
-from core.dataset.tokenize import IGNORED
+from core.dataset.encoded import IGNORED
 from core.home import Home
 from core.jobs import Worker
 from core.recipe import Recipe
