@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from types import TracebackType
 
@@ -37,8 +39,9 @@ class Pool:
                 self._workers, get_context("spawn"), initializer=_begin, initargs=(parent_mark(),)
             )
             # all are started now: one that starts while another is being killed can hang for ever
-            for _ in range(self._workers):
-                self._executor.submit(os.getpid)
+            with _deaf_to_interrupts():
+                for _ in range(self._workers):
+                    self._executor.submit(os.getpid)
         return self
 
     def __exit__(
@@ -85,5 +88,17 @@ def _readable(blocks: Iterator[Block]) -> Iterator[Block]:
 def _begin(mark: dict[str, str]) -> None:
     os.environ.update(mark)
     die_with_parent()
-    # Ctrl-C is for the process that waits for the result; it ends this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started here take over that they don't hear Ctrl-C: this one ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -144,7 +144,10 @@ class Store:
         if not isinstance(value, dict) or value.get("version") != VERSION:
             raise UserError(f"{folder} holds no checked data. Check the file again.")
         try:
-            return cls(folder, Summary.from_json(value))
+            store = cls(folder, Summary.from_json(value))
+            if (folder / ROWS).stat().st_size != store.start[-1]:
+                raise ValueError("its rows are cut off")
+            return store
         except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
             raise UserError(f"The checked data in {folder} is damaged. Delete it and check again.") from error
 

@@ -220,3 +220,9 @@ def test_a_damaged_store_is_refused(tmp_path: Path) -> None:
     (store.folder / "summary.json").write_text(json.dumps({**value, "version": 0}), "utf-8")
     with pytest.raises(UserError, match="holds no checked data"):
         Store.open(store.folder)
+    # the next scan puts a whole one in its place
+    assert len(scan([tmp_path / "data.jsonl"], store.folder)) == 3
+    with open(store.folder / ROWS, "r+b") as file:
+        file.truncate(50)
+    with pytest.raises(UserError, match="damaged"):
+        Store.open(store.folder)
