@@ -38,8 +38,11 @@ def routes(bench: Bench) -> list[BaseRoute]:
     def result(request: Request) -> Response:
         return send_result(bench, request.path_params["run"], request.path_params["file"])
 
-    def cleaned(request: Request) -> Response:
-        return send_cleaned(bench, changes=request.path_params["what"] == "changes")
+    def cleaned(_: Request) -> Response:
+        return send_cleaned(bench, changes=False)
+
+    def changes(_: Request) -> Response:
+        return send_cleaned(bench, changes=True)
 
     def losses(request: Request) -> Response:
         return send_losses(bench, request.path_params["run"])
@@ -50,7 +53,8 @@ def routes(bench: Bench) -> list[BaseRoute]:
         Route("/garage/upload", upload, methods=["POST"]),
         Route("/garage/runs/{run}/export/{file}", result),
         Route("/garage/runs/{run}/losses.csv", losses),
-        Route("/garage/data/{what}.jsonl", cleaned),
+        Route("/garage/data/cleaned.jsonl", cleaned),
+        Route("/garage/data/changes.jsonl", changes),
     ]
 
 

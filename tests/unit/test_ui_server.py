@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from core.dataset.check import ensure_store
 from core.errors import UserError
-from core.home import Home
+from core.home import SAMPLE_DATA, Home
 from core.recipe import Recipe
 from ui.bench import Bench
 from ui.files import ASSETS, dataset_name
@@ -99,6 +100,17 @@ def test_a_result_is_sent_from_the_run_and_nothing_else_is(served: tuple[TestCli
     assert (part.status_code, part.content) == (206, b"01")
     for path in ("r/export/..%2Frecipe.yaml", "r/export/.state", "..%2Fr/export/m.gguf", "no/export/m.gguf"):
         assert client.get(f"/garage/runs/{path}").status_code == 404
+
+
+def test_the_cleaned_copy_and_its_changes_are_sent(served: tuple[TestClient, Home]) -> None:
+    client, home = served
+    for name in ("train", "heldout"):
+        ensure_store(home, [SAMPLE_DATA / f"{name}.jsonl"])
+    copy = client.get("/garage/data/cleaned.jsonl")
+    assert 'filename="train.cleaned.jsonl"' in copy.headers["content-disposition"]
+    assert all(json.loads(line).keys() == {"messages"} for line in copy.text.splitlines())
+    assert client.get("/garage/data/changes.jsonl").text == ""
+    assert client.get("/garage/data/other.jsonl").status_code == 404
 
 
 def test_losses_come_as_csv(served: tuple[TestClient, Home]) -> None:
