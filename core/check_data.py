@@ -125,7 +125,7 @@ def _lines(found: Report) -> Iterable[str]:
     for problem in found.problems:
         offer = f" Fix: {problem.fix}." if problem.fix else ""
         yield f"  {_SIGNS[problem.severity]} {problem.kind}: {problem.message}{offer}"
-    if found.tokens is not None:
+    if found.tokens is not None and found.tokens_measured:
         numbers = found.tokens
         sampled = found.tokens_measured < found.rows_usable
         about = f", from a sample of {found.tokens_measured:,} rows" if sampled else ""

@@ -212,7 +212,9 @@ def _put_together(
         problems.append(_whole("little data", len(usable), sentence))
     order = list(KINDS)
     problems.sort(key=lambda item: (_RANK[item.severity], order.index(item.kind)))
-    suggested, reason = tokens.suggested_max_length() if tokens is not None else (None, "")
+    suggested, reason = None, ""
+    if tokens is not None and tokens.rows_measured:
+        suggested, reason = tokens.suggested_max_length()
     return Report(
         verdict=_verdict(problems),
         shape=shape_in_words(summary.shapes),
@@ -299,12 +301,12 @@ def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_len
         return f"{tokens.length[np.searchsorted(tokens.row, row)]:,} tokens"
 
     problems = []
-    if facts.rows_measured and len(facts.lost) == facts.rows_measured:
+    if len(facts.lost) and not facts.rows_kept:
         sentence = (
             f"Every row loses its whole answer to the maximum length of {max_length:,} tokens, so there is "
             f"nothing to learn. Choose a longer one: {tokens.suggested_max_length()[1]}"
         )
-        problems.append(_whole("every answer cut away", facts.rows_measured, sentence))
+        problems.append(_whole("every answer cut away", len(facts.lost), sentence))
     else:
         problems.append(_row_problem(store, "answer cut away", facts.lost, length))
     problems += [
