@@ -77,7 +77,7 @@ def scan(
         _fill(temporary, paths, columns or {}, say, stop)
         _move_in(temporary, folder)
     except OSError as error:
-        raise UserError(_write_problem(error, folder)) from error
+        raise UserError(write_problem(error, folder)) from error
     except BrokenProcessPool as error:
         raise UserError(
             "A process of the check was killed, most often because memory ran out. "
@@ -145,7 +145,8 @@ def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
     except UserError as error:
         book.fail(facts.name, str(error))
         with suppress(OSError):
-            facts = replace(facts, sha256=sha256_file(path))
+            # a pipe would be waited for, a device has no end
+            facts = replace(facts, sha256=sha256_file(path) if path.is_file() else "")
     book.end(facts)
 
 
@@ -261,7 +262,8 @@ def _move_in(temporary: Path, folder: Path) -> None:
         os.rename(temporary, folder)
 
 
-def _write_problem(error: OSError, folder: Path) -> str:
+def write_problem(error: OSError, folder: Path) -> str:
+    """A sentence about a store in `folder` that can't be written."""
     if error.errno == errno.ENOSPC:
         return (
             f"The disk is full: the checked copy of the data in {folder.parent} needs about as much room as "
