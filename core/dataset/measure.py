@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.children import die_with_parent, parent_mark
 from core.dataset.encoded import Encoded
+from core.dataset.helpers import start_helpers
 from core.dataset.shapes import Conversation, Message
 from core.dataset.tokenize import ChatTokenizer
 from core.errors import UserError
@@ -203,8 +202,7 @@ def _one_by_one(tokenizer: ChatTokenizer, batches: Iterator[Batch]) -> Generator
 
 
 def _side_by_side(tokenizer: ChatTokenizer, batches: Iterator[Batch]) -> Generator[TokenTable, None, None]:
-    # spawned, not forked: the caller may have threads, and Windows knows nothing else
-    pool = ProcessPoolExecutor(PROCESSES, get_context("spawn"), _begin, (parent_mark(), tokenizer))
+    pool = start_helpers(PROCESSES, _begin, tokenizer)
     waiting: deque[Future[TokenTable]] = deque()
     try:
         for batch in batches:
@@ -219,12 +217,10 @@ def _side_by_side(tokenizer: ChatTokenizer, batches: Iterator[Batch]) -> Generat
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(mark: dict[str, str], tokenizer: ChatTokenizer) -> None:
+def _begin(tokenizer: ChatTokenizer) -> None:
     global _tokenizer
-    os.environ.update(mark)
     # each process has one core
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    die_with_parent()
     _tokenizer = tokenizer
 
 

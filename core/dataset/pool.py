@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from multiprocessing import get_context
 from types import TracebackType
 
-from core.children import die_with_parent, parent_mark
 from core.dataset.digest import Digest, digest_block
+from core.dataset.helpers import start_helpers
 from core.dataset.read import Block
 from core.errors import UserError
 from core.hardware import usable_cores
@@ -34,14 +29,7 @@ class Pool:
 
     def __enter__(self) -> Pool:
         if self._workers > 1:
-            # spawned, not forked: the caller may have threads, and Windows knows nothing else
-            self._executor = ProcessPoolExecutor(
-                self._workers, get_context("spawn"), initializer=_begin, initargs=(parent_mark(),)
-            )
-            # all are started now: one that starts while another is being killed can hang for ever
-            with _deaf_to_interrupts():
-                for _ in range(self._workers):
-                    self._executor.submit(os.getpid)
+            self._executor = start_helpers(self._workers)
         return self
 
     def __exit__(
@@ -83,22 +71,3 @@ def _readable(blocks: Iterator[Block]) -> Iterator[Block]:
         yield from blocks
     except OSError as error:
         raise UserError(f"can't be read to its end: {error.strerror or error}. Check the disk.") from error
-
-
-def _begin(mark: dict[str, str]) -> None:
-    os.environ.update(mark)
-    die_with_parent()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-@contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that are started here take over that they don't hear Ctrl-C: this one ends them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
