@@ -21,9 +21,9 @@ import numpy as np
 
 from core.dataset.measure import TokenTable, measure, sample_rows
 from core.dataset.read import expand
-from core.dataset.scan import ScanProgress, ScanStopped, scan
+from core.dataset.scan import ScanProgress, ScanStopped, scan, write_problem
 from core.dataset.shapes import check_mapping
-from core.dataset.store import SUMMARY, VERSION, Store
+from core.dataset.store import ROWS, SUMMARY, VERSION, Store
 from core.dataset.tokenize import ChatTokenizer
 from core.errors import UserError
 from core.export.aside import aside, remove, sweep
@@ -32,6 +32,7 @@ from core.home import Home
 from core.jobs import JobState, read_job, request_stop, start_job
 
 KEPT = 8
+MOST_BYTES = 4 * 1024**3
 WORKER = "core.dataset.check_worker"
 
 
@@ -191,7 +192,10 @@ def ensure_tokens(
     )
     if table.rows_measured < total:
         raise ScanStopped
-    table.save(_tokens_file(job, question, total == len(everything)))
+    try:
+        table.save(_tokens_file(job, question, total == len(everything)))
+    except OSError as error:
+        raise UserError(write_problem(error, job)) from error
     return table
 
 
@@ -246,20 +250,30 @@ def _opened(folder: Path, modified: int) -> Store:
 
 
 def clear_old(home: Home, keep: Path) -> None:
-    """Delete all but the newest checks; one that runs, and `keep`, stay."""
+    """Delete all but the newest checks, and large ones sooner; one that runs, and `keep`, stay."""
     sweep(home.datasets / ".checked")
     checks = [path for path in (home.datasets / ".checked").glob("[0-9a-f]*") if path != keep]
     checks.sort(key=_last_used, reverse=True)
-    for folder in checks[KEPT - 1 :]:
-        if not read_job(folder).active:
-            # a reader may have a file open (Windows): what can't be renamed is kept
-            with suppress(OSError):
-                gone = aside(folder)
-                os.rename(folder, gone)
-                remove(gone)
+    kept, room = 1, MOST_BYTES
+    for folder in checks:
+        room -= _bytes(folder)
+        if (kept < KEPT and room > 0) or read_job(folder).active:
+            kept += 1
+            continue
+        # a reader may have a file open (Windows): what can't be renamed is kept
+        with suppress(OSError):
+            gone = aside(folder)
+            os.rename(folder, gone)
+            remove(gone)
 
 
 def _last_used(folder: Path) -> float:
     with suppress(OSError):
         return folder.stat().st_mtime
     return 0.0
+
+
+def _bytes(folder: Path) -> int:
+    with suppress(OSError):
+        return (folder / "store" / ROWS).stat().st_size
+    return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 
 import numpy as np
 import xxhash
@@ -58,14 +59,17 @@ def near_leaked(store: Store, heldout: Store, tick: Callable[[], None] = lambda:
     Of very many rows only a seeded sample is compared.
     """
     file = store.folder / f"leaks-{xxhash.xxh3_64_hexdigest(heldout.key.tobytes())}.npy"
-    if not file.is_file():
-        mine, theirs = (rows_to_compare(part.chars, SEED) for part in (store, heldout))
-        pairs = near_leaks(_texts(store, mine, tick), _texts(heldout, theirs, tick))
-        rows = np.unique(mine[[row for row, _ in pairs]]) if pairs else np.empty(0, np.int64)
-        content = io.BytesIO()
-        np.save(content, rows)
+    if file.is_file():
+        return np.load(file, allow_pickle=False)
+    mine, theirs = (rows_to_compare(part.chars, SEED) for part in (store, heldout))
+    pairs = near_leaks(_texts(store, mine, tick), _texts(heldout, theirs, tick))
+    rows = np.unique(mine[[row for row, _ in pairs]]) if pairs else np.empty(0, np.int64)
+    content = io.BytesIO()
+    np.save(content, rows)
+    # without room on the disk it is worked out again the next time
+    with suppress(OSError):
         write_atomic(file, content.getvalue())
-    return np.load(file, allow_pickle=False)
+    return rows
 
 
 def _texts(store: Store, numbers: Numbers, tick: Callable[[], None]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from app import parser
 from core import commands
+from core.dataset import check
 from core.dataset.check import (
     KEPT,
     Question,
@@ -92,6 +93,14 @@ def test_old_checks_are_deleted(home: Home, tmp_path: Path) -> None:
     assert len(kept) == KEPT
     assert open_store(home, [tmp_path / f"{KEPT + 1}.jsonl"], {}) is not None
     assert open_store(home, [tmp_path / "0.jsonl"], {}) is None
+
+
+def test_large_checks_are_deleted_sooner(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [write_rows(tmp_path / f"{number}.jsonl", pairs(50)) for number in range(3)]
+    ensure_store(home, files[:1])
+    monkeypatch.setattr(check, "MOST_BYTES", 100)
+    ensure_store(home, files[1:2])
+    assert open_store(home, files[:1], {}) is None and open_store(home, files[1:2], {}) is not None
 
 
 def test_data_that_changes_while_it_is_read_is_told(home: Home, tmp_path: Path) -> None:
