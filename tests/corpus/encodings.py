@@ -74,6 +74,7 @@ CASES = [
     reject("utf32.jsonl", codecs.BOM_UTF32_LE + TEXT.encode("utf-32-le"), "UTF-32"),
     reject("utf32-be.jsonl", codecs.BOM_UTF32_BE + TEXT.encode("utf-32-be"), "UTF-32"),
     reject("latin-1.jsonl", jsonl(CAFE).decode().encode("latin-1"), "line 3"),
+    reject("latin-1.json", json.dumps(CAFE, ensure_ascii=False).encode("latin-1"), "line 1"),
     reject("latin-1.csv", table(CAFE).decode().encode("latin-1"), "line 4"),
     reject(
         "latin-1-late.jsonl",

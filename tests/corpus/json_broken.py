@@ -91,6 +91,7 @@ CASES = [
     reject("single-quotes.json", str(ROWS).encode(), ""),
     reject("comments.json", ("[\n// the rows\n" + ARRAY[1:]).encode(), ""),
     reject("block-comment-first.json", ("/* rows */ " + ARRAY).encode(), ""),
+    reject("much-white-space.json", ARRAY.replace("}, {", "}" + " " * 200_000 + "x {").encode(), ""),
     reject("unclosed-array.json", ARRAY[:-1].encode(), ""),
     reject("cut-array.json", PRETTY[:-30].encode(), ""),
     reject("cut-data.json", json.dumps({"data": ROWS}).encode()[:-40], ""),
