@@ -1,4 +1,4 @@
-"""Judges files as `check-data` does, in this process: `python -m tests.corpus.judge NAME…` judges cases."""
+"""Judges files as `check-data` does, in this process: `python -m tests.corpus.judge [NAME…]` judges cases."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from core.dataset.kinds import KINDS
 from core.dataset.measure import measure
 from core.dataset.report import report
 from core.dataset.scan import scan
+from core.dataset.store import Store
 from core.dataset.tokenize import ChatTokenizer
 from tests.corpus.case import Case
 from tests.corpus.make import CASES, heldout_path, write
@@ -53,8 +55,6 @@ def judge_case(name: str, folder: Path, stores: Path, model: Path | None = None)
 
 def first_texts(stores: Path) -> list[str]:
     """The contents of the messages of the first usable row."""
-    from core.dataset.store import Store
-
     return [message["content"] for message in Store.open(stores / "data").row(0).messages]
 
 
@@ -94,8 +94,6 @@ def _wrong_counts(case: Case, told: dict[str, Any]) -> list[str]:
 
 
 def _wrong_problems(case: Case, found: dict[str, Any]) -> list[str]:
-    from core.dataset.kinds import KINDS
-
     golden = case.problems or {}
     wrong = [f"no “{kind}”" for kind in golden if kind not in found]
     # texts made by the dozen are alike; only where it is the point must they not be called so
@@ -126,7 +124,7 @@ def peak_memory() -> int:
 
 
 def main() -> None:
-    for name in sys.argv[1:]:
+    for name in sys.argv[1:] or CASES:
         with tempfile.TemporaryDirectory() as folder:
             began = time.monotonic()
             told = judge_case(name, Path(folder) / "data", Path(folder) / "stores")

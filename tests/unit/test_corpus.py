@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from core.home import APP_FOLDER
-from tests.corpus.case import Case
+from tests.corpus.foreign import CANARY
 from tests.corpus.judge import differences, first_texts, judge_case
 from tests.corpus.make import CASES, write
 
@@ -71,6 +73,13 @@ def test_bombs_are_refused_in_little_time_and_memory() -> None:
         assert entry["peak"] < 700 * MB, entry
 
 
+def test_the_canary_would_be_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proof that the pickles of the corpus leave a trace where somebody does load them."""
+    monkeypatch.chdir(tmp_path)
+    pickle.loads(CASES["foreign/pickle-named.jsonl"].bytes()).close()
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [CANARY]
+
+
 def test_the_corpus_is_made_the_same_every_time(tmp_path: Path) -> None:
     for name in SMALL:
         first = CASES[name].bytes()
@@ -79,9 +88,5 @@ def test_the_corpus_is_made_the_same_every_time(tmp_path: Path) -> None:
 
 
 def test_every_verdict_stands_for_many_files() -> None:
-    counted = {
-        verdict: sum(case.verdict == verdict for case in CASES.values())
-        for verdict in ("accept", "warn", "reject")
-    }
-    assert counted["accept"] >= 100 and counted["warn"] >= 60 and counted["reject"] >= 150
-    assert all(isinstance(case, Case) for case in CASES.values())
+    counts = Counter(case.verdict for case in CASES.values())
+    assert counts["accept"] >= 150 and counts["warn"] >= 70 and counts["reject"] >= 200
