@@ -11,11 +11,11 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
+from core.aside import aside, remove, sweep
 from core.dataset import prepare_snapshot
 from core.dataset.check import check_columns, ensure_store
 from core.errors import UserError
 from core.events import EventLog
-from core.export.aside import aside, remove, sweep
 from core.files import fsync_folder, inside, replace
 from core.home import SAMPLE_DATA, Home
 from core.jobs import JobState, log_tail, read_job, request_stop, start_job

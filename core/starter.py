@@ -12,8 +12,8 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.aside import aside, remove, sweep
 from core.errors import UserError
-from core.export.aside import aside, remove, sweep
 from core.export.converter import gguf as gguf_package
 from core.export.gguf_header import GgufHeader, GgufTensor, read_header
 from core.export.tensors import TensorWriter

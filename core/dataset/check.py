@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from core.aside import aside, remove, sweep
 from core.dataset.measure import TokenTable, measure, sample_rows
 from core.dataset.read import expand
 from core.dataset.scan import ScanProgress, ScanStopped, scan, write_problem
@@ -26,7 +27,6 @@ from core.dataset.shapes import check_mapping
 from core.dataset.store import ROWS, SUMMARY, VERSION, Store
 from core.dataset.tokenize import ChatTokenizer
 from core.errors import UserError
-from core.export.aside import aside, remove, sweep
 from core.files import read_json, write_json
 from core.home import Home
 from core.jobs import JobState, read_job, request_stop, start_job

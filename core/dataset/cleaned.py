@@ -10,12 +10,12 @@ from typing import IO, Any
 
 import orjson
 
+from core.aside import aside, remove
 from core.dataset.doctor import rewrite
 from core.dataset.kinds import KINDS
 from core.dataset.shapes import Message
 from core.dataset.store import Store, text_fixes
 from core.errors import UserError
-from core.export.aside import aside, remove
 from core.files import replace
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.aside import aside, remove, sweep
 from core.dataset.compare import compare
 from core.dataset.digest import Digest, no_digest
 from core.dataset.kinds import BITS
@@ -32,7 +33,6 @@ from core.dataset.store import (
     Summary,
 )
 from core.errors import UserError
-from core.export.aside import aside, remove, sweep
 from core.files import sha256_file, write_json
 
 # so many rows of a file without a value make a column that has one later worth a word

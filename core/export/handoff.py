@@ -7,9 +7,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from core.aside import aside, remove
 from core.children import telling_line
 from core.errors import UserError
-from core.export.aside import aside, remove
 from core.export.modelfile import ollama_command
 from core.files import read_json, replace
 

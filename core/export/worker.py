@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from core.aside import aside, remove, sweep
 from core.children import ChildStopped
 from core.dataset import ChatTokenizer
 from core.dataset.template import write_template
 from core.errors import UserError
 from core.events import now
-from core.export.aside import aside, remove, sweep
 from core.export.gguf import convert, full_disk, quantize, require_space
 from core.export.gguf_header import GgufHeader, read_header
 from core.export.modelfile import ModelfileFacts, find_frame, modelfile

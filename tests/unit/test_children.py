@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.aside import aside, sweep
 from core.children import ChildFailed, ChildStopped, death, run_child, telling_line
-from core.export.aside import aside, sweep
 from core.home import APP_FOLDER
 
 CHILD = "tests.unit.child_process"
