@@ -12,7 +12,8 @@ from core.recipe import Recipe
 from core.runs import Run, list_runs
 
 # tokens a second × parameters of a LoRA training, in round numbers. Measured by us: one CPU core
-# (SmolLM2 135M, 114 tokens/s on two). The GPUs' are from published runs and may be wrong by a factor of 3.
+# (SmolLM2 135M, 114 tokens/s on two). The GPUs' are our guesses from their arithmetic and may be wrong by a
+# factor of 3; the page says so.
 _A_CORE = 7.5e9
 _BY_CAPABILITY = ((9, 4e13), (8, 1e13), (7, 3e12))
 _OTHER_GPU = 2e12

@@ -167,9 +167,10 @@ def test_programs_and_pickles_are_not_even_looked_into(name: str, tmp_path: Path
 
 
 def test_a_missing_file_and_a_folder_are_a_sentence(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.jsonl", tmp_path):
-        with pytest.raises(UserError, match="can't be read"):
-            open_source(path)
+    with pytest.raises(UserError, match="none.jsonl can't be read: No such file"):
+        open_source(tmp_path / "none.jsonl")
+    with pytest.raises(UserError, match="is no file on disk"):
+        open_source(tmp_path)
 
 
 def test_a_likely_encoding_is_named(tmp_path: Path) -> None:

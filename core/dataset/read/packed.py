@@ -35,7 +35,7 @@ class Flow:
         self._unpacked = 0
         try:
             # a pipe can't be read twice, and waits for ever for somebody to write
-            if not path.is_file():
+            if path.exists() and not path.is_file():
                 raise UserError(f"{path} is no file on disk. Save the data as a file and choose that.")
             self.size = path.stat().st_size
             self._disk = _HashedFile(path)
