@@ -126,7 +126,7 @@ def _lines(found: Report) -> Iterable[str]:
         offer = f" Fix: {problem.fix}." if problem.fix else ""
         yield f"  {_SIGNS[problem.severity]} {problem.kind}: {problem.message}{offer}"
         if problem.kind == "unknown columns":
-            yield f"      Or name the columns: --map COLUMN=ROLE, with a role of {', '.join(ROLES_OF_COLUMNS)}."
+            yield f"      Or name them: --map COLUMN=ROLE. Roles: {', '.join(ROLES_OF_COLUMNS)}."
     if found.tokens is not None and found.tokens_measured:
         numbers = found.tokens
         sampled = found.tokens_measured < found.rows_usable
