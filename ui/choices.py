@@ -16,8 +16,8 @@ class Choices:
     """An empty `preset` suits the hardware, an empty `run` is the newest.
 
     `files` are names in the home folder's datasets; `path` lies anywhere and is only read; `data_hub` is the
-    id of a data set on the hub. What was said
-    about `columns` and `fixes` is remembered for each data, `templates` for each model.
+    id of a data set on the hub. What was said about `columns` and `fixes` is remembered for each data,
+    `templates` for each model.
     """
 
     model_kind: str = STARTER
