@@ -17,6 +17,9 @@ if str(ROOT) not in sys.path:
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("UNSLOTH_DISABLE_STATISTICS", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # two files are tested at a time: threads that wait for each other would only lengthen both
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 # the processes that share the work inherit it
 os.environ.setdefault("LORA_GARAGE_TEST_SESSION", str(os.getpid()))
 
