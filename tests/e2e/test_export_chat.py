@@ -19,8 +19,7 @@ from core.files import read_json, sha256_file, write_json
 from core.home import Home, open_home
 from core.jobs import request_stop, wait_job
 from core.runs import Run
-from core.starter import ensure_starter
-from tests.real_parts import random_run
+from tests.real_parts import random_run, starter_folder
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +29,7 @@ QUESTION = [{"role": "user", "content": "What is rain?"}]
 @pytest.fixture(scope="module")
 def starter_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = open_home(tmp_path_factory.mktemp("home"))
-    ensure_starter(home)
+    shutil.copytree(starter_folder(), home.models / starter_folder().name)
     return home
 
 
