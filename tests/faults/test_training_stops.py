@@ -1,0 +1,99 @@
+"""Training that is killed or stopped: what is left, and how it goes on from there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from core.home import Home
+from core.jobs import read_job, request_stop
+from core.runs import Run, finished_checkpoints, read_progress, start_training
+from core.training.checkpoints import verify
+from tests.training_runs import events, make_run, summary, wait_over, wait_until, work
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def long_run(home: Home, tiny_model: Path) -> Iterator[Run]:
+    """A run that would go on for hours, started, with two checkpoints written."""
+    run = make_run(home, tiny_model, max_steps=100_000, save_every=3, keep_checkpoints=2)
+    start_training(home, run)
+    wait_until(lambda: len(events(run, "checkpoint")) > 1 or not read_job(run.folder).active)
+    assert read_job(run.folder).status == "running", run.log_tail()
+    yield run
+    state = read_job(run.folder)
+    if state.active and state.pid:
+        psutil.Process(state.pid).kill()
+
+
+def finish_soon(run: Run, steps: int = 2) -> int:
+    """Let the run end some steps after its newest checkpoint; returns the last step."""
+    last = finished_checkpoints(run)[-1] + steps
+    run.recipe.with_changes(max_steps=last).save(run.folder / "recipe.yaml")
+    return last
+
+
+def test_killed_then_resumed(long_run: Run) -> None:
+    pid = read_job(long_run.folder).pid
+    assert pid is not None
+    psutil.Process(pid).kill()
+    state = wait_over(long_run)
+    assert state.status == "died"
+    assert state.message
+    newest = finished_checkpoints(long_run)[-1]
+    last = finish_soon(long_run)
+    # and the power cut also left a half-written one, and damaged the newest
+    (long_run.checkpoints / ".partial" / f"checkpoint-{newest + 3}").mkdir(parents=True, exist_ok=True)
+    damaged = long_run.checkpoints / f"step-{newest:06d}" / "optimizer.pt"
+    damaged.write_bytes(damaged.read_bytes()[:-10])
+    assert work(long_run, "--resume") == 0, long_run.log_tail()
+    started = events(long_run, "started")[-1]
+    assert 0 < started["step"] < newest, "the damaged checkpoint was not used"
+    assert any(f"step {newest} is damaged" in warning for warning in read_progress(long_run).warnings)
+    assert summary(long_run)["steps"] == last
+    assert summary(long_run)["heldout_loss_base"] == events(long_run, "eval")[0]["loss"]
+    assert long_run.trained
+    assert sorted(path.name for path in long_run.checkpoints.iterdir()) == [
+        f"step-{step:06d}" for step in finished_checkpoints(long_run)
+    ]
+
+
+def test_stop_leaves_a_checkpoint_to_resume_from(long_run: Run) -> None:
+    request_stop(long_run.folder, "stop")
+    state = wait_over(long_run)
+    assert state.status == "stopped"
+    step = finished_checkpoints(long_run)[-1]
+    assert f"step {step}" in state.message
+    assert verify(long_run.checkpoints / f"step-{step:06d}", step) is None
+    assert not long_run.trained
+    (long_run.folder / "stop.request").unlink()
+    last = finish_soon(long_run)
+    assert work(long_run, "--resume") == 0, long_run.log_tail()
+    assert events(long_run, "started")[-1]["step"] == step
+    assert summary(long_run)["steps"] == last
+
+
+def test_stop_and_save_leaves_an_adapter_too(long_run: Run) -> None:
+    request_stop(long_run.folder, "save")
+    state = wait_over(long_run)
+    assert state.status == "stopped"
+    assert state.fields["adapter_saved"] is True
+    assert long_run.trained
+    assert summary(long_run)["steps"] == finished_checkpoints(long_run)[-1]
+    assert events(long_run, "eval")[-1]["step"] == summary(long_run)["steps"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows ends a process without asking it")
+def test_a_terminate_signal_is_a_stop(long_run: Run) -> None:
+    pid = read_job(long_run.folder).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGTERM)
+    assert wait_over(long_run).status == "stopped"
+    assert finished_checkpoints(long_run)
