@@ -54,13 +54,14 @@ def test_not_a_number_ends_the_run_at_that_step(home: Home, tmp_path: Path) -> N
 
 
 @pytest.fixture
-def little_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 640 kB: room for one checkpoint of the tiny model, not for two."""
+def little_disk(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A small file system. With 640 kB it has room for one checkpoint of the tiny model, not for two."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("needs root on Linux to mount a small file system")
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=640k", "tmpfs", str(folder)]
+    size = getattr(request, "param", "640k")
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     if subprocess.run(command, check=False, capture_output=True).returncode != 0:
         pytest.skip("this machine does not let tests mount a file system")
     yield folder
@@ -78,6 +79,8 @@ def test_a_full_disk_costs_a_checkpoint_not_the_run(home: Home, tiny_model: Path
     assert run.trained
 
 
+# an adapter has its tokenizer's files, of 4 MB, beside it
+@pytest.mark.parametrize("little_disk", ["8m"], indirect=True)
 def test_an_adapter_that_finds_no_room_is_a_sentence(home: Home, tiny_model: Path, little_disk: Path) -> None:
     run = make_run(home, tiny_model, max_steps=2)
     folder = little_disk / run.name
