@@ -8,6 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# a busy machine is no fault: no test is judged by a stop-watch
+settings.register_profile("garage", deadline=None)
+settings.load_profile("garage")
 
 ROOT = Path(__file__).resolve().parent.parent
 if str(ROOT) not in sys.path:
