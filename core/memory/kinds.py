@@ -1,0 +1,112 @@
+"""The words of the memory estimate: what is run (Workload), on what (Place), and what it takes (MemoryEstimate)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from core.hardware import Gpu, Hardware
+from core.recipe import Recipe
+
+Quantization = Literal["none", "nf4", "int8"]
+Verdict = Literal["fits", "tight", "no"]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What decides the peak of a training: a Recipe's knobs, and those that only other programs have.
+
+    Lengths in tokens. `longest` is the longest row that will really be computed, if the data is known: the
+    smaller of it and `max_length` counts. `quantization` is that of the frozen base; `bits` of what is not
+    quantized: 16 or 32.
+    """
+
+    method: str = "lora"
+    quantization: Quantization = "none"
+    double_quantization: bool = True
+    bits: int = 16
+    rank: int = 16
+    rank_pattern: dict[str, int] = field(default_factory=dict)
+    target_modules: tuple[str, ...] = ("all-linear",)
+    max_length: int = 1024
+    longest: int | None = None
+    micro_batch: int = 1
+    accumulate: int = 8
+    optimizer: str = "adamw_torch"
+    checkpointing: str = "none"
+    backend: str = "unsloth"
+    attention: str = "sdpa"
+    offload_embedding: bool = False
+    keep_checkpoints: int = 2
+
+    @classmethod
+    def of(cls, recipe: Recipe, backend: str, bits: int, longest: int | None = None) -> Workload:
+        """What a Recipe asks for. `backend` is `unsloth` or `peft`."""
+        targets = recipe.target_modules
+        return cls(
+            quantization=recipe.quantization,
+            double_quantization=recipe.double_quantization,
+            bits=bits,
+            rank=recipe.rank,
+            target_modules=(targets,) if isinstance(targets, str) else tuple(targets),
+            max_length=recipe.max_length,
+            longest=longest,
+            micro_batch=recipe.micro_batch,
+            accumulate=recipe.accumulate,
+            optimizer=recipe.optimizer,
+            checkpointing=recipe.checkpointing,
+            backend=backend,
+            keep_checkpoints=recipe.keep_checkpoints,
+        )
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where it would run: one card, or the CPU with the machine's memory (`gpu` is None). Bytes."""
+
+    gpu: Gpu | None
+    usable: int
+    ram: int
+    disk_free: int | None = None
+    system: str = ""
+
+    @classmethod
+    def of(cls, hardware: Hardware, gpu: Gpu | None = None) -> Place:
+        """The best card of a machine (or the given one), else its CPU."""
+        from core.memory.place import place_of
+
+        return place_of(hardware, gpu)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One part of the peak. `title` stands in the meter, `why` says in one sentence what it is for."""
+
+    key: str
+    bytes: int
+    title: str
+    why: str
+
+
+@dataclass(frozen=True)
+class MemoryEstimate:
+    """The peak of a training, term by term, in bytes. On a CPU the terms are host memory."""
+
+    terms: tuple[Term, ...]
+    usable: int
+    verdict: Verdict
+    host_ram: int
+    disk: int
+    parameters: int
+    trainable: int
+    # what measured runs on this machine multiply the sum by; 1.0 without any
+    correction: float = 1.0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return round(sum(term.bytes for term in self.terms) * self.correction)
+
+    @property
+    def largest(self) -> Term:
+        return max(self.terms, key=lambda term: term.bytes)

@@ -1,0 +1,74 @@
+"""ModelSpec: the shapes of a model, as far as memory, adapter size and speed depend on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+LinearKind = Literal["attention", "mlp", "expert", "other"]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """One kind of linear layer inside the blocks: `count` of them, each (inputs → outputs).
+
+    `name` is the module's last name (q_proj); `fused` experts are one 3-D parameter a layer, which PEFT's
+    all-linear does not find.
+    """
+
+    name: str
+    inputs: int
+    outputs: int
+    count: int
+    kind: LinearKind = "other"
+    fused: bool = False
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all of them together; biases are counted among the model's other parameters."""
+        return self.inputs * self.outputs * self.count
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a model's config.json (and its safetensors headers, where they are at hand) say of its shapes.
+
+    `linears` are all linear layers of the blocks, without lm_head. `parameters` counts tied weights once;
+    `active` is what one token uses (less than all in a mixture of experts). `exact` is False where the
+    architecture is not known and the shapes were guessed from headers or common fields.
+    """
+
+    name: str
+    architecture: str
+    model_type: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    tied: bool
+    linears: tuple[Linear, ...]
+    parameters: int
+    active: int
+    context: int | None = None
+    experts: int = 0
+    exact: bool = True
+    # size of the weights' files where they are here, and what is stored in them: bf16, fp16, fp32, nf4, mixed
+    file_bytes: int | None = None
+    stored: str = ""
+
+    @property
+    def embedding(self) -> int:
+        """Parameters of the token embedding, (vocabulary × hidden)."""
+        return self.vocab * self.hidden
+
+    @property
+    def linear_parameters(self) -> int:
+        return sum(linear.parameters for linear in self.linears)
+
+    @property
+    def other_parameters(self) -> int:
+        """What quantization leaves alone: embedding, lm_head unless tied, norms, biases."""
+        return self.parameters - self.linear_parameters
