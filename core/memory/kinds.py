@@ -1,4 +1,4 @@
-"""The words of the memory estimate: what is run (Workload), on what (Place), and what it takes (MemoryEstimate)."""
+"""The words of the estimate: what is run (Workload), on what (Place), what it takes (MemoryEstimate)."""
 
 from __future__ import annotations
 
