@@ -26,7 +26,8 @@ from ui.theme import colour_css
 
 ASSETS = APP_FOLDER / "assets" / "ui"
 DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".gz", ".zip")
-_SCRIPTS = ("frame.js", "plot.js")
+_STYLES = ("garage.css", "model.css")
+_SCRIPTS = ("frame.js", "plot.js", "model.js")
 
 
 def routes(bench: Bench) -> list[BaseRoute]:
@@ -203,7 +204,8 @@ def own_head() -> str:
         return f"/garage/assets/{name}?{int(os.path.getmtime(ASSETS / name))}"
 
     scripts = "".join(f'<script src="{address(name)}"></script>' for name in _SCRIPTS)
-    return f'<style>{colour_css()}</style><link rel="stylesheet" href="{address("garage.css")}">{scripts}'
+    styles = "".join(f'<link rel="stylesheet" href="{address(name)}">' for name in _STYLES)
+    return f"<style>{colour_css()}</style>{styles}{scripts}"
 
 
 def without_foreign(page: bytes) -> bytes:
