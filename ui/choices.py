@@ -15,12 +15,14 @@ from ui.talk import Manner
 class Choices:
     """An empty `preset` suits the hardware, an empty `run` is the newest.
 
+    `model_kind` says which of `catalogue` and `hub` (ids on the hub) and `folder` is meant, or the starter.
     `files` are names in the home folder's datasets; `path` lies anywhere and is only read; `data_hub` is the
     id of a data set on the hub. What was said about `columns` and `fixes` is remembered for each data,
     `templates` for each model.
     """
 
     model_kind: str = STARTER
+    catalogue: str = ""
     folder: str = ""
     hub: str = ""
     data_kind: str = "sample"
@@ -41,7 +43,8 @@ class Choices:
 
     @property
     def model(self) -> str:
-        return {"folder": self.folder, "hub": self.hub}.get(self.model_kind, STARTER)
+        chosen = {"catalogue": self.catalogue, "folder": self.folder, "hub": self.hub}
+        return chosen.get(self.model_kind, STARTER)
 
     @property
     def manner(self) -> Manner:
