@@ -13,6 +13,8 @@ from core.home import APP_FOLDER
 from core.recipe import Recipe, load_yaml, parse_recipe
 
 PRESETS = APP_FOLDER / "presets"
+# they lie beside the presets, and are none
+OTHER_DATA = ("cards", "models")
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def load_preset(path: Path) -> Preset:
 @cache
 def load_presets() -> list[Preset]:
     """Every preset, from the smallest class of hardware to the largest. They stay while the app runs."""
-    return sorted((load_preset(path) for path in PRESETS.glob("*.yaml")), key=lambda preset: preset.gpu_gib)
+    files = (path for path in PRESETS.glob("*.yaml") if path.stem not in OTHER_DATA)
+    return sorted(map(load_preset, files), key=lambda preset: preset.gpu_gib)
 
 
 def preset_named(key: str) -> Preset:
