@@ -1,4 +1,8 @@
-"""The one exception whose text is meant for the person at the screen."""
+"""The exceptions whose text is meant for the person at the screen: theirs to mend, or ours with a log."""
+
+from __future__ import annotations
+
+from pathlib import Path
 
 
 class UserError(Exception):
@@ -6,3 +10,11 @@ class UserError(Exception):
 
     Caught once, at the edge: the page shows its sentence, a command prints it and exits with 2.
     """
+
+
+class WorkerFailed(Exception):
+    """A worker ended through no fault of the user; `log` says more."""
+
+    def __init__(self, message: str, log: Path) -> None:
+        super().__init__(message)
+        self.log = log

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from core.commands import WorkerFailed, _raise_unless_done
-from core.errors import UserError
+from core.errors import UserError, WorkerFailed
+from core.follow import raise_unless_done
 from core.jobs import JobState
 
 
@@ -23,8 +23,8 @@ from core.jobs import JobState
 )
 def test_what_is_not_done_is_an_error(state: JobState, error: type[Exception], tmp_path: Path) -> None:
     with pytest.raises(error):
-        _raise_unless_done(state, tmp_path)
+        raise_unless_done(state, tmp_path)
 
 
 def test_done_is_no_error(tmp_path: Path) -> None:
-    _raise_unless_done(JobState("done"), tmp_path)
+    raise_unless_done(JobState("done"), tmp_path)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.commands import _recipe_file
 from core.errors import UserError
 from core.hardware import GIB, Gpu, Hardware
 from core.presets import choose_preset, load_presets, preset_named
 from core.recipe import Recipe, knobs, parse_recipe
+from core.walk import recipe_file
 
 
 @given(
@@ -124,6 +124,6 @@ def test_a_recipe_file_names_its_data_from_its_own_folder(tmp_path: Path) -> Non
     for name in ("a.jsonl", "b.jsonl"):
         (tmp_path / name).write_text("", "utf-8")
     (tmp_path / "recipe.yaml").write_text("data: [a.jsonl, b.jsonl, gone.jsonl]\nheldout: b.jsonl\n", "utf-8")
-    recipe = _recipe_file(tmp_path / "recipe.yaml")
+    recipe = recipe_file(tmp_path / "recipe.yaml")
     assert recipe.data == [str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "gone.jsonl"]
     assert recipe.heldout == str(tmp_path / "b.jsonl")
