@@ -20,6 +20,7 @@ from core.files import inside, read_json, write_json
 from core.hardware import Hardware, find_hardware
 from core.home import APP_FOLDER, SAMPLE_DATA, Home
 from core.jobs import JobState, read_job
+from core.memory import Place
 from core.models import STARTER, model_folder
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
@@ -52,6 +53,14 @@ class Bench:
         if self._hardware is None or time.monotonic() - self._hardware[0] > HARDWARE_AGE_S:
             self._hardware = (time.monotonic(), find_hardware(self.home.root))
         return self._hardware[1]
+
+    def look_again(self) -> None:
+        """Measure the machine anew at the next question."""
+        self._hardware = None
+
+    def place(self) -> Place:
+        """Where a training would run on this machine, and the memory that it may use there."""
+        return Place.of(self.hardware)
 
     @property
     def _file(self) -> Path:

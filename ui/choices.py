@@ -18,7 +18,7 @@ class Choices:
     `model_kind` says which of `catalogue` and `hub` (ids on the hub) and `folder` is meant, or the starter.
     `files` are names in the home folder's datasets; `path` lies anywhere and is only read; `data_hub` is the
     id of a data set on the hub. What was said about `columns` and `fixes` is remembered for each data,
-    `templates` for each model.
+    `templates` for each model. `fitted` notes what Make it fit has changed.
     """
 
     model_kind: str = STARTER
@@ -34,6 +34,7 @@ class Choices:
     templates: dict[str, Any] = field(default_factory=dict)
     preset: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
+    fitted: dict[str, Any] = field(default_factory=dict)
     run: str = ""
     quant: str = DEFAULT_QUANT
     compare: bool = True

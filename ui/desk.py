@@ -8,12 +8,12 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from core.dataset.cleaned import Changes, save_cleaned
 from core.dataset.compare import leaked
 from core.dataset.doctor import rewrite
 from core.dataset.kinds import BITS, KINDS
-from core.dataset.measure import TokenFacts
+from core.dataset.measure import TokenFacts, TokenTable
 from core.dataset.read import Row, expand
 from core.dataset.report import Problem, Report, report
 from core.dataset.shapes import Message, Recognised, recognise
@@ -42,10 +42,12 @@ TABLE_ROWS = 5
 _WEIGHTS = {"error": 100, "warning": 10, "note": 1}
 _WORST = 50
 _REPORTS = 4
+_SEARCHES = 8
 # all views of one tick read the same state
 _TICK_S = 0.3
 _REST_S = 3.0
 _SPEED_S = 30.0
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Desk:
         self._cleaning = threading.Lock()
         self._entries: tuple[Report, list[Entry]] | None = None
         self._encoded: tuple[Any, Encoded] | None = None
+        self._facts: tuple[TokenTable, int, TokenFacts] | None = None
+        self._searched: dict[Any, Any] = {}
 
     def check(self, question: Question) -> CheckState:
         """How the check goes. A new question starts one; what was stopped or failed stays so."""
@@ -177,6 +181,19 @@ class Desk:
             found = expected_speed(self.home, recipe, hardware, parameters)
             self._speed = (terms, time.monotonic() + _SPEED_S, found)
         return self._speed[2]
+
+    def token_facts(self, tokens: TokenTable, max_length: int) -> TokenFacts:
+        """The lengths of the measured rows; counted once while neither they nor the maximum change."""
+        known = self._facts
+        if known is None or known[0] is not tokens or known[1] != max_length:
+            known = self._facts = (tokens, max_length, tokens.at(max_length))
+        return known[2]
+
+    def searched(self, question: Hashable, search: Callable[[], Found]) -> Found:
+        """The answer of a search over the settings; searched once while the question stays the same."""
+        if question not in self._searched:
+            self._searched = dict([*self._searched.items(), (question, search())][-_SEARCHES:])
+        return self._searched[question]
 
     def encoded(self, tokenizer: ChatTokenizer, row: Sight, max_length: int) -> Encoded:
         """The row as the trainer will get it, encoded once while it stays in sight."""

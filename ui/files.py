@@ -26,8 +26,8 @@ from ui.theme import colour_css
 
 ASSETS = APP_FOLDER / "assets" / "ui"
 DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".gz", ".zip")
-_STYLES = ("garage.css", "model.css")
-_SCRIPTS = ("frame.js", "plot.js", "model.js")
+_STYLES = ("garage.css", "fit.css", "model.css")
+_SCRIPTS = ("frame.js", "plot.js", "fit.js", "model.js")
 
 
 def routes(bench: Bench) -> list[BaseRoute]:
