@@ -57,6 +57,17 @@ class Recipe(BaseModel):
     double_quantization: bool = knob(
         True, "Quantize the 4-bit constants too: saves 0.4 bits a weight.", "Engine"
     )
+    attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = knob(
+        "auto",
+        "How attention is computed; auto takes the fastest that is installed, a name takes the PEFT engine.",
+        "Engine",
+    )
+    offload_embedding: bool = knob(
+        False,
+        "Keep the token embedding in the computer's memory instead of the GPU's; nothing is saved where the "
+        "model uses it as its last layer, too. Unsloth does it unasked when room is short.",
+        "Engine",
+    )
 
     rank: int = knob(
         16, "Rank r: how much the adapter can learn; each doubling doubles its size.", "Adapter", ge=1, le=512
@@ -136,6 +147,10 @@ class Recipe(BaseModel):
     def _pieces_agree(self) -> Recipe:
         if self.checkpointing == "unsloth" and self.engine == "peft":
             raise ValueError("checkpointing “unsloth” needs the Unsloth engine; choose “hf”")
+        if self.attention != "auto" and self.engine == "unsloth":
+            raise ValueError(
+                f"attention “{self.attention}” needs the PEFT engine: Unsloth chooses its own; choose “auto”"
+            )
         return self
 
     @property

@@ -70,6 +70,8 @@ def choose_engine(recipe: Recipe, try_unsloth: Callable[[], str | None] | None =
 def _cannot_express(recipe: Recipe) -> str | None:
     if recipe.quantization == "nf4" and not recipe.double_quantization:
         return "Unsloth always quantizes the 4-bit constants too, which the recipe switches off"
+    if recipe.attention != "auto":
+        return f"Unsloth chooses its attention itself, and the recipe asks for {recipe.attention}"
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from transformers import (
 
 from core.errors import UserError
 from core.training.engine import Setup
+from core.training.host_embedding import keep_embedding_in_ram
 from core.training.losses import summed_loss
 from core.training.rows import Rows
 from core.training.trainer import SharedTrainer
@@ -45,6 +47,7 @@ def load_model(setup: Setup) -> torch.nn.Module:
         dtype=DTYPES[setup.precision],
         device_map={"": setup.device},
         quantization_config=_quantization(setup),
+        attn_implementation=_attention(setup),
         output_loading_info=True,
     )
     model, info = loaded
@@ -56,6 +59,8 @@ def load_model(setup: Setup) -> torch.nn.Module:
         )
     keep_trainable_layout(model)
     model.config.use_cache = False
+    if recipe.offload_embedding:
+        keep_embedding_in_ram(model)
     if recipe.checkpointing != "none":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
@@ -73,6 +78,21 @@ def lora_config(setup: Setup) -> LoraConfig:
         bias="none",
         task_type="CAUSAL_LM",
     )
+
+
+def _attention(setup: Setup) -> str | None:
+    """Transformers' name for the attention; None leaves the choice to it (SDPA where the model has it)."""
+    wanted = setup.recipe.attention
+    if wanted == "auto":
+        return None
+    if wanted == "flash_attention_2" and (
+        find_spec("flash_attn") is None or setup.device != "cuda" or setup.precision == "fp32"
+    ):
+        raise UserError(
+            "The recipe asks for flash_attention_2, which needs the package flash-attn and an NVIDIA GPU "
+            "that computes in bf16 or fp16. Set attention to “auto”."
+        )
+    return wanted
 
 
 def _quantization(setup: Setup) -> BitsAndBytesConfig | None:

@@ -58,6 +58,8 @@ def load_model(setup: Setup) -> torch.nn.Module:
         dtype=DTYPES[setup.precision],
         load_in_4bit=recipe.quantization == "nf4",
         use_gradient_checkpointing=_checkpointing(setup),
+        # its own default moves the embedding only when the card is short of room
+        offload_embedding=True if recipe.offload_embedding else "auto",
     )
     return FastLanguageModel.get_peft_model(
         model,
