@@ -57,9 +57,11 @@ def primary(step: str, text: str, target: str, reason: str = "", beside: str = "
     return f'<div class="lg-next">{way}{beside}</div>'
 
 
-def button(identifier: str, act: str, text: str, kind: str = "second") -> str:
-    """A button that triggers `act` with its name. Kinds: primary, second, danger, quiet."""
-    return f'<button type="button" id="{identifier}" class="lg-{kind}" data-act="{act}">{esc(text)}</button>'
+def button(identifier: str, act: str, text: str, kind: str = "second", value: object = "") -> str:
+    """A button that triggers `act` {name, value}. Kinds: primary, second, danger, quiet."""
+    sent = f' data-value="{esc(value)}"' if value else ""
+    name = f'id="{identifier}" class="lg-{kind}" data-act="{act}"'
+    return f'<button type="button" {name}{sent}>{esc(text)}</button>'
 
 
 def actions(*buttons: str) -> str:
@@ -76,6 +78,13 @@ def text_field(identifier: str, name: str, label: str, value: object, more: str 
     """A line of text with its label; a change triggers `edit` {name, value}. `more` are attributes."""
     what = f'id="{identifier}" type="text" data-name="{name}" value="{esc(value)}" spellcheck="false"'
     field = f"<input {what} {more}>"
+    return f'<label class="lg-field" for="{identifier}">{esc(label)}{field}</label>'
+
+
+def select_field(identifier: str, label: str, options: Iterable[tuple[str, str]], more: str = "") -> str:
+    """A drop-down with its label; the first of the (value, words) is taken. `more` are attributes."""
+    items = "".join(f'<option value="{esc(value)}">{esc(words)}</option>' for value, words in options)
+    field = f'<select id="{identifier}" {more}>{items}</select>'
     return f'<label class="lg-field" for="{identifier}">{esc(label)}{field}</label>'
 
 
