@@ -1,5 +1,7 @@
 """Base models: find one, check it, and read its shapes without loading it."""
 
+from core.models.adapter import lora_parameters
+from core.models.config import check_config, spec_of_config
 from core.models.folder import (
     HUB_ID,
     STARTER,
@@ -23,12 +25,15 @@ __all__ = [
     "Linear",
     "ModelInfo",
     "ModelSpec",
+    "check_config",
     "inspect_model",
     "is_hub_id",
     "local_models",
+    "lora_parameters",
     "model_folder",
     "read_config",
     "resolve_model",
     "safetensors_header",
+    "spec_of_config",
     "weight_files",
 ]

@@ -12,8 +12,9 @@ LinearKind = Literal["attention", "mlp", "expert", "other"]
 class Linear:
     """One kind of linear layer inside the blocks: `count` of them, each (inputs → outputs).
 
-    `name` is the module's last name (q_proj); `fused` experts are one 3-D parameter a layer, which PEFT's
-    all-linear does not find.
+    `name` is the module's last name (q_proj); `fused` are matrices that live in one parameter a layer (the
+    experts of Transformers 5, routers): no nn.Linear, so neither bitsandbytes nor a search for linear layers
+    finds them. `path` is the full name, with {} for the number of the layer; `layers` has those numbers.
     """
 
     name: str
@@ -22,20 +23,28 @@ class Linear:
     count: int
     kind: LinearKind = "other"
     fused: bool = False
+    path: str = ""
+    layers: tuple[int, ...] = ()
 
     @property
     def parameters(self) -> int:
         """Weights of all of them together; biases are counted among the model's other parameters."""
         return self.inputs * self.outputs * self.count
 
+    @property
+    def full_names(self) -> list[str]:
+        """The names of the modules, as `named_modules()` has them."""
+        return [self.path.format(layer) for layer in self.layers] if self.layers else [self.path]
+
 
 @dataclass(frozen=True)
 class ModelSpec:
     """What a model's config.json (and its safetensors headers, where they are at hand) say of its shapes.
 
-    `linears` are all linear layers of the blocks, without lm_head. `parameters` counts tied weights once;
-    `active` is what one token uses (less than all in a mixture of experts). `exact` is False where the
-    architecture is not known and the shapes were guessed from headers or common fields.
+    `linears` are all linear layers of the blocks, without lm_head; `vision` those of the parts that look and
+    listen, which text does not pass through. `parameters` counts everything, tied weights once; `active` is
+    what one token uses (less than all in a mixture of experts). `exact` is False where the architecture is
+    not known and the shapes were guessed from headers or common fields.
     """
 
     name: str
@@ -58,6 +67,10 @@ class ModelSpec:
     # size of the weights' files where they are here, and what is stored in them: bf16, fp16, fp32, nf4, mixed
     file_bytes: int | None = None
     stored: str = ""
+    vision: tuple[Linear, ...] = ()
+    vision_parameters: int = 0
+    embedding_path: str = "model.embed_tokens"
+    head_path: str = "lm_head"
 
     @property
     def embedding(self) -> int:
@@ -70,5 +83,5 @@ class ModelSpec:
 
     @property
     def other_parameters(self) -> int:
-        """What quantization leaves alone: embedding, lm_head unless tied, norms, biases."""
+        """What quantization leaves alone: embedding, lm_head unless tied, norms, biases, vision."""
         return self.parameters - self.linear_parameters

@@ -1,0 +1,57 @@
+"""The fields of a config.json, each checked when it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from core.errors import UserError
+
+# far beyond any model, small enough that arithmetic and loops over layers stay quick
+LARGEST = 1 << 28
+MOST_LAYERS = 2000
+
+
+class Fields:
+    """The fields of one config, each checked when it is read; a UserError names the file and the field."""
+
+    def __init__(self, values: Mapping[str, Any], where: str, defaults: Mapping[str, Any] | None = None):
+        self.values = values
+        self.where = where
+        self.defaults = defaults or {}
+
+    def get(self, *names: str) -> Any:
+        """The first of these fields that is set, in the config or among the family's defaults."""
+        for source in (self.values, self.defaults):
+            for name in names:
+                if source.get(name) is not None:
+                    return source[name]
+        return None
+
+    def whole(self, *names: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
+        """A whole number. Without `default` the field must be there."""
+        value = self.get(*names)
+        if value is None:
+            value = default
+        if value is None:
+            raise UserError(
+                f"{self.where} has no {names[0]}, without which the model's size can't be worked out. "
+                "Get the complete config.json."
+            )
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+            raise UserError(f"{self.where} has an impossible {names[0]}: {value!r}.")
+        return value
+
+    def flag(self, name: bool | str) -> bool:
+        """A yes or no; `name` may be the answer itself, where a family has no field for it."""
+        return name if isinstance(name, bool) else bool(self.get(name))
+
+    def words(self, name: str) -> list[str]:
+        """A list of words; empty when the field is not there."""
+        value = self.get(name)
+        return [str(item) for item in value] if isinstance(value, list) else []
+
+    def part(self, name: str, defaults: Mapping[str, Any] | None = None) -> Fields:
+        """The fields of a part: `text_config`, `vision_config`."""
+        value = self.values.get(name)
+        return Fields(value if isinstance(value, dict) else {}, f"{self.where} ({name})", defaults)
