@@ -15,8 +15,8 @@ from core.home import APP_FOLDER, Home
 from core.jobs import JobState, read_job
 from core.recipe import parse_recipe
 from core.runs import Run, create_run
+from tests.forked_workers import CAN_FORK, LIBRARIES, WORKER, Forked, begin_forked
 
-WORKER = "core.training.worker"
 QUICK = {
     "engine": "peft",
     "precision": "fp32",
@@ -62,17 +62,24 @@ def work(run: Run, *arguments: str, env: dict[str, str] | None = None) -> int:
 
 def work_side_by_side(runs: list[Run], *arguments: str) -> None:
     """Run the workers of several runs at once, one core each, to their good ends."""
-    working = [begin(run, *arguments, env={"OMP_NUM_THREADS": "1"}) for run in runs]
+    working = [begin(run, *arguments, threads=1) for run in runs]
     codes = [process.wait(400) for process in working]
     assert not any(codes), "\n".join(run.log_tail() for run in runs)
 
 
-def begin(run: Run, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+def begin(
+    run: Run, *arguments: str, env: dict[str, str] | None = None, threads: int | None = None
+) -> subprocess.Popen[bytes] | Forked:
+    """Start the worker of a run. With an environment of its own it is started as the app does, else forked."""
+    engine = run.recipe.engine
+    if threads is not None:
+        env = {**(env or {}), "OMP_NUM_THREADS": str(threads)}
+    whole, log = {**os.environ, **(env or {})}, run.folder / "worker.log"
+    if CAN_FORK and engine in LIBRARIES and not {"PYTHONPATH", "PATH"} & set(env or {}):
+        return begin_forked(engine, [str(run.folder), *arguments], log, whole)
     command = [sys.executable, "-m", WORKER, str(run.folder), *arguments]
-    with open(run.folder / "worker.log", "ab") as log:
-        return subprocess.Popen(
-            command, cwd=APP_FOLDER, env={**os.environ, **(env or {})}, stdout=log, stderr=log
-        )
+    with open(log, "ab") as file:
+        return subprocess.Popen(command, cwd=APP_FOLDER, env=whole, stdout=file, stderr=file)
 
 
 def events(run: Run, kind: str) -> list[dict[str, Any]]:

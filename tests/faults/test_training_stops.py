@@ -12,20 +12,25 @@ import psutil
 import pytest
 
 from core.home import Home
-from core.jobs import read_job, request_stop
+from core.jobs import ACTIVE, read_job, request_stop
 from core.runs import Run, finished_checkpoints, read_progress, start_training
 from core.training.checkpoints import verify
-from tests.training_runs import events, make_run, summary, wait_over, wait_until, work
+from tests.training_runs import begin, events, make_run, summary, wait_over, wait_until, work
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def long_run(home: Home, tiny_model: Path) -> Iterator[Run]:
+@pytest.fixture(params=["forked"])
+def long_run(home: Home, tiny_model: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
     """A run that would go on for hours, started, with two checkpoints written."""
     run = make_run(home, tiny_model, max_steps=100_000, save_every=3, keep_checkpoints=2)
-    start_training(home, run)
-    wait_until(lambda: len(events(run, "checkpoint")) > 1 or not read_job(run.folder).active)
+    if request.param == "started":
+        start_training(home, run)
+    else:
+        begin(run)
+    wait_until(
+        lambda: len(events(run, "checkpoint")) > 1 or read_job(run.folder).status not in (*ACTIVE, "none")
+    )
     assert read_job(run.folder).status == "running", run.log_tail()
     yield run
     state = read_job(run.folder)
@@ -40,6 +45,8 @@ def finish_soon(run: Run, steps: int = 2) -> int:
     return last
 
 
+# this one is started as the app starts it
+@pytest.mark.parametrize("long_run", ["started"], indirect=True)
 def test_killed_then_resumed(long_run: Run) -> None:
     pid = read_job(long_run.folder).pid
     assert pid is not None
