@@ -70,7 +70,7 @@ def work_side_by_side(runs: list[Run], *arguments: str) -> None:
 def begin(
     run: Run, *arguments: str, env: dict[str, str] | None = None, threads: int | None = None
 ) -> subprocess.Popen[bytes] | Forked:
-    """Start the worker of a run. With an environment of its own it is started as the app does, else forked."""
+    """Start the worker of a run: forked, unless `env` decides what can be imported."""
     engine = run.recipe.engine
     if threads is not None:
         env = {**(env or {}), "OMP_NUM_THREADS": str(threads)}
