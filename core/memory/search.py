@@ -1,0 +1,193 @@
+"""Searches the knobs: make a training fit, or use the room that is left for speed.
+
+What costs nothing but speed is tried first, what costs quality last, another model at the very end. Of a
+set of changes that fits, every one is then taken back or made milder as far as it still fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any, NamedTuple
+
+from core.estimate.cost import operations_per_token
+from core.memory.kinds import MemoryEstimate, Place, Workload
+from core.memory.levers import FREE, ROOM, WITH_A_PRICE, Lengths, Lever, Situation
+from core.models.spec import ModelSpec
+
+# a change that saves less is not worth a line
+_WORTH_SAYING = 1 << 20
+# a model of the same family is taken if it has at least this share of the largest fitting one's parameters
+_FAMILY_SHARE = 0.5
+_RANKING = {"fits": 0, "tight": 1, "no": 2}
+
+Estimate = Callable[[ModelSpec, Workload], MemoryEstimate]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model that could be taken instead: `id` as the recipe names it, `kind` is instruct or base."""
+
+    id: str
+    title: str
+    family: str
+    kind: str
+    spec: ModelSpec
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change on the way. `change` holds knobs of the Recipe; `total` is the peak with it and all before.
+
+    Bytes; `saves` is below zero for what takes memory to gain speed.
+    """
+
+    change: dict[str, Any]
+    words: str
+    total: int
+    saves: int
+
+
+class _Choice(NamedTuple):
+    """What was chosen at one lever; `spec` is another model's."""
+
+    change: dict[str, Any]
+    words: str
+    spec: ModelSpec | None = None
+
+
+class _Search:
+    """One search: the start, and the estimate of the start with some choices made."""
+
+    def __init__(self, spec: ModelSpec, situation: Situation, estimate: Estimate) -> None:
+        self.spec = spec
+        self.situation = situation
+        self.estimate = estimate
+
+    def with_choices(self, choices: Iterable[_Choice]) -> MemoryEstimate:
+        spec, changes = self.spec, dict[str, Any]()
+        for choice in choices:
+            spec = choice.spec or spec
+            changes.update(choice.change)
+        changes.pop("model", None)
+        return self.estimate(spec, replace(self.situation.workload, **changes))
+
+    def options(self, lever: Lever) -> list[_Choice]:
+        """The lever's options from the mildest to the strongest."""
+        return [
+            _Choice(change, lever.words(self.situation, change)) for change in lever.options(self.situation)
+        ]
+
+    def strongest(self, levers: Iterable[Lever], chosen: dict[Lever, _Choice]) -> dict[Lever, _Choice]:
+        """With the option of every lever that saves most, in their order."""
+        chosen = dict(chosen)
+        for lever in levers:
+            before = self.with_choices(chosen.values()).total
+            for option in self.options(lever):
+                total = self.with_choices([*chosen.values(), option]).total
+                if total < before - _WORTH_SAYING:
+                    chosen[lever], before = option, total
+        return chosen
+
+    def mildest(self, chosen: dict[Lever, _Choice], model: _Choice | None, goal: str) -> list[_Choice]:
+        """The same with every choice taken back or made milder as far as it stays at `goal` or better."""
+        chosen = dict(chosen)
+        for lever in reversed(list(chosen)):
+            strongest = chosen[lever]
+            for option in [None, *self.options(lever)]:
+                rest = {**chosen, lever: option}
+                tried = [choice for choice in [*rest.values(), model] if choice is not None]
+                if _RANKING[self.with_choices(tried).verdict] <= _RANKING[goal]:
+                    chosen = {key: choice for key, choice in rest.items() if choice is not None}
+                    break
+            else:
+                chosen[lever] = strongest
+        return [*chosen.values(), *([model] if model else [])]
+
+    def steps(self, choices: list[_Choice]) -> list[Step]:
+        """Each with its saving, one after the other."""
+        totals = [self.with_choices(choices[:number]).total for number in range(len(choices) + 1)]
+        return [
+            Step(choice.change, choice.words, after, before - after)
+            for choice, before, after in zip(choices, totals, totals[1:])
+        ]
+
+    def another_model(
+        self, models: Iterable[Candidate], chosen: list[_Choice], family: str
+    ) -> _Choice | None:
+        """The largest smaller model that fits with these choices, of the same family if that is not much less.
+
+        Where none fits, the largest tight one; where none is even that, the smallest.
+        """
+        options = [
+            self._judged(model, chosen) for model in models if model.spec.parameters < self.spec.parameters
+        ]
+        if not options:
+            return None
+        best = min(rank for rank, _ in options)
+        fitting = sorted((model for rank, model in options if rank == best), key=lambda m: -m.spec.parameters)
+        if best == _RANKING["no"]:
+            return _model_choice(fitting[-1])
+        enough = fitting[0].spec.parameters * _FAMILY_SHARE
+        kin = [model for model in fitting if model.family == family and model.spec.parameters >= enough]
+        return _model_choice([*kin, *fitting][0])
+
+    def _judged(self, model: Candidate, chosen: list[_Choice]) -> tuple[int, Candidate]:
+        return _RANKING[self.with_choices([*chosen, _model_choice(model)]).verdict], model
+
+
+def make_it_fit(
+    spec: ModelSpec,
+    workload: Workload,
+    place: Place,
+    estimate: Estimate,
+    lengths: Lengths | None = None,
+    models: Iterable[Candidate] = (),
+    family: str = "",
+) -> list[Step]:
+    """The least that makes it fit, in the order of the levers; empty where it fits, or nothing helps.
+
+    A run that is tight stays so rather than lose quality. Where nothing makes it fit, the steps are those
+    that save most. `models` is only read when the knobs alone are not enough.
+    """
+    search = _Search(spec, Situation(spec, workload, place, lengths), estimate)
+    goal = search.with_choices([]).verdict
+    chosen: dict[Lever, _Choice] = {}
+    for levers in (FREE, WITH_A_PRICE):
+        if goal == "fits" or (goal == "tight" and levers is WITH_A_PRICE):
+            break
+        chosen = search.strongest(levers, chosen)
+        goal = search.with_choices(chosen.values()).verdict
+    model = None
+    if goal == "no":
+        model = search.another_model(models, list(chosen.values()), family)
+        goal = search.with_choices([*chosen.values(), *([model] if model else [])]).verdict
+    if goal == "no":
+        return search.steps([*chosen.values(), *([model] if model else [])])
+    return search.steps(search.mildest(chosen, model, goal))
+
+
+def use_the_room(spec: ModelSpec, workload: Workload, place: Place, estimate: Estimate) -> list[Step]:
+    """What makes it faster and still fits: of all combinations the one with the least work a token.
+
+    Empty where nothing is faster, or where it does not fit as it is.
+    """
+    search = _Search(spec, Situation(spec, workload, place, None), estimate)
+    if search.with_choices([]).verdict != "fits":
+        return []
+
+    def work(choices: Iterable[_Choice]) -> float:
+        changes = {key: value for choice in choices for key, value in choice.change.items()}
+        return operations_per_token(spec, replace(workload, **changes), place.gpu)
+
+    combinations = product(*([None, *search.options(lever)] for lever in ROOM))
+    tried = [[choice for choice in combination if choice is not None] for combination in combinations]
+    fitting = [choices for choices in tried if search.with_choices(choices).verdict == "fits"]
+    best = min(fitting, key=lambda choices: (round(work(choices) / work([]), 2), len(choices)))
+    return search.steps(best)
+
+
+def _model_choice(model: Candidate) -> _Choice:
+    size = f"{model.spec.parameters / 1e9:.1f} B"
+    return _Choice({"model": model.id}, f"A smaller model: {model.title} ({size} parameters)", model.spec)

@@ -1,0 +1,29 @@
+"""What a training draws from the socket."""
+
+from __future__ import annotations
+
+from core.hardware import Hardware
+from core.timing.rates import usual_power
+
+# Our round numbers, in watts: the share of its board power that a card draws on average while it trains;
+# the rest of a desktop, a laptop, an Apple machine; a busy CPU core. Power supplies lose a tenth.
+_BUSY_SHARE = 0.85
+_REST = {"desktop": 80, "laptop": 25, "apple": 15}
+_A_CORE = 6
+_SUPPLY = 1 / 0.9
+# the sum may be wrong by this factor
+SPREAD = 1.5
+_SECONDS_AN_HOUR = 3600
+
+
+def watts(hardware: Hardware, power: float | None) -> float:
+    """Average draw of the whole machine while it trains; `power` is the card's board power if known."""
+    gpu = hardware.best_gpu
+    if gpu is None:
+        return (_REST["desktop"] + _A_CORE * hardware.cores) * _SUPPLY
+    kind = "apple" if gpu.vendor == "apple" else "laptop" if gpu.laptop else "desktop"
+    return ((power or usual_power(gpu)) * _BUSY_SHARE + _REST[kind]) * _SUPPLY
+
+
+def kilowatt_hours(draw: float, seconds: float) -> float:
+    return draw * seconds / _SECONDS_AN_HOUR / 1000
