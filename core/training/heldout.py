@@ -13,6 +13,15 @@ from core.training.trainer import Collator, plan_parts
 SummedLoss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 
 
+def measuring_is_due(step: int, total: int, every: int) -> bool:
+    """Whether the held-out loss is measured after a step: every so often, and at the end.
+
+    What would come shortly before the end is left out: it costs time and says nothing new.
+    """
+    left = total - step
+    return left <= 0 or (step % every == 0 and left >= every / 2)
+
+
 @dataclass(frozen=True)
 class HeldOut:
     """The rows kept back, and how to measure a model on them."""

@@ -23,7 +23,7 @@ from transformers import (
 from core.errors import UserError
 from core.jobs import Worker
 from core.recipe import Recipe
-from core.training.heldout import HeldOut
+from core.training.heldout import HeldOut, measuring_is_due
 from core.training.speed import Speed
 
 _STATE_EVERY_S = 0.5
@@ -129,8 +129,9 @@ class Reporter(TrainerCallback):
         loss, grad_norm = float(logs["loss"]), float(logs.get("grad_norm", 0.0))
         self._write_step(state, loss, grad_norm, float(logs["learning_rate"]))
         self._check_finite(state.global_step, loss, grad_norm)
-        last = state.global_step >= state.max_steps
-        if last or self.stopped_by == "save" or state.global_step % self.recipe.eval_every == 0:
+        if self.stopped_by == "save" or measuring_is_due(
+            state.global_step, state.max_steps, self.recipe.eval_every
+        ):
             self.tuned_loss = self.measure(rest["model"], state.global_step)
 
     def measure(self, model: torch.nn.Module, step: int) -> float | None:

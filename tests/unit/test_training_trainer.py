@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from core.estimate import count_steps
 from core.recipe import Recipe
+from core.training.heldout import measuring_is_due
 from core.training.speed import Speed
 from core.training.trainer import (
     Collator,
@@ -139,3 +140,16 @@ def test_speed_counts_only_time_in_steps() -> None:
 def test_out_of_memory_is_recognised(error: Exception) -> None:
     assert is_out_of_memory(error)
     assert not is_out_of_memory(RuntimeError("shapes do not match"))
+
+
+@given(total=st.integers(1, 500), every=st.integers(1, 600))
+def test_the_heldout_loss_is_measured_at_the_end_and_not_shortly_before(total: int, every: int) -> None:
+    measured = [step for step in range(1, total + 1) if measuring_is_due(step, total, every)]
+    assert measured[-1] == total
+    assert all(step % every == 0 for step in measured[:-1])
+    assert all(later - step >= every / 2 for step, later in zip(measured, measured[1:]))
+    assert len(measured) >= total // every
+
+
+def test_the_demo_measures_every_ten_steps_and_at_its_last() -> None:
+    assert [step for step in range(1, 52) if measuring_is_due(step, 51, 10)] == [10, 20, 30, 40, 51]
