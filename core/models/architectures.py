@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from core.models.families import Family
 from core.models.fields import Fields
+from core.models.gemma import GEMMAS
 from core.models.hybrids import HYBRIDS
 from core.models.mixtures import MIXTURES
 from core.models.shapes import FUSED_GATE, Attention, Mlp, Parts, Sizes
@@ -193,4 +194,4 @@ DENSE: dict[str, Family] = {
     ),
 }
 
-FAMILIES: dict[str, Family] = {**DENSE, **MIXTURES, **HYBRIDS}
+FAMILIES: dict[str, Family] = {**DENSE, **MIXTURES, **HYBRIDS, **GEMMAS}

@@ -31,6 +31,9 @@ class Fields:
     def whole(self, *names: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
         """A whole number. Without `default` the field must be there."""
         value = self.get(*names)
+        if isinstance(value, list) and value and all(item == value[0] for item in value):
+            # Gemma 3n lists the same width for every layer
+            value = value[0]
         if value is None:
             value = default
         if value is None:

@@ -191,7 +191,7 @@ class Experts:
     bias: bool = False
     shared: str = ""
     shared_gate: bool = False
-    dense: Literal["none", "first", "step", "start"] = "none"
+    dense: Literal["none", "first", "leading", "step", "start"] = "none"
 
     def sparse_layers(self, fields: Fields, layers: int) -> tuple[int, ...]:
         """The layers that have experts."""
@@ -202,6 +202,8 @@ class Experts:
             return tuple(
                 range(min(layers, fields.whole("first_k_dense_replace", default=0, least=0)), layers)
             )
+        if self.dense == "leading":
+            return tuple(range(min(layers, fields.whole("num_dense_layers", default=0, least=0)), layers))
         if self.dense == "start":
             start = fields.whole("moe_layer_start_index", default=0, least=0)
             end = fields.whole("moe_layer_end_index", default=layers - 1, least=-1)
@@ -218,7 +220,7 @@ class Experts:
         number = fields.whole(*self.number, most=4096)
         used = min(number, fields.whole("num_experts_per_tok", "moe_k", "top_k_experts", default=2))
         width = fields.whole(*self.width)
-        at = f"{blocks}.{{}}.{self.path}"
+        at = f"{blocks}.{{}}.{self.path}".removesuffix(".")
         router = not self.router_linear
         parts.linear(f"{at}.{self.router}", sizes.hidden, number, layers, "other", self.bias, router)
         before = parts.total
