@@ -1,4 +1,4 @@
-"""The words of the estimate: what is run (Workload), on what (Place), what it takes (MemoryEstimate)."""
+"""The words of the memory estimate: what is run (Workload), on what (Place), and what it takes (MemoryEstimate)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Workload:
 
     Lengths in tokens. `longest` is the longest row that will really be computed, if the data is known: the
     smaller of it and `max_length` counts. `quantization` is that of the frozen base; `bits` of what is not
-    quantized: 16 or 32.
+    quantized: 16 or 32. `fused_loss` says whether the logits are made piece by piece; None takes what the
+    backend does. `virtual_tokens` are those of the soft prompts.
     """
 
     method: str = "lora"
@@ -28,6 +29,7 @@ class Workload:
     rank: int = 16
     rank_pattern: dict[str, int] = field(default_factory=dict)
     target_modules: tuple[str, ...] = ("all-linear",)
+    dropout: float = 0.0
     max_length: int = 1024
     longest: int | None = None
     micro_batch: int = 1
@@ -36,7 +38,9 @@ class Workload:
     checkpointing: str = "none"
     backend: str = "unsloth"
     attention: str = "sdpa"
+    fused_loss: bool | None = None
     offload_embedding: bool = False
+    virtual_tokens: int = 20
     keep_checkpoints: int = 2
 
     @classmethod
@@ -49,6 +53,7 @@ class Workload:
             bits=bits,
             rank=recipe.rank,
             target_modules=(targets,) if isinstance(targets, str) else tuple(targets),
+            dropout=recipe.dropout,
             max_length=recipe.max_length,
             longest=longest,
             micro_batch=recipe.micro_batch,
@@ -56,7 +61,34 @@ class Workload:
             optimizer=recipe.optimizer,
             checkpointing=recipe.checkpointing,
             backend=backend,
+            attention=getattr(recipe, "attention", "sdpa"),
+            offload_embedding=getattr(recipe, "offload_embedding", False),
             keep_checkpoints=recipe.keep_checkpoints,
+        )
+
+    @property
+    def length(self) -> int:
+        """Tokens of the longest row that is computed."""
+        return min(self.max_length, self.longest or self.max_length)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that are computed at once, padding included.
+
+        Shorter rows take the place of a full one (core.training.trainer.plan_parts), so short data fills the
+        budget of `micro_batch` full rows too, as far as a step has rows for it.
+        """
+        return min(self.micro_batch * self.max_length, self.micro_batch * self.accumulate * self.length)
+
+    @property
+    def trains_everything(self) -> bool:
+        return self.method == "full"
+
+    @property
+    def kind(self) -> str:
+        """The method without its base: QLoRA is LoRA on a quantized base."""
+        return {"qlora": "lora", "rslora": "lora", "lora+": "lora", "qdora": "dora"}.get(
+            self.method, self.method
         )
 
 
@@ -110,3 +142,7 @@ class MemoryEstimate:
     @property
     def largest(self) -> Term:
         return max(self.terms, key=lambda term: term.bytes)
+
+    def term(self, key: str) -> int:
+        """Bytes of one term, 0 where there is none."""
+        return next((term.bytes for term in self.terms if term.key == key), 0)

@@ -1,0 +1,70 @@
+"""The frozen base model in memory: its linear layers as they are quantized, and what is left in 16 or 32 bits."""
+
+from __future__ import annotations
+
+from core.memory.kinds import Workload
+from core.models.spec import ModelSpec
+
+# NF4 (Dettmers et al. 2023, QLoRA, section 3): 4 bits a weight and one constant for 64 of them, kept as
+# float32, or quantized again to 8 bits with one float32 for 256 of those
+NF4 = 0.5 + 4 / 64
+NF4_DOUBLE = 0.5 + 1 / 64 + 4 / (64 * 256)
+# LLM.int8() (Dettmers et al. 2022): a byte a weight; its float32 for each row is below a thousandth
+INT8 = 1.0
+# stored formats that a 4-bit load takes as they are
+_QUANTIZED_FILES = ("nf4", "mixed")
+
+
+def bytes_a_weight(workload: Workload) -> float:
+    """Bytes of one weight of a linear layer."""
+    if workload.quantization == "nf4":
+        return NF4_DOUBLE if workload.double_quantization else NF4
+    return INT8 if workload.quantization == "int8" else workload.bits / 8
+
+
+def linear_bytes(spec: ModelSpec, workload: Workload) -> int:
+    """The linear layers of the blocks, frozen.
+
+    A repository that is quantized already (also Unsloth's dynamic ones, which leave some layers in 16 bits)
+    takes what its files hold.
+    """
+    if workload.quantization == "nf4" and spec.file_bytes and spec.stored in _QUANTIZED_FILES:
+        return max(0, spec.file_bytes - rest_bytes(spec, workload, stored=True))
+    whole = workload.bits / 8
+    each = bytes_a_weight(workload)
+    return round(
+        sum(
+            linear.parameters * (each if quantizable(linear.fused, workload) else whole)
+            for linear in spec.linears
+        )
+    )
+
+
+def quantizable(fused: bool, workload: Workload) -> bool:
+    """Whether bitsandbytes finds the layer: experts in one parameter are no nn.Linear, Unsloth takes them apart."""
+    return not fused or workload.backend == "unsloth"
+
+
+def rest_bytes(spec: ModelSpec, workload: Workload, stored: bool = False) -> int:
+    """Embedding, output head unless it is the embedding, norms, biases: never quantized by bitsandbytes.
+
+    `offload_embedding` keeps the input embedding in the host's memory (Unsloth's `offload_embedding`), where
+    it isn't the output head too.
+    """
+    count = spec.other_parameters
+    if workload.offload_embedding and not spec.tied and not stored:
+        count -= spec.embedding
+    return round(count * workload.bits / 8)
+
+
+def dequantization_bytes(spec: ModelSpec, workload: Workload) -> int:
+    """The largest quantized matrix in 16 bits, with its constants in float32.
+
+    bitsandbytes makes it for each product of the backward pass (autograd/_functions.py, MatMul4Bit.backward);
+    Unsloth keeps one such buffer (kernels/utils.py, fast_dequantize, WEIGHT_BUFFER and ABSMAX_BUFFER).
+    """
+    if workload.quantization == "none":
+        return 0
+    sizes = [linear.inputs * linear.outputs for linear in spec.linears if quantizable(linear.fused, workload)]
+    constants = 4 / 64 if workload.quantization == "nf4" else 0
+    return round(max(sizes, default=0) * (workload.bits / 8 + constants))
