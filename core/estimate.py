@@ -1,66 +1,95 @@
-"""How long a training will take: steps from the recipe, speed from earlier runs or a rough number."""
+"""How long a training will take and what it draws: steps from the recipe, speed from what is known here."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 from core.errors import UserError
+from core.fitting import workload_of
 from core.hardware import Hardware
 from core.home import Home
+from core.memory.kinds import Place
+from core.memory.measured import place_name
+from core.models.spec import ModelSpec
 from core.recipe import Recipe
 from core.runs import Run, list_runs
+from core.timing.energy import watts
+from core.timing.rates import A_CORE, card_rate
+from core.timing.run_time import RunTime, run_time
+from core.timing.speed import AGAIN, GUESSED, Speed, speed_here
+from core.timing.steps import rows_seen, steps_of
 
-# tokens a second × parameters of a LoRA training, in round numbers. Measured by us: one CPU core
-# (SmolLM2 135M, 114 tokens/s on two). The GPUs' are our guesses from their arithmetic and may be wrong by a
-# factor of 3; the page says so.
-_A_CORE = 7.5e9
-_BY_CAPABILITY = ((9, 4e13), (8, 1e13), (7, 3e12))
-_OTHER_GPU = 2e12
+__all__ = [
+    "RunTime",
+    "Speed",
+    "count_steps",
+    "estimate_run",
+    "expected_speed",
+    "rough_speed",
+    "seconds",
+]
+
 _RUNS_ASKED = 8
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Tokens a second, and where the number comes from, as the end of a sentence."""
-
-    tokens_per_s: float
-    source: str
-    measured: bool
+# a weight takes 4 operations a token when nothing is computed twice
+_OPERATIONS_A_WEIGHT = 4
 
 
 def count_steps(recipe: Recipe, rows: int) -> int:
     """Optimizer steps of a run that trains on `rows` rows, as the Trainer counts them."""
-    if recipe.max_steps is not None:
-        return recipe.max_steps
-    return math.ceil(recipe.epochs * math.ceil(rows / recipe.effective_batch))
+    return steps_of(rows, recipe.effective_batch, recipe.epochs, recipe.max_steps)
 
 
 def seconds(recipe: Recipe, rows: int, tokens_a_row: float, speed: Speed) -> float:
     """Seconds of the steps alone; loading, measuring and saving come on top."""
-    seen = count_steps(recipe, rows) * min(recipe.effective_batch, max(rows, 1))
-    return seen * tokens_a_row / speed.tokens_per_s
+    return _tokens(recipe, rows, tokens_a_row) / speed.tokens_per_s
+
+
+def estimate_run(
+    home: Home,
+    recipe: Recipe,
+    spec: ModelSpec,
+    hardware: Hardware,
+    place: Place,
+    rows: int,
+    tokens_a_row: float,
+) -> RunTime:
+    """Steps, tokens, time and energy of a recipe on `rows` training rows of so many tokens on average.
+
+    `place` is where it runs, `hardware` the machine around it. The speed is that of the newest run of the
+    same model on this machine; else what other runs, a calibration or the class of the card say.
+    """
+    speed = _speed_again(home, recipe) if place_name(place) == place_name(Place.of(hardware)) else None
+    speed = speed or speed_here(home, spec, workload_of(recipe, place), place, hardware)
+    draw = watts(place.gpu, hardware.cores)
+    return run_time(count_steps(recipe, rows), _tokens(recipe, rows, tokens_a_row), speed, draw)
 
 
 def expected_speed(home: Home, recipe: Recipe, hardware: Hardware, parameters: int) -> Speed:
     """As fast as the newest run of this model on this machine, else a rough number for such hardware."""
-    for run in list_runs(home)[:_RUNS_ASKED]:
-        found = _speed_of(run, recipe)
-        if found:
-            return Speed(found, f"as fast as {run.name}, {found:,.0f} tokens/s", True)
-    return rough_speed(hardware, parameters)
+    return _speed_again(home, recipe) or rough_speed(hardware, parameters)
 
 
 def rough_speed(hardware: Hardware, parameters: int) -> Speed:
     """What such hardware does with a model of that size, give or take a factor of 3."""
-    gpu = hardware.best_gpu
-    if gpu is None:
-        power, what = _A_CORE * hardware.cores, f"{hardware.cores} CPU cores"
-    else:
-        known = (power for major, power in _BY_CAPABILITY if gpu.capability and gpu.capability[0] >= major)
-        power, what = next(known, _OTHER_GPU), gpu.name
-    speed = power / max(parameters, 1_000_000)
-    return Speed(speed, f"a rough {_two_digits(speed):,.0f} tokens/s for {what}", False)
+    gpu = hardware.training_gpu
+    rate, what = (
+        (A_CORE * hardware.cores, f"{hardware.cores} CPU cores")
+        if gpu is None
+        else (card_rate(gpu), gpu.name)
+    )
+    speed = rate / _OPERATIONS_A_WEIGHT / max(parameters, 1_000_000)
+    return Speed(speed, f"a rough {_two_digits(speed):,.0f} tokens/s for {what}", False, GUESSED)
+
+
+def _tokens(recipe: Recipe, rows: int, tokens_a_row: float) -> float:
+    return rows_seen(count_steps(recipe, rows), recipe.effective_batch, rows) * tokens_a_row
+
+
+def _speed_again(home: Home, recipe: Recipe) -> Speed | None:
+    """The newest run's that trained the same model in the same way."""
+    for run in list_runs(home)[:_RUNS_ASKED]:
+        found = _speed_of(run, recipe)
+        if found:
+            return Speed(found, f"as fast as {run.name}, {found:,.0f} tokens/s", True, AGAIN)
+    return None
 
 
 def _speed_of(run: Run, recipe: Recipe) -> float | None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from core.home import Home
 from core.memory import search
-from core.memory.estimate import estimate_memory
 from core.memory.kinds import MemoryEstimate, Place, Workload
 from core.memory.levers import Lengths
 from core.memory.measured import correction
@@ -61,7 +60,7 @@ def estimate_recipe(
 ) -> MemoryEstimate:
     """The estimate of a recipe, corrected by what runs on this machine have measured."""
     workload = workload_of(recipe, place, lengths.longest if lengths else None)
-    return estimate_memory(spec, workload, place, correction(home, place).factor)
+    return _estimate(spec, workload, place, correction(home, place).factor)
 
 
 def make_it_fit(
@@ -112,6 +111,8 @@ def _estimator(place: Place, factor: float) -> search.Estimate:
 
 
 def _estimate(spec: ModelSpec, workload: Workload, place: Place, factor: float) -> MemoryEstimate:
+    from core.memory.estimate import estimate_memory
+
     return estimate_memory(spec, workload, place, factor)
 
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
-from core.estimate.cost import operations_per_token
 from core.memory.kinds import MemoryEstimate, Place, Workload
 from core.memory.levers import FREE, ROOM, WITH_A_PRICE, Lengths, Lever, Situation
 from core.models.spec import ModelSpec
+from core.timing.cost import operations_per_token
 
 # a change that saves less is not worth a line
 _WORTH_SAYING = 1 << 20
@@ -116,7 +116,7 @@ class _Search:
     def another_model(
         self, models: Iterable[Candidate], chosen: list[_Choice], family: str
     ) -> _Choice | None:
-        """The largest smaller model that fits with these choices, of the same family if that is not much less.
+        """The largest smaller model that fits with these choices; one of its own family is preferred.
 
         Where none fits, the largest tight one; where none is even that, the smallest.
         """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.hardware import Hardware
-from core.timing.rates import usual_power
+from core.hardware import Gpu
+from core.timing.rates import card_power
 
 # Our round numbers, in watts: the share of its board power that a card draws on average while it trains;
 # the rest of a desktop, a laptop, an Apple machine; a busy CPU core. Power supplies lose a tenth.
@@ -16,13 +16,12 @@ SPREAD = 1.5
 _SECONDS_AN_HOUR = 3600
 
 
-def watts(hardware: Hardware, power: float | None) -> float:
-    """Average draw of the whole machine while it trains; `power` is the card's board power if known."""
-    gpu = hardware.best_gpu
+def watts(gpu: Gpu | None, cores: int) -> float:
+    """Average draw of the whole machine while it trains on this card, or on so many CPU cores."""
     if gpu is None:
-        return (_REST["desktop"] + _A_CORE * hardware.cores) * _SUPPLY
+        return (_REST["desktop"] + _A_CORE * cores) * _SUPPLY
     kind = "apple" if gpu.vendor == "apple" else "laptop" if gpu.laptop else "desktop"
-    return ((power or usual_power(gpu)) * _BUSY_SHARE + _REST[kind]) * _SUPPLY
+    return (card_power(gpu) * _BUSY_SHARE + _REST[kind]) * _SUPPLY
 
 
 def kilowatt_hours(draw: float, seconds: float) -> float:

@@ -30,14 +30,16 @@ _USUAL_APPLE_POWER = 40
 _TERA = 1e12
 
 
-def card_rate(gpu: Gpu, power: float | None) -> float:
+def card_rate(gpu: Gpu) -> float:
     """Operations a second that a card of this class reaches; may be wrong by a factor of 3."""
     reached = _REACHED.get(gpu.vendor, _REACHED_ELSEWHERE)
-    return _peak_a_watt(gpu) * (power or usual_power(gpu)) * reached * _TERA
+    return _peak_a_watt(gpu) * card_power(gpu) * reached * _TERA
 
 
-def usual_power(gpu: Gpu) -> float:
-    """Watts of a card that no table knows."""
+def card_power(gpu: Gpu) -> float:
+    """Board power in watts: the card's own limit, else what is usual for its kind."""
+    if gpu.power:
+        return gpu.power
     if gpu.vendor == "apple":
         return _USUAL_APPLE_POWER
     return _USUAL_LAPTOP_POWER if gpu.laptop else _USUAL_POWER
