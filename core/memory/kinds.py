@@ -1,12 +1,15 @@
-"""The words of the memory estimate: what is run (Workload), on what (Place), and what it takes (MemoryEstimate)."""
+"""The words of the estimate: what is run (Workload), on what (Place), what it takes (MemoryEstimate)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.hardware import Gpu, Hardware
-from core.recipe import Recipe
+
+if TYPE_CHECKING:
+    # it would bring pydantic: a tenth of a second that `fit` can do without
+    from core.recipe import Recipe
 
 Quantization = Literal["none", "nf4", "int8"]
 Verdict = Literal["fits", "tight", "no"]
