@@ -1,112 +1,94 @@
-"""What is in this machine: GPUs, CPU, memory, disk. Imports no torch, so the page can ask at any time."""
+"""This machine as Hardware: raw answers (or a recording of another machine's) read into words."""
 
 from __future__ import annotations
 
-import os
-import platform
-import shutil
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import psutil
+from core.hardware.amd import amd_gpus
+from core.hardware.apple import apple_gpus
+from core.hardware.builds import parse_torch
+from core.hardware.cpu import cpu_instructions, cpu_name, cpu_problems
+from core.hardware.intel import intel_gpus
+from core.hardware.kinds import Gpu, Hardware
+from core.hardware.nvidia import nvidia_gpus
+from core.hardware.probe import take_probe
+from core.hardware.readings import is_wsl, whole
+from core.hardware.windows import adapter_gpus
+from core.hardware.wsl import wsl_problems
 
-GIB = 1 << 30
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """One graphics card. Memory in bytes; `capability` is CUDA's compute capability, None elsewhere."""
-
-    name: str
-    total: int
-    free: int
-    capability: tuple[int, int] | None
-    driver: str
-
-    @property
-    def total_gib(self) -> float:
-        return self.total / GIB
-
-    @property
-    def bf16(self) -> bool:
-        """Whether it computes in bfloat16: compute capability 8.0 (Ampere) and newer."""
-        return self.capability is not None and self.capability >= (8, 0)
-
-
-@dataclass(frozen=True)
-class Hardware:
-    """The machine as found a moment ago. Memory and disk in bytes."""
-
-    gpus: tuple[Gpu, ...]
-    cpu: str
-    cores: int
-    ram: int
-    ram_free: int
-    disk_free: int
-    system: str
-
-    @cached_property
-    def best_gpu(self) -> Gpu | None:
-        return max(self.gpus, key=lambda gpu: gpu.total, default=None)
-
-    @property
-    def headline(self) -> str:
-        """One line for the header of the page."""
-        gpu = self.best_gpu
-        if gpu is None:
-            return f"No GPU: training on {self.cores} CPU core{'s' if self.cores != 1 else ''}"
-        return f"{gpu.name} · {gpu.total_gib:.0f} GB · {gpu.free / GIB:.1f} free"
+# What an answer of a form that nobody expected raises while it is read
+_UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
+_PARTS = {
+    **dict.fromkeys(("system", "environment", "memory", "nvml", "pci", "kfd", "sysctl", "cgroup"), dict),
+    **dict.fromkeys(("torch", "processor_features"), dict),
+    "adapters": list,
+}
+Reader = Callable[[dict[str, Any]], tuple[list[Gpu], list[str]]]
 
 
 def find_hardware(folder: Path | None = None) -> Hardware:
-    """Look at the machine now. `folder` decides which disk is measured."""
-    memory = psutil.virtual_memory()
+    """Look at the machine now. `folder` decides which disk is measured. A probe that fails is a sentence in
+    `problems`."""
+    return read_hardware(take_probe(folder))
+
+
+def read_hardware(answers: dict[str, Any]) -> Hardware:
+    """The machine that gave these raw answers. Raises nothing, whatever stands in them."""
+    raw, problems = _sound(answers)
+    gpus: list[Gpu] = []
+    readers: dict[str, Reader] = {
+        "the NVIDIA driver": nvidia_gpus,
+        "AMD's driver": amd_gpus,
+        "Intel's driver": intel_gpus,
+        "macOS": lambda raw: apple_gpus(raw, memory(raw)[1]),
+        "Windows": adapter_gpus,
+        "WSL": lambda raw: ([], wsl_problems(raw)),
+    }
+    for who, reader in readers.items():
+        try:
+            found, said = reader(raw)
+        except _UNREADABLE as error:
+            found, said = [], [f"What {who} says could not be understood ({type(error).__name__}: {error})."]
+        gpus += found
+        problems += said
+    return _hardware(raw, gpus, problems)
+
+
+def memory(raw: dict[str, Any]) -> tuple[int, int]:
+    """(RAM, free RAM) in bytes; a container's limit counts, it kills what goes beyond."""
+    told, limits = raw.get("memory", {}), raw.get("cgroup", {})
+    total, available = whole(told.get("total")), whole(told.get("available"))
+    limit = whole(limits.get("memory.max"))  # “max” where there is none
+    if not 0 < limit < total:
+        return max(0, total), max(0, available)
+    return limit, max(0, min(available, limit - whole(limits.get("memory.current"))))
+
+
+def _sound(answers: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """The answers without the parts that have the wrong form, and a sentence for each of those."""
+    wrong = [name for name, kind in _PARTS.items() if not isinstance(answers.get(name) or kind(), kind)]
+    raw = {name: value for name, value in answers.items() if value is not None and name not in wrong}
+    return raw, [f"What the machine says of “{name}” has an unknown form." for name in wrong]
+
+
+def _hardware(raw: dict[str, Any], gpus: list[Gpu], problems: list[str]) -> Hardware:
+    system = raw.get("system", {})
+    instructions = cpu_instructions(raw)
+    ram, ram_free = memory(raw)
+    if raw.get("disk_free") is None:
+        problems = [*problems, "The free space on the disk could not be measured."]
     return Hardware(
-        gpus=tuple(_nvidia_gpus()),
-        cpu=platform.processor() or platform.machine(),
-        cores=usable_cores(),
-        ram=memory.total,
-        ram_free=memory.available,
-        disk_free=shutil.disk_usage(folder or Path.home()).free,
-        system=f"{platform.system()} {platform.release()}",
-    )
-
-
-def usable_cores() -> int:
-    """Cores this process may use (a container may get fewer than the machine has)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _nvidia_gpus() -> list[Gpu]:
-    """NVIDIA cards through NVML; none where there is no driver."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return []
-    try:
-        driver = str(pynvml.nvmlSystemGetDriverVersion())
-        return [
-            _nvidia_gpu(pynvml.nvmlDeviceGetHandleByIndex(i), driver)
-            for i in range(pynvml.nvmlDeviceGetCount())
-        ]
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _nvidia_gpu(handle: object, driver: str) -> Gpu:
-    import pynvml
-
-    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)
-    major, minor = pynvml.nvmlDeviceGetCudaComputeCapability(handle)
-    return Gpu(
-        name=str(pynvml.nvmlDeviceGetName(handle)),
-        total=int(memory.total),
-        free=int(memory.free),
-        capability=(int(major), int(minor)),
-        driver=driver,
+        gpus=tuple(gpus),
+        cpu=cpu_name(raw),
+        cores=max(1, whole(raw.get("cores"), 1)),
+        ram=ram,
+        ram_free=ram_free,
+        disk_free=max(0, whole(raw.get("disk_free"))),
+        system=f"{system.get('system', '')} {system.get('release', '')}".strip(),
+        instructions=instructions,
+        wsl=is_wsl(raw),
+        problems=tuple(dict.fromkeys([*problems, *cpu_problems(raw, instructions)])),
+        torch=parse_torch(raw.get("torch")),
     )

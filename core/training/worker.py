@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.hardware import find_hardware
+from core.hardware import Hardware, find_hardware
 from core.home import Home, open_home
 from core.jobs import Worker
 from core.runs import Run
@@ -89,19 +89,23 @@ def set_environment() -> None:
         "TOKENIZERS_PARALLELISM": "false",
         # threads that wait must not burn the core that others need: on a busy machine that is 5 times faster
         "OMP_WAIT_POLICY": "PASSIVE",
-        # several GPUs would make the Trainer split batches among them; the largest one trains
+        # several GPUs would make the Trainer split batches among them; the best one trains
         "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        "CUDA_VISIBLE_DEVICES": largest_gpu(),
+        **the_training_gpu(find_hardware()),
     }
     for name, value in wanted.items():
-        if value is not None:
-            os.environ.setdefault(name, value)
+        os.environ.setdefault(name, value)
 
 
-def largest_gpu() -> str | None:
-    """The number of the NVIDIA GPU with the most memory, None without one."""
-    gpus = find_hardware().gpus
-    return str(gpus.index(max(gpus, key=lambda gpu: gpu.total))) if gpus else None
+def the_training_gpu(hardware: Hardware) -> dict[str, str]:
+    """What leaves torch the one card that trains; an empty list of cards where none of NVIDIA's may."""
+    gpu = hardware.training_gpu
+    if gpu is not None and gpu.vendor == "nvidia":
+        return {"CUDA_VISIBLE_DEVICES": str(gpu.index)}
+    if gpu is not None and sum(other.vendor == "amd" for other in hardware.gpus) > 1:
+        return {"HIP_VISIBLE_DEVICES": str(gpu.index)}
+    refused = gpu is None and any(other.vendor == "nvidia" for other in hardware.gpus)
+    return {"CUDA_VISIBLE_DEVICES": ""} if refused else {}
 
 
 def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> None:

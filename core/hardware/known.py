@@ -1,0 +1,97 @@
+"""presets/cards.yaml: the cards that people have, with what their drivers report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from core.hardware.kinds import MIB, Gpu, Vendor
+from core.home import APP_FOLDER
+
+CARDS = APP_FOLDER / "presets" / "cards.yaml"
+
+
+@dataclass(frozen=True)
+class Card:
+    """One line of the table. `pci` holds device ids, with the revision where several cards share one."""
+
+    name: str
+    vendor: Vendor
+    arch: str
+    mib: int
+    capability: tuple[int, int] | None = None
+    laptop: bool = False
+    power: int = 0
+    unified: bool = False
+    pci: tuple[str, ...] = ()
+
+    @property
+    def total(self) -> int:
+        return self.mib * MIB
+
+    def gpu(self) -> Gpu:
+        """The card as if it were here, with all of its memory free; no driver is known."""
+        return Gpu(
+            name=self.name,
+            total=self.total,
+            free=self.total,
+            capability=self.capability,
+            driver="",
+            vendor=self.vendor,
+            arch=self.arch,
+            laptop=self.laptop,
+            unified=self.unified,
+            power=self.power,
+        )
+
+
+UNKNOWN = Card("", "nvidia", "", 0)
+
+
+@cache
+def cards() -> tuple[Card, ...]:
+    """Every card of the table, in its order."""
+    import yaml
+
+    with open(CARDS, "rb") as file:
+        table = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return tuple(
+        _card(vendor, arch, row)
+        for vendor, archs in table.items()
+        for arch, rows in archs.items()
+        for row in rows
+    )
+
+
+def _card(vendor: Vendor, arch: str, row: dict[str, Any]) -> Card:
+    """`arch` may carry the compute capability: `Ada 8.9`."""
+    family, _, level = arch.partition(" ")
+    major, _, minor = level.partition(".")
+    return Card(
+        name=row["name"],
+        vendor=vendor,
+        arch=family,
+        mib=row["mib"],
+        capability=(int(major), int(minor)) if level else None,
+        laptop=row.get("laptop", False),
+        power=row.get("watts", 0),
+        unified=row.get("unified", vendor == "apple"),
+        pci=tuple(str(item).lower() for item in row.get("pci", [])),
+    )
+
+
+@cache
+def known_name(vendor: str, device: int, revision: int) -> Card:
+    """The card with these PCI ids; UNKNOWN if the table lacks it, or before its reader is installed."""
+    try:
+        table = cards()
+    except ImportError:
+        return UNKNOWN
+    exact, alone = f"{device:04x}:{revision:02x}", f"{device:04x}"
+    same = [card for card in table if card.vendor == vendor]
+    for wanted in (exact, alone):
+        found = [card for card in same if wanted in card.pci]
+        if found:
+            return min(found, key=lambda card: card.mib)
+    return UNKNOWN

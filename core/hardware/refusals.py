@@ -1,0 +1,101 @@
+"""Why a card can't train, in a sentence with what to do; None where it can."""
+
+from __future__ import annotations
+
+from core.hardware.builds import BLACKWELL_DRIVER, TorchBuild, torch_build
+from core.hardware.kinds import Gpu, Hardware
+
+# Unsloth and Triton, which compiles its kernels, start at Volta
+_OLDEST_CAPABILITY = (7, 0)
+# AMD families that ROCm's PyTorch has kernels for
+_AMD_ABLE = ("RDNA3", "RDNA3.5", "RDNA4", "CDNA1", "CDNA2", "CDNA3", "CDNA4")
+_SET_UP = "run `python app.py setup`"
+
+
+def refusal(gpu: Gpu, hardware: Hardware) -> str | None:
+    """Why `gpu` can't train on this machine. What is not known (driver, PyTorch) is not held against it."""
+    build = torch_build(hardware.torch)
+    if gpu.vendor == "nvidia":
+        return _too_old(gpu) or _nvidia_build(gpu, build)
+    if gpu.vendor == "amd":
+        return _amd_family(gpu) or _amd_system(gpu, hardware) or _amd_build(gpu, build)
+    if gpu.vendor == "intel" and build is not None and build.kind != "xpu":
+        return f"{gpu.name}: the installed PyTorch ({build.version}) has no code for Intel GPUs."
+    return None
+
+
+def _too_old(gpu: Gpu) -> str | None:
+    if gpu.capability is None or gpu.capability >= _OLDEST_CAPABILITY:
+        return None
+    return (
+        f"{gpu.name} has compute capability {_dotted(gpu.capability)} ({gpu.arch or 'older than Kepler'}); "
+        "training needs 7.0 (Volta, Turing) or newer."
+    )
+
+
+def _nvidia_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
+    if build is None or not build.kind:
+        return None
+    if build.kind != "cuda":
+        return (
+            f"{gpu.name} is here, but the installed PyTorch ({build.version}) is not made for NVIDIA GPUs: "
+            f"{_SET_UP}."
+        )
+    return _driver_too_old(gpu, build) or _no_code(gpu, build)
+
+
+def _driver_too_old(gpu: Gpu, build: TorchBuild) -> str | None:
+    level = _level(gpu.cuda)
+    wanted = BLACKWELL_DRIVER if gpu.arch == "Blackwell" and build.driver < BLACKWELL_DRIVER else build.driver
+    if level is None or (level[0] >= build.level[0] and _major(gpu.driver) >= int(wanted)):
+        return None
+    return (
+        f"The NVIDIA driver {gpu.driver} (CUDA {gpu.cuda}) is too old for the installed PyTorch "
+        f"{build.version}: install driver {wanted} or newer, or {_SET_UP} for a build that this driver runs."
+    )
+
+
+def _no_code(gpu: Gpu, build: TorchBuild) -> str | None:
+    oldest, newest = build.capabilities
+    if gpu.capability is None or oldest <= gpu.capability <= newest:
+        return None
+    return (
+        f"The installed PyTorch {build.version} has no code for {gpu.name} (compute capability "
+        f"{_dotted(gpu.capability)}; it covers {_dotted(oldest)} to {_dotted(newest)}): {_SET_UP}."
+    )
+
+
+def _amd_family(gpu: Gpu) -> str | None:
+    if not gpu.arch or gpu.arch in _AMD_ABLE:
+        return None
+    return f"{gpu.name} is {gpu.arch}; AMD's PyTorch (ROCm) trains on RDNA3, RDNA4 and CDNA cards only."
+
+
+def _amd_system(gpu: Gpu, hardware: Hardware) -> str | None:
+    if hardware.wsl or hardware.system.startswith("Windows"):
+        here = "WSL" if hardware.wsl else "Windows"
+        return f"{gpu.name}: training on AMD GPUs needs Linux itself, not {here}."
+    return None
+
+
+def _amd_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
+    if build is None or not build.kind or build.kind == "rocm":
+        return None
+    return (
+        f"{gpu.name} is here, but the installed PyTorch ({build.version}) is not AMD's ROCm build: {_SET_UP}."
+    )
+
+
+def _level(cuda: str) -> tuple[int, int] | None:
+    major, _, minor = cuda.partition(".")
+    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
+
+
+def _major(driver: str) -> int:
+    """570 of `570.86.16`; a driver that says nothing is taken for a new one."""
+    major = driver.partition(".")[0]
+    return int(major) if major.isdigit() else 9999
+
+
+def _dotted(capability: tuple[int, int]) -> str:
+    return f"{capability[0]}.{capability[1]}"
