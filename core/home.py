@@ -34,6 +34,11 @@ class Home:
     def runs(self) -> Path:
         return self.root / "runs"
 
+    @property
+    def presets(self) -> Path:
+        """The person's own; made when the first is saved."""
+        return self.root / "presets"
+
 
 def open_home(folder: str | Path | None = None) -> Home:
     """The home folder named by `folder`, else `LORA_GARAGE_HOME`, else `~/lora-garage`; made if missing."""

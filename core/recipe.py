@@ -10,11 +10,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from core.errors import UserError
 from core.files import write_atomic
+from core.plain_yaml import dump_yaml, load_yaml, short
 
 
 def knob(default: Any, help: str, group: str, unit: str = "", **limits: Any) -> Any:
@@ -168,7 +168,7 @@ class Recipe(BaseModel):
         return parse_recipe({**self.model_dump(), **changes})
 
     def to_yaml(self) -> str:
-        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+        return dump_yaml(self.model_dump(mode="json"))
 
     def save(self, path: Path) -> None:
         write_atomic(path, self.to_yaml())
@@ -179,38 +179,28 @@ class Recipe(BaseModel):
         return parse_recipe(load_yaml(path), str(path))
 
 
-def load_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, or a UserError that names the file and the line."""
-    try:
-        value = yaml.safe_load(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"There is no file {path}. Give the path of a recipe (YAML).") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} can't be read: {error}.") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise UserError(f"{path}{where} is not valid YAML: {getattr(error, 'problem', error)}.") from error
-    if not isinstance(value, dict):
-        raise UserError(f"{path} holds no recipe: it must be a list of `knob: value` lines.")
-    return value
-
-
 def parse_recipe(values: dict[str, Any], where: str = "The recipe") -> Recipe:
     """A Recipe from plain values; a UserError lists every knob that is wrong, with what it may be."""
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(_problem(item) for item in error.errors())
-        raise UserError(f"{where}: {problems}.") from error
+        raise UserError(f"{where}: {problems_of(error)}.") from error
+
+
+def problems_of(error: ValidationError) -> str:
+    """Everything that was refused, each with its name and the value that was given."""
+    return "; ".join(_problem(item) for item in error.errors())
 
 
 def _problem(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
-        return f"there is no setting “{name}”"
+        return f"there is no setting “{short(name)}”"
     text = item["msg"].removeprefix("Value error, ")
-    return f"“{name}” {text[0].lower()}{text[1:]} (it is {item['input']!r})" if name else text
+    if not name:
+        return text
+    given = "" if item["type"] == "missing" else f" (it is {short(repr(item['input']))})"
+    return f"“{short(name)}” {text[0].lower()}{text[1:]}{given}"
 
 
 def knobs() -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine needs to know besides the recipe. `device` is `cpu`, `cuda` or `mps`."""
+    """What an engine needs to know besides the recipe. `device` is `cpu`, `cuda`, `xpu` or `mps`."""
 
     recipe: Recipe
     model_folder: Path

@@ -17,7 +17,7 @@ _WORTH_IT = 1.0
 class Device:
     """What the maths runs on. `bf16_cost` is bfloat16's time over float32's, measured, on a CPU."""
 
-    kind: Literal["cpu", "cuda", "mps"]
+    kind: Literal["cpu", "cuda", "xpu", "mps"]
     name: str
     bf16: bool
     bf16_cost: float | None = None
@@ -32,6 +32,8 @@ def find_device() -> Device:
         # on AMD the capability numbers mean something else; there torch knows better
         bf16 = torch.cuda.is_bf16_supported() if torch.version.hip else properties.major >= 8
         return Device("cuda", properties.name, bf16)
+    if torch.xpu.is_available():
+        return Device("xpu", torch.xpu.get_device_name(0), torch.xpu.is_bf16_supported())
     if torch.backends.mps.is_available():
         return Device("mps", "Apple GPU", False)
     cost = measure_bf16_cost()
@@ -74,10 +76,12 @@ def pick_precision(recipe: Recipe, device: Device) -> tuple[Precision, str]:
 def _best_for(device: Device) -> tuple[Precision, str]:
     if device.kind == "mps":
         return "fp32", "float32 is the safe choice on Apple GPUs"
-    if device.kind == "cuda":
-        if device.bf16:
-            return "bf16", f"{device.name} computes in bfloat16"
+    if device.kind == "cuda" and not device.bf16:
         return "fp16", f"{device.name} is too old for bfloat16"
+    if device.kind == "xpu" and not device.bf16:
+        return "fp32", f"{device.name} does not compute in bfloat16"
+    if device.kind in ("cuda", "xpu"):
+        return "bf16", f"{device.name} computes in bfloat16"
     if device.bf16:
         return "bf16", "this CPU computes in bfloat16"
     cost = f" ({device.bf16_cost:.0f} times slower)" if device.bf16_cost and device.bf16_cost >= 2 else ""

@@ -1,4 +1,4 @@
-"""The recipe: round trips, refusals that name the knob, and presets that fit it."""
+"""The recipe: round trips, and refusals that name the knob."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.hardware import GIB, Gpu, Hardware
-from core.presets import choose_preset, load_presets, preset_named
 from core.recipe import Recipe, knobs, parse_recipe
 from core.walk import recipe_file
 
@@ -71,45 +69,21 @@ def test_every_knob_says_what_it_is() -> None:
     assert knobs()["quantization"]["choices"] == ["none", "nf4"]
 
 
-def test_presets_are_valid_and_ordered() -> None:
-    presets = load_presets()
-    assert [preset.gpu_gib for preset in presets] == [0, 8, 12, 16, 24]
-    for preset in presets:
-        recipe = preset.recipe(name="x")
-        assert (recipe.rank, recipe.target_modules, recipe.preset) == (16, "all-linear", preset.key)
-        assert 8 <= recipe.effective_batch <= 16
-        assert recipe.method == ("LoRA" if preset.gpu_gib == 0 else "QLoRA")
-    with pytest.raises(UserError, match="cpu"):
-        preset_named("gpu-3gb")
+def test_a_file_that_means_more_than_it_says_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    levels = "\n".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9))
+    path.write_text(f"a0: &a0 [x]\n{levels}\ntarget_modules: *a8\n")
+    with pytest.raises(UserError, match="line 2 is not valid YAML: an alias"):
+        Recipe.load(path)
 
 
-def machine(*gpus: Gpu) -> Hardware:
-    return Hardware(
-        gpus=gpus, cpu="x", cores=4, ram=16 * GIB, ram_free=8 * GIB, disk_free=99 * GIB, system="Linux"
-    )
-
-
-def gpu(name: str, gib: float) -> Gpu:
-    return Gpu(name, int(gib * GIB), int(gib * GIB * 0.9), (8, 6), "580.1")
-
-
-@pytest.mark.parametrize(
-    ("gpus", "key"),
-    [
-        ([], "cpu"),
-        ([gpu("GTX 1650", 4.0)], "cpu"),
-        ([gpu("RTX 3070", 8.0)], "gpu-08gb"),
-        ([gpu("RTX 3060", 11.76)], "gpu-12gb"),
-        ([gpu("RTX 3080", 10.0)], "gpu-08gb"),
-        ([gpu("RTX 4080", 15.99)], "gpu-16gb"),
-        ([gpu("RTX 4090", 23.99), gpu("RTX 3060", 12.0)], "gpu-24gb"),
-        ([gpu("H200", 139.8)], "gpu-24gb"),
-    ],
-)
-def test_the_largest_preset_that_fits_is_chosen(gpus: list[Gpu], key: str) -> None:
-    preset, reason = choose_preset(machine(*gpus))
-    assert preset.key == key
-    assert reason
+@pytest.mark.parametrize("text", ["a: " + "[" * 5000, "seed: " + "1" * 5000, "day: 2026-99-99"])
+def test_brackets_without_end_and_numbers_that_are_none(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match="is not valid YAML") as caught:
+        Recipe.load(path)
+    assert len(str(caught.value)) < len(str(path)) + 200
 
 
 def test_data_may_be_several_files_but_not_none() -> None:

@@ -14,6 +14,8 @@ NEW_CPU = Device("cpu", "CPU", bf16=True, bf16_cost=0.5)
 ADA = Device("cuda", "NVIDIA GeForce RTX 4090", bf16=True)
 TURING = Device("cuda", "NVIDIA GeForce RTX 2070", bf16=False)
 APPLE = Device("mps", "Apple GPU", bf16=False)
+ARC = Device("xpu", "Intel Arc B580", bf16=True)
+OLD_INTEL = Device("xpu", "Intel Iris Xe", bf16=False)
 
 
 def works() -> str | None:
@@ -36,6 +38,8 @@ def never() -> str | None:
         (ADA, "bf16", "NVIDIA GeForce RTX 4090 computes in bfloat16"),
         (TURING, "fp16", "NVIDIA GeForce RTX 2070 is too old for bfloat16"),
         (APPLE, "fp32", "float32 is the safe choice on Apple GPUs"),
+        (ARC, "bf16", "Intel Arc B580 computes in bfloat16"),
+        (OLD_INTEL, "fp32", "Intel Iris Xe does not compute in bfloat16"),
     ],
 )
 def test_auto_precision(device: Device, precision: str, reason: str) -> None:
@@ -53,6 +57,7 @@ def test_auto_precision(device: Device, precision: str, reason: str) -> None:
         ("fp16", CPU, "fp32"),
         ("fp16", NEW_CPU, "bf16"),
         ("bf16", APPLE, "fp32"),
+        ("fp16", ARC, "bf16"),
     ],
 )
 def test_a_wish_is_granted_where_the_hardware_can(wanted: str, device: Device, precision: str) -> None:
