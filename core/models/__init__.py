@@ -1,6 +1,6 @@
 """Base models: find one, check it, and read its shapes without loading it."""
 
-from core.models.adapter import lora_parameters
+from core.models.adapter import lora_parameters, lora_targets
 from core.models.config import check_config, spec_of_config
 from core.models.folder import (
     HUB_ID,
@@ -30,6 +30,7 @@ __all__ = [
     "is_hub_id",
     "local_models",
     "lora_parameters",
+    "lora_targets",
     "model_folder",
     "read_config",
     "resolve_model",

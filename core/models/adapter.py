@@ -1,45 +1,161 @@
-"""How many parameters a LoRA adapter has, counted as PEFT 0.21 does it."""
+"""How many parameters a LoRA adapter has, and which layers get one, as PEFT 0.21 decides it."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
+from core.errors import UserError
 from core.models.spec import Linear, ModelSpec
 
 ALL_LINEAR = "all-linear"
+# how people write targets in short, and the names that models have for it
+_SHORT = {
+    "q": ("q_proj", "q_a_proj", "q_b_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv"),
+    "k": ("k_proj", "kv_a_proj_with_mqa", "kv_b_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv"),
+    "v": ("v_proj", "kv_a_proj_with_mqa", "kv_b_proj", "qkv_proj", "query_key_value", "c_attn", "Wqkv"),
+    "o": ("o_proj", "out_proj", "dense"),
+    "gate": ("gate_proj", "gate_up_proj", "w1"),
+    "up": ("up_proj", "gate_up_proj", "w3", "fc1", "c_fc", "dense_h_to_4h"),
+    "down": ("down_proj", "w2", "fc2", "dense_4h_to_h"),
+    "in": ("in_proj",),
+    "out": ("out_proj",),
+    "head": ("lm_head",),
+    "output": ("lm_head",),
+    "embed": ("embed_tokens",),
+}
+# PEFT carries adapters of Transformers 4 over to 5, whose experts are one parameter a layer: for these types
+# it turns the experts' old names into that parameter, also where all-linear was asked for
+# (peft/utils/transformers_weight_conversion.py, transformers/conversion_mapping.py)
+_LIKE_MIXTRAL = frozenset({"mixtral", "minimax", "minimax_m2"})
+_LIKE_QWEN_MOE = frozenset(
+    {
+        "afmoe",
+        "deepseek_v2",
+        "deepseek_v3",
+        "deepseek_v32",
+        "dots1",
+        "ernie4_5_moe",
+        "glm4_moe",
+        "glm4_moe_lite",
+        "glm_moe_dsa",
+        "longcat_flash",
+        "solar_open",
+        "mellum",
+        "qwen3_moe",
+        "qwen3_next",
+        "hunyuan_v1_moe",
+        "flex_olmo",
+        "olmoe",
+        "exaone_moe",
+        "cohere2_moe",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """A layer that gets an adapter; `times` the rank, where PEFT joins two adapters in one matrix."""
+
+    linear: Linear
+    times: int = 1
 
 
 def lora_parameters(
     spec: ModelSpec,
     rank: int,
-    target_modules: str | Sequence[str] = ALL_LINEAR,
+    target_modules: str | Iterable[str] = ALL_LINEAR,
     rank_pattern: Mapping[str, int] | None = None,
 ) -> int:
-    """Trainable parameters: rank × (inputs + outputs) of every targeted matrix (Hu et al. 2021, 4.1)."""
-    chosen = targeted(spec, target_modules)
-    if not rank_pattern:
-        return sum(rank * (linear.inputs + linear.outputs) * linear.count for linear in chosen)
-    return sum(_by_pattern(linear, rank, rank_pattern) for linear in chosen)
+    """Trainable parameters of a LoRA: rank × (inputs + outputs) of every targeted matrix.
+
+    Hu et al. 2021, section 4.1. `rank_pattern` as PEFT has it: the end of a module's name (a regular
+    expression) → its rank. A UserError names what the model has where nothing matches.
+    """
+    total = 0
+    patterns = [(re.compile(rf"(.*\.)?({key})$"), value) for key, value in (rank_pattern or {}).items()]
+    for target in lora_targets(spec, target_modules):
+        linear, usual = target.linear, rank * target.times
+        both = (linear.inputs + linear.outputs) * linear.count
+        if not patterns:
+            total += usual * both
+            continue
+        names = linear.full_names
+        ranks = sum(next((r for regex, r in patterns if regex.match(name)), usual) for name in names)
+        total += ranks * both // len(names)
+    return total
 
 
-def targeted(spec: ModelSpec, target_modules: str | Sequence[str]) -> list[Linear]:
-    """The linear layers that get an adapter."""
-    names = [target_modules] if isinstance(target_modules, str) else list(target_modules)
-    names = [part.strip() for name in names for part in name.split(",") if part.strip()]
-    if not names or ALL_LINEAR in (name.lower() for name in names):
-        return [linear for linear in spec.linears if not linear.fused]
-    return [linear for linear in spec.linears if linear.name in names]
+def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINEAR) -> list[Target]:
+    """The layers that get an adapter: PEFT's choice for all-linear, or for names (also short: "q,v,head")."""
+    names = _names(target_modules)
+    everything = not names or bool({"all", ALL_LINEAR} & {name.lower().replace("_", "-") for name in names})
+    moved = _old_expert_names(spec)
+    if everything:
+        plain = [linear for linear in (*spec.linears, *spec.vision) if not linear.fused]
+        names = list(dict.fromkeys([*(linear.name for linear in plain), *moved]))
+    elif all(name in _SHORT or name == "lm_head" or name == "embed_tokens" for name in names):
+        names = [long for name in names for long in _SHORT.get(name, (name,))]
+    targets = _moved_targets(spec, names, moved) if moved else []
+    rest = tuple(name for name in names if not any(_ends(name, old) for old in moved))
+    matched = _everywhere(spec) if not everything else [*spec.linears, *spec.vision]
+    targets += [
+        Target(linear)
+        for linear in matched
+        if not linear.fused and any(_ends(linear.path, name) for name in rest)
+    ]
+    if not targets:
+        known = ", ".join(dict.fromkeys(linear.name for linear in spec.linears if not linear.fused))
+        raise UserError(f"{spec.name or 'The model'} has no layers named {', '.join(names)}. It has {known}.")
+    return targets
 
 
-def _by_pattern(linear: Linear, rank: int, pattern: Mapping[str, int]) -> int:
-    each = (linear.inputs + linear.outputs) * linear.count // len(linear.full_names)
-    return sum(each * _rank_of(name, rank, pattern) for name in linear.full_names)
+def _names(target_modules: str | Iterable[str]) -> list[str]:
+    given = [target_modules] if isinstance(target_modules, str) else list(target_modules)
+    return [
+        part.strip() for text in given for part in re.sub(r"\(.*?\)", "", text).split(",") if part.strip()
+    ]
 
 
-def _rank_of(name: str, rank: int, pattern: Mapping[str, int]) -> int:
-    """PEFT's `get_pattern_key`: the first pattern that matches the end of the module's name."""
-    for key, value in pattern.items():
-        if re.match(rf"(.*\.)?({key})$", name):
-            return value
-    return rank
+def _ends(path: str, name: str) -> bool:
+    """PEFT's test for a name in a list: the whole path or its last parts."""
+    return path == name or path.endswith(f".{name}")
+
+
+def _everywhere(spec: ModelSpec) -> list[Linear]:
+    """All that names may mean: also the head and the embedding, which all-linear leaves out."""
+    head = Linear("lm_head", spec.hidden, spec.vocab, 1, path=spec.head_path)
+    name = spec.embedding_path.rpartition(".")[2]
+    embedding = Linear(name, spec.vocab, spec.hidden, 1, path=spec.embedding_path)
+    return [*spec.linears, *spec.vision, head, embedding]
+
+
+def _old_expert_names(spec: ModelSpec) -> dict[str, str]:
+    """The names that the experts and the router had in Transformers 4 → what PEFT makes of them."""
+    if spec.model_type in _LIKE_MIXTRAL:
+        return {"gate": "gate", "w1": "gate_up_proj", "w3": "gate_up_proj", "w2": "down_proj"}
+    if spec.model_type in _LIKE_QWEN_MOE:
+        joined = {"gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
+        return {"gate": "gate", **joined, "down_proj": "down_proj"}
+    return {}
+
+
+def _moved_targets(spec: ModelSpec, names: list[str], moved: dict[str, str]) -> list[Target]:
+    """Adapters on the fused experts; the two halves of gate_up_proj make one of twice the rank."""
+    found: dict[str, set[str]] = {}
+    for name in names:
+        for old, new in moved.items():
+            if _ends(name, old):
+                found.setdefault(new, set()).add(old)
+    half = found.get("gate_up_proj")
+    if half and len(half) == 1:
+        both = " and ".join(old for old, new in moved.items() if new == "gate_up_proj")
+        raise UserError(
+            f"{spec.name or 'The model'} keeps {both} of its experts in one matrix. Target both or neither."
+        )
+    return [
+        Target(linear, 2 if linear.name == "gate_up_proj" else 1)
+        for linear in spec.linears
+        if linear.fused and linear.name in found
+    ]

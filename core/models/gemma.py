@@ -17,7 +17,13 @@ def _global_layers(fields: Fields, layers: int, every: int) -> tuple[int, ...]:
 
 
 def _attention(
-    parts: Parts, fields: Fields, sizes: Sizes, blocks: str, layers: tuple[int, ...], own_keys: int, value: bool
+    parts: Parts,
+    fields: Fields,
+    sizes: Sizes,
+    blocks: str,
+    layers: tuple[int, ...],
+    own_keys: int,
+    value: bool,
 ) -> None:
     """`own_keys`: the number of the first layer that uses another's keys and values."""
     at, bias = f"{blocks}.{{}}.self_attn", fields.flag("attention_bias")
@@ -50,7 +56,9 @@ def _gemma4(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     shared = fields.whole("num_kv_shared_layers", default=0, least=0)
     own_keys = sizes.layers - shared
     same = fields.flag("attention_k_eq_v")
-    wide_heads = fields.whole("num_global_key_value_heads", default=sizes.kv_heads) if same else sizes.kv_heads
+    wide_heads = (
+        fields.whole("num_global_key_value_heads", default=sizes.kv_heads) if same else sizes.kv_heads
+    )
     wide = replace(sizes, head_dim=fields.whole("global_head_dim", default=512), kv_heads=wide_heads)
     _attention(parts, fields, sizes, family.blocks, sliding, own_keys, True)
     _attention(parts, fields, wide, family.blocks, full, own_keys, not same)
