@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from core.errors import UserError
 from core.memory.kinds import Workload
-from core.models.adapter import lora_parameters, targeted
+from core.models.adapter import lora_parameters, lora_targets
 from core.models.spec import Linear, ModelSpec
 
 _FLOAT32 = 4
@@ -23,6 +23,7 @@ _STATES = {
     "adamw_8bit": _EIGHT_BIT,
     "adamw_bnb_8bit": _EIGHT_BIT,
     "adamw_torch_8bit": _EIGHT_BIT,
+    "adamw8bit": _EIGHT_BIT,
     "ademamix_8bit": 3 + 3 * _FLOAT32 / 256,
     "lion": 4.0,
     "lion_32bit": 4.0,
@@ -32,9 +33,9 @@ _STATES = {
 }
 # Adafactor (Shazeer and Stern 2018) keeps a row and a column of each matrix
 _FACTORED = "adafactor"
-# bitsandbytes keeps smaller tensors in 32 bits (optim/optimizer.py, min_8bit_size), and pages only larger ones
+# bitsandbytes keeps smaller tensors in 32 bits, and pages only larger ones (optim/optimizer.py)
 _SMALL_TENSOR, _PAGED_TENSOR = 4096, 100_000
-# PEFT's defaults: IA3 scales keys, values and the way down (utils/constants.py); the ranks that AdaLoRA starts with
+# PEFT's default: IA3 scales keys, values and the way down (utils/constants.py)
 _IA3_TARGETS = ("k_proj", "v_proj", "down_proj", "qkv_proj", "query_key_value", "dense_4h_to_h", "fc2")
 
 
@@ -64,7 +65,7 @@ def _dora(spec: ModelSpec, workload: Workload) -> int:
 
 
 def _adalora(spec: ModelSpec, workload: Workload) -> int:
-    """LoRA and a singular value for each rank (Zhang et al. 2023); it starts at 1.5 times the rank it ends with."""
+    """LoRA and a singular value for each rank (Zhang et al. 2023), from 1.5 times the rank down to it."""
     start = round(1.5 * workload.rank)
     matrices = sum(linear.count for linear in targets(spec, workload))
     return lora_parameters(spec, start, workload.target_modules) + start * matrices
@@ -76,7 +77,7 @@ def _loha(spec: ModelSpec, workload: Workload) -> int:
 
 
 def _lokr(spec: ModelSpec, workload: Workload) -> int:
-    """A Kronecker product whose larger factor is a pair of matrices (Yeh et al. 2024; peft/tuners/lokr/layer.py)."""
+    """A Kronecker product, its larger factor a pair of matrices (Yeh et al. 2024; peft/tuners/lokr)."""
     return sum(_kronecker(linear, workload.rank) * linear.count for linear in targets(spec, workload))
 
 
@@ -93,7 +94,7 @@ def _factors(size: int) -> tuple[int, int]:
 
 
 def _ia3(spec: ModelSpec, workload: Workload) -> int:
-    """One vector a layer (Liu et al. 2022): on the input of the way down, on the output of keys and values."""
+    """One vector a layer (Liu et al. 2022): on the way down's input, on the output of keys and values."""
     return sum(
         (linear.inputs if linear.kind in ("mlp", "expert") else linear.outputs) * linear.count
         for linear in targets(spec, workload)
@@ -142,11 +143,11 @@ def targets(spec: ModelSpec, workload: Workload) -> list[Linear]:
     names: tuple[str, ...] = workload.target_modules
     if workload.kind == "ia3" and "all-linear" in names:
         names = _IA3_TARGETS
-    return targeted(spec, names)
+    return [target.linear for target in lora_targets(spec, names)]
 
 
 def parameter_bytes(workload: Workload) -> float:
-    """Bytes of a trained parameter: an adapter's are float32 with both engines, a whole model's are the base's."""
+    """Bytes of a trained parameter: an adapter is float32 with both engines, a whole model as it was."""
     return workload.bits / 8 if workload.trains_everything else _FLOAT32
 
 

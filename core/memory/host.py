@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from core.memory.kinds import Workload
 from core.memory.phases import checkpoints_bytes
-from core.memory.weights import rest_bytes
 from core.models.spec import ModelSpec
 
 GIB = 1 << 30

@@ -17,7 +17,7 @@ from core.models.spec import Linear, ModelSpec
 
 _FLOAT32 = 4
 # activation functions that are written in Python there, and keep four tensors instead of one
-_LONG_GELU = ("phi", "gpt2", "gptj", "codegen")
+_LONG_GELU = ("gelu_new", "gelu_fast", "quick_gelu")
 # what Unsloth's layer takes besides the tensors its kernels keep, in hidden widths of 16 bits: the layer's
 # input twice (fetched ahead), its output, and gradients; from its published context lengths on one card
 _UNSLOTH_REST = 11
@@ -94,7 +94,7 @@ def _kept_plain(spec: ModelSpec, workload: Workload) -> float:
 
 
 def norms_a_layer(spec: ModelSpec) -> int:
-    """Norms of the hidden width; each keeps its input as float32 (LlamaRMSNorm.forward; autocast for LayerNorm)."""
+    """Norms of the hidden width; each keeps its input as float32 (LlamaRMSNorm; autocast for LayerNorm)."""
     family = FAMILIES.get(spec.model_type)
     return family.norms if family else 2
 
@@ -111,7 +111,7 @@ def _mlp_tensors(spec: ModelSpec, wide: Widths) -> int:
     """Gated: both halves and the activation. Else what the activation keeps."""
     if wide.gated:
         return wide.up + wide.down
-    return (4 if spec.model_type in _LONG_GELU else 1) * wide.down
+    return (4 if getattr(spec, "activation", "") in _LONG_GELU else 1) * wide.down
 
 
 def _method_tensors(spec: ModelSpec, workload: Workload) -> float:
@@ -136,7 +136,7 @@ def _method_tensors(spec: ModelSpec, workload: Workload) -> float:
 
 
 def _distinct_inputs(spec: ModelSpec, chosen: list[Linear]) -> float:
-    """Without a change of format layers with one input keep it once; the attention's output is kept anyway."""
+    """Without a change of format layers of one input keep it once, and the attention's output is kept anyway."""
     hidden = {linear.kind for linear in chosen if linear.inputs == spec.hidden and linear.name != "o_proj"}
     down = [linear for linear in chosen if linear.kind in ("mlp", "expert") and linear.outputs == spec.hidden]
     return len(hidden) * spec.hidden + sum(width_in_use(spec, linear) * linear.inputs for linear in down)
@@ -157,7 +157,7 @@ def _passing_plain(spec: ModelSpec, workload: Workload) -> float:
 
 
 def _kept_by_unsloth(spec: ModelSpec) -> float:
-    """Unsloth's kernels keep inputs and outputs of the norms, queries, keys, values, their result, and both halves.
+    """Unsloth's kernels keep inputs and outputs of the norms, queries, keys, values, result, and both halves.
 
     kernels/fast_lora.py (LoRA_MLP, LoRA_QKV), rms_layernorm.py; the product of the halves is made again.
     """
