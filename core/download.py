@@ -1,46 +1,30 @@
 """Download worker: one model or data set from the hub, with progress; cut off, it goes on where it was.
 
 `python -m core.download JOB_FOLDER --kind model --id owner/name --to FOLDER`. The files gather in
-`FOLDER.partial`, which is renamed when all of them are there.
+`FOLDER.partial`, which is renamed when all of them are there and have the hub's sizes and hashes.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import threading
+import shutil
 from pathlib import Path
-from typing import Any, Literal
 
-from core.dataset.read import DATA_ENDINGS, expand
+from core.dataset.read import expand
+from core.download_files import Fetch, fetch
 from core.errors import UserError
 from core.files import replace
 from core.home import Home
+from core.hub import hub_repo
+from core.hub_account import gated_words, logged_in
+from core.hub_files import PATTERNS, HubFile, HubRepo, Kind
 from core.jobs import JobState, Worker, read_job, start_job
-from core.models import HUB_ID, inspect_model, model_folder
+from core.models import HUB_ID, inspect_model, model_folder, read_config
 
-Kind = Literal["model", "dataset"]
-_ABOUT = ("README.md", "LICENSE")
-
-# weights as safetensors only; no pickles, no code
-PATTERNS: dict[Kind, list[str]] = {
-    "model": [
-        "*.safetensors",
-        "*.safetensors.index.json",
-        "*.json",
-        "*.jinja",
-        "*.model",
-        "LICENSE*",
-        "README.md",
-    ],
-    "dataset": [
-        *(f"*{ending}" for ending in DATA_ENDINGS),
-        *(f"*{ending}.gz" for ending in DATA_ENDINGS),
-        "*.txt",
-        "*.md",
-        "LICENSE",
-    ],
-}
+# what a disk needs beside the files themselves, so that the system and the app go on
+_DISK_MARGIN = 512 << 20
+_GIB = 1 << 30
 
 
 def dataset_folder(home: Home, name: str) -> Path:
@@ -55,7 +39,10 @@ def download_job(home: Home, name: str, kind: Kind = "model") -> Path:
 
 
 def start_download(home: Home, name: str, kind: Kind = "model") -> Path:
-    """Start (or go on with) a download; the job folder. One that runs already is left alone."""
+    """Start (or go on with) a download; the job folder. One that runs already is left alone.
+
+    While it runs the job's state has `bytes`, `total`, `rate` (bytes a second) and `left_s`.
+    """
     if not HUB_ID.fullmatch(name):
         raise UserError(f"“{name}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B.")
     job = download_job(home, name, kind)
@@ -76,108 +63,69 @@ def main() -> None:
     parser.add_argument("--id", required=True)
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
+    # its own transfer protocol starts a file anew after a kill; plain HTTP goes on where it was
+    os.environ["HF_HUB_DISABLE_XET"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     with Worker(args.job) as worker:
         download(worker, args.kind, args.id, args.to)
 
 
 def download(worker: Worker, kind: Kind, name: str, target: Path) -> None:
     """Fetch the files of `name` into `target`, saying how far it is."""
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     worker.update(stage="asking the hub")
-    total = _total_bytes(kind, name)
+    repo = hub_repo(name, kind)
+    if repo.gated and not logged_in():
+        raise UserError(gated_words(name, kind))
     partial = target.with_name(target.name + ".partial")
-    over = threading.Event()
-    threading.Thread(target=_watch, args=(worker, partial, total, over), daemon=True).start()
-    try:
-        _fetch(kind, name, partial)
-    finally:
-        over.set()
+    partial.mkdir(parents=True, exist_ok=True)
+    check_room(repo, partial)
+    transfer = Fetch(worker, repo, partial)
+    if kind == "model":
+        # a config that would be refused is refused before its gigabytes come
+        fetch(transfer, [file for file in repo.files if file.path.endswith(".json")])
+        read_config(partial)
+    fetch(transfer, list(repo.files))
     if kind == "model":
         inspect_model(partial)
     else:
         expand([partial])
+    finish(partial, target)
+    worker.update(
+        stage="done",
+        progress=1.0,
+        bytes=repo.bytes,
+        total=repo.bytes,
+        message=f"{name} is on this machine now.",
+    )
+
+
+def check_room(repo: HubRepo, folder: Path) -> None:
+    """Refuse a download that the disk has no room for. What is here already counts as done."""
+    needed = sum(_missing(file, folder) for file in repo.files)
+    free = shutil.disk_usage(folder).free
+    if needed and needed + _DISK_MARGIN > free:
+        raise UserError(
+            f"{repo.name} needs {needed / _GIB:.1f} GiB more on the disk, and {free / _GIB:.1f} GiB are free "
+            f"at {folder.parent}. Free some space, or start the app with --home on a larger disk."
+        )
+
+
+def _missing(file: HubFile, folder: Path) -> int:
+    path = folder / file.path
+    return max(0, file.size - (path.stat().st_size if path.is_file() else 0))
+
+
+def finish(partial: Path, target: Path) -> None:
+    """Give the complete folder its name; an older one of that name goes once the new one is in its place."""
+    # huggingface_hub's notes for going on
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    older = target.with_name(f"{target.name}.older")
+    shutil.rmtree(older, ignore_errors=True)
+    if target.exists():
+        replace(target, older)
     replace(partial, target)
-    worker.update(stage="done", progress=1.0, message=f"{name} is on this machine now.")
-
-
-def _total_bytes(kind: Kind, name: str) -> int:
-    from fnmatch import fnmatch
-
-    from huggingface_hub import HfApi
-
-    def ask() -> Any:
-        return HfApi().repo_info(name, repo_type=kind, files_metadata=True, timeout=20)
-
-    files = _hub(kind, name, ask).siblings or []
-    wanted = [file for file in files if any(fnmatch(file.rfilename, p) for p in PATTERNS[kind])]
-    if kind == "model" and not any(file.rfilename.endswith(".safetensors") for file in wanted):
-        raise UserError(
-            f"{name} has no safetensors weights. Choose a model that is published as safetensors."
-        )
-    if kind == "dataset" and not any(Path(file.rfilename).name not in _ABOUT for file in wanted):
-        raise UserError(
-            f"{name} has no data files that can be read (JSONL, JSON, CSV, Parquet, text). A loading "
-            "script, if there is one, is never run. Choose another data set."
-        )
-    return sum(file.size or 0 for file in wanted)
-
-
-def _fetch(kind: Kind, name: str, folder: Path) -> None:
-    from huggingface_hub import snapshot_download
-
-    def fetch() -> Any:
-        return snapshot_download(name, repo_type=kind, local_dir=folder, allow_patterns=PATTERNS[kind])
-
-    _hub(kind, name, fetch)
-
-
-def _hub(kind: Kind, name: str, call: Any) -> Any:
-    """Run a call to the hub; what can go wrong there becomes one clear sentence."""
-    import httpx
-    from huggingface_hub import errors
-
-    try:
-        return call()
-    except errors.GatedRepoError as error:
-        raise UserError(
-            f"{name} is gated: accept its licence on its hub page, then log in with `hf auth login`."
-        ) from error
-    except errors.RepositoryNotFoundError as error:
-        raise UserError(
-            f"The hub knows no {kind} {name}. Check the spelling; a private one needs `hf auth login`."
-        ) from error
-    except errors.HfHubHTTPError as error:
-        raise UserError(f"The hub refused {name}: {str(error).splitlines()[0]}.") from error
-    except (
-        errors.LocalEntryNotFoundError,
-        errors.OfflineModeIsEnabled,
-        httpx.TransportError,
-        OSError,
-    ) as error:
-        raise UserError(
-            f"The hub can't be reached, so {name} was not downloaded. Check the connection and press "
-            "Download again: what is here already is kept."
-        ) from error
-
-
-def _watch(worker: Worker, folder: Path, total: int, over: threading.Event) -> None:
-    while not over.wait(1.0):
-        if worker.stop_requested():
-            worker.stopped("Download stopped. Start it again to go on where it was.")
-            worker.update(status="stopped")
-            # the library has no way to be asked; what is on disk is kept for the next start
-            os._exit(0)
-        done = sum(_size(path) for path in folder.rglob("*"))
-        worker.update(
-            stage="downloading", bytes=done, total=total, progress=min(1.0, done / total) if total else None
-        )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size if path.is_file() else 0
-    except OSError:
-        return 0
+    shutil.rmtree(older, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,113 @@
+"""What of a hub repository is fetched: safetensors or data files, never a program; did it arrive whole."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Literal
+
+from core.dataset.read import DATA_ENDINGS
+from core.errors import UserError
+from core.files import sha256_file
+
+Kind = Literal["model", "dataset"]
+_ABOUT = ("README.md", "LICENSE")
+
+# weights as safetensors only; no pickles, no code
+PATTERNS: dict[Kind, tuple[str, ...]] = {
+    # makers put the same weights a second time under other names: consolidated.safetensors, original/…
+    "model": (
+        "model*.safetensors",
+        "model*.safetensors.index.json",
+        "*.json",
+        "*.jinja",
+        "*.model",
+        "LICENSE*",
+        "README.md",
+    ),
+    "dataset": (
+        *(f"*{ending}" for ending in DATA_ENDINGS),
+        *(f"*{ending}.gz" for ending in DATA_ENDINGS),
+        "*.txt",
+        "*.md",
+        "LICENSE",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class HubFile:
+    """A file of a repository with what the hub says of it; the hashes are empty where it says none.
+
+    `sha256` is known of large files; `git_sha1`, git's name of the content, of small ones.
+    """
+
+    path: str
+    size: int
+    sha256: str = ""
+    git_sha1: str = ""
+
+    def is_whole(self, folder: Path) -> bool:
+        """Whether the file lies in `folder` with the size and the content that the hub has."""
+        file = folder / self.path
+        if not file.is_file() or file.stat().st_size != self.size:
+            return False
+        if self.sha256:
+            return sha256_file(file) == self.sha256
+        return not self.git_sha1 or _git_sha1(file) == self.git_sha1
+
+
+@dataclass(frozen=True)
+class HubRepo:
+    """What is fetched of a repository at one revision, small files first."""
+
+    name: str
+    kind: Kind
+    revision: str
+    gated: bool
+    files: tuple[HubFile, ...]
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+def wanted(kind: Kind, path: str) -> bool:
+    """Whether the file at `path` of a repository is fetched. A model's files all lie at the top."""
+    parts = path.replace("\\", "/").split("/")
+    if ".." in parts or parts[0] in ("", ".cache") or "\\" in path or any(":" in part for part in parts):
+        return False
+    if kind == "model" and len(parts) > 1:
+        return False
+    return any(fnmatch(path, pattern) for pattern in PATTERNS[kind])
+
+
+def check_complete(name: str, kind: Kind, paths: Iterable[str]) -> None:
+    """Refuse a repository that can't be used for want of a file, before anything is downloaded."""
+    here = set(paths)
+    if kind == "dataset":
+        if all(Path(path).name in _ABOUT for path in here):
+            raise UserError(
+                f"{name} has no data files that can be read (JSONL, JSON, CSV, Parquet, text). A loading "
+                "script, if there is one, is never run. Choose another data set."
+            )
+    elif "adapter_config.json" in here and "config.json" not in here:
+        raise UserError(f"{name} is an adapter, not a model. Choose the model that it was trained on.")
+    elif not any(path.endswith(".safetensors") for path in here):
+        raise UserError(
+            f"{name} has no safetensors weights. Choose a model that is published as safetensors."
+        )
+    elif missing := {"config.json", "tokenizer.json"} - here:
+        raise UserError(
+            f"{name} has no {' and no '.join(sorted(missing))}, so it can't be trained here. Choose a model "
+            "in Hugging Face format with a fast tokenizer."
+        )
+
+
+def _git_sha1(file: Path) -> str:
+    """How git names a file's content: SHA-1 of a header and the bytes. No protection, but it finds damage."""
+    raw = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(raw) + raw, usedforsecurity=False).hexdigest()
