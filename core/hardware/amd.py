@@ -55,9 +55,10 @@ def _gpu(raw: dict[str, Any], number: int, card: dict[str, Any], gfx: str) -> Gp
     arch = amd_family(gfx) or known.arch
     total, used = whole(card.get("mem_info_vram_total")), whole(card.get("mem_info_vram_used"))
     shared = whole(card.get("mem_info_gtt_total"))
-    unified = 0 < total < _CARVE_OUT < total + shared and not known.name
-    if unified:
-        total, used = total + shared, used + whole(card.get("mem_info_gtt_used"))
+    unified = known.unified or (not known.name and 0 < total < _CARVE_OUT < total + shared)
+    if unified and shared > total:
+        # HIP allocates from one of the two: the firmware's share, or what the kernel lends of the RAM
+        total, used = shared, whole(card.get("mem_info_gtt_used"))
     return Gpu(
         name=known.name or str(card.get("product_name") or f"AMD {gfx or f'GPU {device:04x}'}"),
         total=total,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 from core.hardware.families import apple_family
@@ -19,6 +18,8 @@ _PATIENCE_S = 5
 
 def ask_sysctl() -> dict[str, str]:
     """`name: value` of each name that this macOS knows."""
+    import subprocess
+
     try:
         done = subprocess.run(
             ["/usr/sbin/sysctl", *_NAMES],

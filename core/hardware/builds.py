@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution, distributions
 from pathlib import Path
 from typing import Any
 
@@ -41,13 +40,10 @@ class TorchBuild:
 
 def read_torch(folder: Path | None = None) -> dict[str, Any] | None:
     """The raw answer, version and text of torch/version.py; None without torch. `folder` is site-packages."""
-    if folder is not None:
-        found = next(iter(distributions(name="torch", path=[str(folder)])), None)
-    else:
-        try:
-            found = distribution("torch")
-        except PackageNotFoundError:
-            found = None
+    from importlib.metadata import distributions  # slow to load, and `fit` does not look at this machine
+
+    where = {"path": [str(folder)]} if folder else {}
+    found = next(iter(distributions(name="torch", **where)), None)
     if found is None:
         return None
     try:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.hardware.asked import ask_nvml
 from core.hardware.builds import read_torch
 from core.hardware.sysfs import ask_sysfs
 
@@ -64,6 +63,8 @@ def ask_machine(folder: Path | None = None, site_packages: Path | None = None) -
         **_of_the_system(),
     }
     if nvidia_expected(raw):
+        from core.hardware.asked import ask_nvml
+
         raw["nvml"] = ask_nvml()
     return raw
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
 import sys
 from typing import Any
@@ -29,6 +28,8 @@ def ask_windows() -> dict[str, Any]:
     """The raw answers; what Windows refuses is left out."""
     if sys.platform != "win32":
         return {}
+    import ctypes
+
     kernel = ctypes.windll.kernel32
     return {
         "processor": _registry(_CPU, ("ProcessorNameString",)).get("ProcessorNameString", ""),
@@ -46,6 +47,8 @@ def ask_windows() -> dict[str, Any]:
 
 def _has_battery(kernel: Any) -> bool:
     """SYSTEM_POWER_STATUS is 12 bytes; the second is BatteryFlag."""
+    import ctypes
+
     status = (ctypes.c_ubyte * 12)()
     return bool(kernel.GetSystemPowerStatus(status)) and status[1] not in (_NO_BATTERY, _UNKNOWN)
 
