@@ -25,7 +25,7 @@ def usable_of(gpu: Gpu, system: str = "") -> int:
     """The card's memory without what the desktop takes. Bytes."""
     if gpu.unified:
         return round(gpu.total * (_APPLE_SMALL if gpu.total <= _APPLE_EDGE else _APPLE_LARGE))
-    if system == "Windows":
+    if system.startswith("Windows"):
         return gpu.total - (_WINDOWS_DESKTOP if gpu.display or gpu.laptop else _SCREEN)
     return gpu.total - (_SCREEN if gpu.display else 0)
 
