@@ -90,21 +90,18 @@ def lora_parameters(
 def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINEAR) -> list[Target]:
     """The layers that get an adapter: PEFT's choice for all-linear, or for names (also short: "q,v,head")."""
     names = _names(target_modules)
-    everything = not names or bool({"all", ALL_LINEAR} & {name.lower().replace("_", "-") for name in names})
     moved = _old_expert_names(spec)
-    if everything:
-        plain = [linear for linear in (*spec.linears, *spec.vision) if not linear.fused]
-        names = list(dict.fromkeys([*(linear.name for linear in plain), *moved]))
-    elif all(name in _SHORT or name == "lm_head" or name == "embed_tokens" for name in names):
+    if not names or bool({"all", "all_linear", ALL_LINEAR} & {name.lower() for name in names}):
+        targets = _moved_targets(spec, [*moved], moved)
+        plain = (linear for linear in (*spec.linears, *spec.vision) if not linear.fused)
+        return targets + [Target(linear) for linear in plain if linear.name not in moved]
+    if all(name in _SHORT or name in ("lm_head", "embed_tokens") for name in names):
         names = [long for name in names for long in _SHORT.get(name, (name,))]
-    targets = _moved_targets(spec, names, moved) if moved else []
-    rest = tuple(name for name in names if not any(_ends(name, old) for old in moved))
-    matched = _everywhere(spec) if not everything else [*spec.linears, *spec.vision]
-    targets += [
-        Target(linear)
-        for linear in matched
-        if not linear.fused and any(_ends(linear.path, name) for name in rest)
-    ]
+    rest = [name for name in names if not any(_ends(name, old) for old in moved)]
+    targets = _moved_targets(spec, names, moved)
+    for linear in _everywhere(spec):
+        if not linear.fused and any(_ends(linear.path, name) for name in rest):
+            targets.append(Target(linear))
     if not targets:
         known = ", ".join(dict.fromkeys(linear.name for linear in spec.linears if not linear.fused))
         raise UserError(f"{spec.name or 'The model'} has no layers named {', '.join(names)}. It has {known}.")

@@ -50,16 +50,27 @@ def _layer_embeddings(parts: Parts, fields: Fields, sizes: Sizes, blocks: str) -
     parts.linear(f"{blocks}.{{}}.per_layer_projection", width, sizes.hidden, everywhere)
 
 
+def _wide(fields: Fields, sizes: Sizes, full: tuple[int, ...], same: bool) -> Sizes:
+    """The layers with full attention have wider heads, and fewer keys where keys are values too.
+
+    Transformers 5 writes that as `per_layer_config`, the published files as `global_head_dim`.
+    """
+    own = fields.part("per_layer_config").part(str(full[-1]))
+    heads = fields.whole("num_global_key_value_heads", default=sizes.kv_heads) if same else sizes.kv_heads
+    return replace(
+        sizes,
+        head_dim=own.whole("head_dim", default=fields.whole("global_head_dim", default=512)),
+        kv_heads=own.whole("num_key_value_heads", default=heads),
+    )
+
+
 def _gemma4(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     full = _global_layers(fields, sizes.layers, 6)
     sliding = tuple(sorted(set(range(sizes.layers)) - set(full)))
     shared = fields.whole("num_kv_shared_layers", default=0, least=0)
     own_keys = sizes.layers - shared
     same = fields.flag("attention_k_eq_v")
-    wide_heads = (
-        fields.whole("num_global_key_value_heads", default=sizes.kv_heads) if same else sizes.kv_heads
-    )
-    wide = replace(sizes, head_dim=fields.whole("global_head_dim", default=512), kv_heads=wide_heads)
+    wide = _wide(fields, sizes, full, same)
     _attention(parts, fields, sizes, family.blocks, sliding, own_keys, True)
     _attention(parts, fields, wide, family.blocks, full, own_keys, not same)
     doubled = bool(shared) and fields.flag("use_double_wide_mlp")
