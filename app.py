@@ -3,6 +3,7 @@
     python app.py                                   the page on 127.0.0.1, in your browser
     python app.py demo | train | export | chat      the same without a screen
     python app.py check-data                        what is wrong with a dataset, and a cleaned copy of it
+    python app.py fit                               what a training would take, before it starts
     python app.py doctor | setup | test             what is installed; install it; run the tests
 
 Needs only the standard library until the environment is up.
@@ -26,7 +27,7 @@ from core.errors import UserError
 from core.setup.places import Places
 from core.setup.ready import StepFailed, ready
 
-WITHOUT_SCREEN = ("demo", "train", "export", "chat", "check-data")
+WITHOUT_SCREEN = ("demo", "train", "export", "chat", "check-data", "fit")
 HOME_HELP = "folder for models, datasets and runs (default: $LORA_GARAGE_HOME, else ~/lora-garage)"
 PLACES = Places()
 # set for the process inside .venv, so that a broken .venv can't start itself for ever
@@ -124,6 +125,7 @@ def parser() -> argparse.ArgumentParser:
     add_export(commands)
     add_chat(commands)
     add_check_data(commands)
+    add_fit(commands)
     add_upkeep(commands)
     return whole
 
@@ -184,6 +186,47 @@ def add_check_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     check.add_argument("--fix", metavar="OUT.jsonl", help="take every fix and write a cleaned copy")
     check.add_argument("--exact", action="store_true", help="count the tokens of every row, not of a sample")
     add_shared(check)
+
+
+def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    fit = commands.add_parser("fit", help="say what a training would take, term by term, before it starts")
+    add = fit.add_argument
+    add(
+        "--model",
+        required=True,
+        metavar="DIR|ID|config.json",
+        help="the base model; `starter` is the embedded one",
+    )
+    add("--gpu", metavar="NAME|GIB", help="a card, as in “RTX 3060” or 12 (default: this machine)")
+    add("--data", metavar="FILE", help="your data: its row lengths, and with them time and energy")
+    add(
+        "--method",
+        help="qlora, lora, or another that PEFT has (default: qlora; lora on CPUs and Apple's GPUs)",
+    )
+    add("--rank", type=int, default=16, help="rank of the adapter (default: 16)")
+    add("--target-modules", default="all-linear", help="layers with an adapter, as q,v (default: all-linear)")
+    add("--max-length", type=int, help="longest row in tokens (default: 2048; 512 on CPUs)")
+    add("--batch", type=int, default=1, help="micro-batch: rows computed at once (default: 1)")
+    add("--accumulate", type=int, default=16, help="micro-batches a step (default: 16)")
+    add("--epochs", type=float, default=3.0, help="how often every row is seen, for the time (default: 3)")
+    add("--optimizer", help="default: adamw_8bit; adamw_torch where bitsandbytes has no kernels")
+    add("--checkpointing", choices=("unsloth", "hf", "none"), help="default: the engine's own; none on CPUs")
+    add("--backend", choices=("unsloth", "peft"), help="engine (default: unsloth)")
+    add(
+        "--precision",
+        choices=("auto", "bf16", "fp16", "fp32"),
+        default="auto",
+        help="of what is not quantized",
+    )
+    add("--attention", choices=("auto", "sdpa", "eager", "flash_attention_2"), default="auto")
+    add(
+        "--no-double-quantization",
+        action="store_true",
+        help="4-bit constants stay whole: 0.4 bits more a weight",
+    )
+    add("--offload-embedding", action="store_true", help="the token embedding waits in the computer's memory")
+    add("--forget-measured", action="store_true", help="drop the correction by runs measured on this machine")
+    add_shared(fit)
 
 
 def add_upkeep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

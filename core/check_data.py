@@ -26,9 +26,9 @@ _SIGNS = {"error": "x", "warning": "!", "note": "-"}
 def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     """Check the files and print the report; with --fix also write what every offered fix leaves of them."""
     question = Question(
-        paths=[_path(name) for name in args.files],
+        paths=[data_path(name) for name in args.files],
         columns=dict(map(_mapping, args.map)),
-        heldout=_path(args.heldout) if args.heldout else None,
+        heldout=data_path(args.heldout) if args.heldout else None,
         model=_model(home, args.model),
         exact=args.exact,
     )
@@ -57,14 +57,14 @@ def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     return found.to_json() | {"cleaned": {**changes.to_json(), "verdict": left.verdict}}
 
 
-def _path(name: str) -> Path:
+def data_path(name: str) -> Path:
     """A path as it was typed; `sample` is the app's own data."""
     return SAMPLE_DATA / "train.jsonl" if name == "sample" else Path(name).expanduser()
 
 
 def _out(name: str, paths: list[Path]) -> Path:
     """Where the cleaned copy goes: never onto the data itself."""
-    out = _path(name)
+    out = data_path(name)
     if any(out.resolve() == path.resolve() for path in paths):
         raise UserError(f"--fix {name} names the data itself. Give the cleaned copy another name.")
     if not out.parent.is_dir():

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from core.home import Home
-from core.memory import search
+from core.memory import estimate_memory, search
 from core.memory.kinds import MemoryEstimate, Place, Workload
 from core.memory.levers import Lengths
 from core.memory.measured import correction
@@ -22,8 +22,10 @@ __all__ = [
     "Candidate",
     "Lengths",
     "Step",
+    "bits_of",
     "changes_of",
     "estimate_recipe",
+    "estimator",
     "make_it_fit",
     "smaller_models",
     "use_the_room",
@@ -69,7 +71,6 @@ def make_it_fit(
     place: Place,
     lengths: Lengths | None = None,
     models: Iterable[Candidate] = (),
-    family: str = "",
     factor: float = 1.0,
 ) -> list[Step]:
     """The least changes of the recipe that make it fit, those that cost quality last.
@@ -78,7 +79,7 @@ def make_it_fit(
     last step's total is still more than there is.
     """
     workload = workload_of(recipe, place, lengths.longest if lengths else None)
-    steps = search.make_it_fit(spec, workload, place, _estimator(place, factor), lengths, models, family)
+    steps = search.make_it_fit(spec, workload, place, estimator(place, factor), lengths, models)
     return [_for_recipe(recipe, step) for step in steps]
 
 
@@ -87,7 +88,7 @@ def use_the_room(
 ) -> list[Step]:
     """Changes of the recipe that make it faster and still fit; empty where nothing does."""
     workload = workload_of(recipe, place, lengths.longest if lengths else None)
-    steps = search.use_the_room(spec, workload, place, _estimator(place, factor))
+    steps = search.use_the_room(spec, workload, place, estimator(place, factor))
     return [_for_recipe(recipe, step) for step in steps]
 
 
@@ -106,13 +107,12 @@ def changes_of(steps: Iterable[Step]) -> dict[str, Any]:
     return {knob: value for step in steps for knob, value in step.change.items()}
 
 
-def _estimator(place: Place, factor: float) -> search.Estimate:
+def estimator(place: Place, factor: float) -> search.Estimate:
+    """The corrected estimate of any model and workload on one place."""
     return partial(_estimate, place=place, factor=factor)
 
 
 def _estimate(spec: ModelSpec, workload: Workload, place: Place, factor: float) -> MemoryEstimate:
-    from core.memory.estimate import estimate_memory
-
     return estimate_memory(spec, workload, place, factor)
 
 

@@ -195,6 +195,8 @@ class Progress:
     precision: str = ""
     tokens_per_s: float | None = None
     memory: int | None = None
+    peak_memory: int | None = None
+    estimated_memory: int | None = None
     eta_s: float | None = None
     summary: dict[str, Any] = field(default_factory=dict)
 
@@ -228,6 +230,7 @@ def _started(progress: Progress, event: dict[str, Any]) -> None:
     progress.engine = str(event.get("engine", progress.engine))
     progress.reason = str(event.get("reason", progress.reason))
     progress.precision = str(event.get("precision", progress.precision))
+    progress.estimated_memory = event.get("estimated_memory", progress.estimated_memory)
 
 
 def _log(progress: Progress, event: dict[str, Any]) -> None:
@@ -237,6 +240,7 @@ def _log(progress: Progress, event: dict[str, Any]) -> None:
         progress.points.append((progress.step, float(event["loss"])))
     progress.tokens_per_s = event.get("tokens_per_s", progress.tokens_per_s)
     progress.memory = event.get("memory", progress.memory)
+    progress.peak_memory = event.get("peak_memory", progress.peak_memory)
     progress.eta_s = event.get("eta_s", progress.eta_s)
 
 

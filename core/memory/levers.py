@@ -135,20 +135,28 @@ def _to_the_longest_words(at: Situation, change: Change) -> str:
 
 
 def _shorter(at: Situation) -> list[Change]:
-    now = at.workload.max_length
     if at.lengths is None:
-        halved = [now >> times for times in range(1, now.bit_length())]
-        return [{"max_length": length} for length in halved if length >= _SHORTEST]
-    longest = _rounded(at.lengths.longest)
+        return []
+    now = min(at.workload.max_length, _rounded(at.lengths.longest))
     wanted = dict.fromkeys(_rounded(length) for length in (at.lengths.p99, at.lengths.p95))
-    return [{"max_length": length} for length in wanted if length < min(now, longest)]
+    return [{"max_length": length} for length in wanted if length < now]
 
 
 def _shorter_words(at: Situation, change: Change) -> str:
-    if at.lengths is None:
-        return f"{_length_change(at, change)}: longer rows are cut off there"
-    share = 99 if change["max_length"] >= at.lengths.p99 else 95
-    return f"{_length_change(at, change)}: {share} % of your rows stay whole"
+    whole = at.lengths is None or change["max_length"] >= at.lengths.p99
+    return f"{_length_change(at, change)}: {99 if whole else 95} % of your rows stay whole"
+
+
+def _halved(at: Situation) -> list[Change]:
+    now = at.workload.max_length
+    if at.lengths is not None:
+        return []
+    shorter = [now >> times for times in range(1, now.bit_length())]
+    return [{"max_length": length} for length in shorter if length >= _SHORTEST]
+
+
+def _halved_words(at: Situation, change: Change) -> str:
+    return f"{_length_change(at, change)}: longer rows are cut off there"
 
 
 def _length_change(at: Situation, change: Change) -> str:
@@ -198,23 +206,25 @@ def _says(sentence: str) -> Callable[[Situation, Change], str]:
     return lambda at, change: sentence.format(at=at.workload, **change)
 
 
+_CHECKPOINTING = Lever(_checkpointing, _checkpointing_words)
+_SMALLER_BATCHES = Lever(_smaller_batches, _batch_words)
+_OPTIMIZER = Lever(_optimizer, _optimizer_words)
+_ATTENTION = Lever(_attention, _says("Fused attention: no table of tokens × tokens is kept"))
+_DOUBLE = Lever(_double_quantization, _says("Double quantization: 0.4 bits less a weight"))
+_TO_THE_LONGEST = Lever(_to_the_longest, _to_the_longest_words)
+_FOUR_BITS = Lever(_four_bits, _says("The frozen base in 4 bits (QLoRA)"))
+_SHORTER = Lever(_shorter, _shorter_words)
+_OFFLOAD = Lever(_offload, _says("The token embedding waits in the computer's memory"))
+_HALVED = Lever(_halved, _halved_words)
+_RANK = Lever(_rank, _says("Rank {at.rank} → {rank}: a smaller adapter, which can learn less"))
+
 # nothing is lost but time
-FREE = (
-    Lever(_checkpointing, _checkpointing_words),
-    Lever(_smaller_batches, _batch_words),
-    Lever(_optimizer, _optimizer_words),
-    Lever(_attention, _says("Fused attention: no table of tokens × tokens is kept")),
-    Lever(_double_quantization, _says("Double quantization: 0.4 bits less a weight")),
-    Lever(_to_the_longest, _to_the_longest_words),
-)
+FREE = (_CHECKPOINTING, _SMALLER_BATCHES, _OPTIMIZER, _ATTENTION, _DOUBLE, _TO_THE_LONGEST, _OFFLOAD)
 # each costs a little quality, the first the least: 4-bit bases train as well as 16-bit ones
 # (QLoRA, arXiv 2305.14314, section 4)
-WITH_A_PRICE = (
-    Lever(_four_bits, _says("The frozen base in 4 bits (QLoRA)")),
-    Lever(_shorter, _shorter_words),
-    Lever(_offload, _says("The token embedding waits in the host's memory")),
-    Lever(_rank, _says("Rank {at.rank} → {rank}: a smaller adapter, which can learn less")),
-)
+WITH_A_PRICE = (_FOUR_BITS, _SHORTER, _HALVED, _RANK)
+# as they are shown, what costs quality last
+ORDER = (*FREE[:-1], _FOUR_BITS, _SHORTER, _OFFLOAD, _HALVED, _RANK)
 # the other way, for speed
 ROOM = (
     Lever(_no_offload, _says("The token embedding stays on the card")),

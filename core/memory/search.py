@@ -6,13 +6,14 @@ set of changes that fits, every one is then taken back or made milder as far as 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, NamedTuple
 
 from core.memory.kinds import MemoryEstimate, Place, Workload
-from core.memory.levers import FREE, ROOM, WITH_A_PRICE, Lengths, Lever, Situation
+from core.memory.levers import FREE, ORDER, ROOM, WITH_A_PRICE, Lengths, Lever, Situation
 from core.models.spec import ModelSpec
 from core.timing.cost import operations_per_token
 
@@ -20,6 +21,8 @@ from core.timing.cost import operations_per_token
 _WORTH_SAYING = 1 << 20
 # a model of the same family is taken if it has at least this share of the largest fitting one's parameters
 _FAMILY_SHARE = 0.5
+# what a model that the catalogue does not have is taken for
+_USUAL_KIND = "instruct"
 _RANKING = {"fits": 0, "tight": 1, "no": 2}
 
 Estimate = Callable[[ModelSpec, Workload], MemoryEstimate]
@@ -34,6 +37,10 @@ class Candidate:
     family: str
     kind: str
     spec: ModelSpec
+
+    def is_called(self, name: str) -> bool:
+        """Whether a model's name means this one; a folder leaves out the owner, or writes -- for the slash."""
+        return re.split("/|--", name)[-1].casefold() == self.id.split("/")[-1].casefold()
 
 
 @dataclass(frozen=True)
@@ -90,20 +97,24 @@ class _Search:
                     chosen[lever], before = option, total
         return chosen
 
-    def mildest(self, chosen: dict[Lever, _Choice], model: _Choice | None, goal: str) -> list[_Choice]:
-        """The same with every choice taken back or made milder as far as it stays at `goal` or better."""
+    def mildest(self, chosen: dict[Lever, _Choice], model: _Choice | None, goal: str) -> dict[Lever, _Choice]:
+        """The same with every choice taken back or made milder as far as it stays at `goal` or better.
+
+        What has a price is taken back first. At a tight goal nothing else is: it takes all that helps.
+        """
         chosen = dict(chosen)
-        for lever in reversed(list(chosen)):
-            strongest = chosen[lever]
+        levers = WITH_A_PRICE if goal == "tight" else (*FREE, *WITH_A_PRICE)
+        for lever in (lever for lever in reversed(levers) if lever in chosen):
             for option in [None, *self.options(lever)]:
-                rest = {**chosen, lever: option}
-                tried = [choice for choice in [*rest.values(), model] if choice is not None]
-                if _RANKING[self.with_choices(tried).verdict] <= _RANKING[goal]:
-                    chosen = {key: choice for key, choice in rest.items() if choice is not None}
+                rest = {key: choice for key, choice in chosen.items() if key is not lever}
+                tried = {**rest, lever: option} if option else rest
+                if _RANKING[self.verdict(tried, model)] <= _RANKING[goal]:
+                    chosen = tried
                     break
-            else:
-                chosen[lever] = strongest
-        return [*chosen.values(), *([model] if model else [])]
+        return chosen
+
+    def verdict(self, chosen: dict[Lever, _Choice], model: _Choice | None = None) -> str:
+        return self.with_choices(_in_order(chosen, model)).verdict
 
     def steps(self, choices: list[_Choice]) -> list[Step]:
         """Each with its saving, one after the other."""
@@ -113,16 +124,16 @@ class _Search:
             for choice, before, after in zip(choices, totals, totals[1:])
         ]
 
-    def another_model(
-        self, models: Iterable[Candidate], chosen: list[_Choice], family: str
-    ) -> _Choice | None:
+    def another_model(self, models: Iterable[Candidate], chosen: list[_Choice]) -> _Choice | None:
         """The largest smaller model that fits with these choices; one of its own family is preferred.
 
         Where none fits, the largest tight one; where none is even that, the smallest.
         """
-        options = [
-            self._judged(model, chosen) for model in models if model.spec.parameters < self.spec.parameters
-        ]
+        models = list(models)
+        own = next((model for model in models if model.is_called(self.spec.name)), None)
+        kind = own.kind if own else _USUAL_KIND
+        smaller = (model for model in models if model.spec.parameters < self.spec.parameters)
+        options = [self._judged(model, chosen) for model in smaller if model.kind == kind]
         if not options:
             return None
         best = min(rank for rank, _ in options)
@@ -130,8 +141,8 @@ class _Search:
         if best == _RANKING["no"]:
             return _model_choice(fitting[-1])
         enough = fitting[0].spec.parameters * _FAMILY_SHARE
-        kin = [model for model in fitting if model.family == family and model.spec.parameters >= enough]
-        return _model_choice([*kin, *fitting][0])
+        kin = (model for model in fitting if own and model.family == own.family)
+        return _model_choice(next((model for model in kin if model.spec.parameters >= enough), fitting[0]))
 
     def _judged(self, model: Candidate, chosen: list[_Choice]) -> tuple[int, Candidate]:
         return _RANKING[self.with_choices([*chosen, _model_choice(model)]).verdict], model
@@ -144,28 +155,31 @@ def make_it_fit(
     estimate: Estimate,
     lengths: Lengths | None = None,
     models: Iterable[Candidate] = (),
-    family: str = "",
 ) -> list[Step]:
     """The least that makes it fit, in the order of the levers; empty where it fits, or nothing helps.
 
-    A run that is tight stays so rather than lose quality. Where nothing makes it fit, the steps are those
-    that save most. `models` is only read when the knobs alone are not enough.
+    Quality is given for a run that fits, not for one that is tight anyway, and another model is only taken
+    where nothing else runs at all. Where nothing makes it fit, the steps are those that save most. `models`
+    is only read when it is needed.
     """
     search = _Search(spec, Situation(spec, workload, place, lengths), estimate)
-    goal = search.with_choices([]).verdict
-    chosen: dict[Lever, _Choice] = {}
-    for levers in (FREE, WITH_A_PRICE):
-        if goal == "fits" or (goal == "tight" and levers is WITH_A_PRICE):
-            break
-        chosen = search.strongest(levers, chosen)
-        goal = search.with_choices(chosen.values()).verdict
+    if search.verdict({}) == "fits":
+        return []
+    free = search.strongest(FREE, {})
+    everything = free if search.verdict(free) == "fits" else search.strongest(WITH_A_PRICE, free)
     model = None
-    if goal == "no":
-        model = search.another_model(models, list(chosen.values()), family)
-        goal = search.with_choices([*chosen.values(), *([model] if model else [])]).verdict
-    if goal == "no":
-        return search.steps([*chosen.values(), *([model] if model else [])])
-    return search.steps(search.mildest(chosen, model, goal))
+    if search.verdict(everything) == "tight" and search.verdict(free) == "tight":
+        everything = free
+    if search.verdict(everything) == "no":
+        model = search.another_model(models, _in_order(everything))
+    goal = search.verdict(everything, model)
+    chosen = everything if goal == "no" else search.mildest(everything, model, goal)
+    return search.steps(_in_order(chosen, model))
+
+
+def _in_order(chosen: dict[Lever, _Choice], model: _Choice | None = None) -> list[_Choice]:
+    """As they are shown, another model at the end."""
+    return [*(chosen[lever] for lever in ORDER if lever in chosen), *([model] if model else [])]
 
 
 def use_the_room(spec: ModelSpec, workload: Workload, place: Place, estimate: Estimate) -> list[Step]:

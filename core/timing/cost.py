@@ -33,19 +33,9 @@ def operations_per_token(spec: ModelSpec, workload: Workload, gpu: Gpu | None) -
     return passes * (pass_of_weights + _moving(spec, workload)) + adapter
 
 
-def tokens_at_once(workload: Workload) -> int:
-    """The most tokens that are computed together: full rows, or as many short ones as take their place."""
-    full = workload.micro_batch * workload.max_length
-    if workload.longest is None:
-        return full
-    rows = workload.micro_batch * workload.accumulate
-    return min(full, rows * min(workload.longest, workload.max_length))
-
-
 def _attention(spec: ModelSpec, workload: Workload) -> float:
     """Scores and their sums over half of the row (causal), both products: operations a token and pass."""
-    length = min(workload.longest or workload.max_length, workload.max_length)
-    return 2 * _A_PASS * spec.layers * spec.heads * spec.head_dim * length / 2
+    return 2 * _A_PASS * spec.layers * spec.heads * spec.head_dim * workload.length / 2
 
 
 def _adapter(spec: ModelSpec, workload: Workload) -> int:
@@ -62,4 +52,4 @@ def _adapter(spec: ModelSpec, workload: Workload) -> int:
 def _moving(spec: ModelSpec, workload: Workload) -> float:
     """Operations a card could do while it moves the weights of one pass, shared by the tokens at once."""
     bytes_a_weight = _MOVED.get(workload.quantization, workload.bits / 8)
-    return spec.parameters * bytes_a_weight * _OPERATIONS_A_BYTE / max(tokens_at_once(workload), 1)
+    return spec.parameters * bytes_a_weight * _OPERATIONS_A_BYTE / max(workload.tokens, 1)

@@ -9,6 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import psutil
@@ -21,7 +22,9 @@ from transformers import (
 )
 
 from core.errors import UserError
+from core.hardware import find_hardware
 from core.jobs import Worker
+from core.memory.overhead import context_bytes
 from core.recipe import Recipe
 from core.training.heldout import HeldOut, measuring_is_due
 from core.training.speed import Speed
@@ -39,7 +42,7 @@ class Reporter(TrainerCallback):
         heldout: HeldOut,
         precision: str,
         asked: Callable[[], str | None],
-        reasons: dict[str, str],
+        reasons: dict[str, Any],
     ) -> None:
         self.worker = worker
         self.recipe = recipe
@@ -159,6 +162,7 @@ class Reporter(TrainerCallback):
             tokens=self._tokens_before,
             tokens_per_s=round(self.speed.tokens_per_s, 1),
             memory=memory_used(),
+            peak_memory=peak_memory(),
             eta_s=round(left * self._seconds_a_step(state.global_step), 1),
         )
         if time.monotonic() - self._state_written > _STATE_EVERY_S or left == 0:
@@ -187,16 +191,18 @@ class Reporter(TrainerCallback):
 
 
 def memory_used() -> int:
-    """Bytes held now: the GPU's peak where there is one, otherwise this process's resident memory."""
+    """Bytes held now, as the driver shows them for a GPU, otherwise this process's resident memory."""
     if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+        return int(torch.cuda.memory_reserved()) + _context()
+    if torch.backends.mps.is_available():
+        return int(torch.mps.driver_allocated_memory())
     return int(psutil.Process().memory_info().rss)
 
 
 def peak_memory() -> int:
-    """Bytes at the highest point so far: the GPU's, otherwise this process's resident memory."""
+    """Bytes at the highest point so far, as the driver shows them; else this process's resident memory."""
     if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
+        return int(torch.cuda.max_memory_reserved()) + _context()
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
     import resource
@@ -204,3 +210,9 @@ def peak_memory() -> int:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # kilobytes on Linux, bytes on macOS
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
+
+
+@cache
+def _context() -> int:
+    """What the driver takes for this process: torch does not see it, so the estimate's number stands in."""
+    return context_bytes(find_hardware().training_gpu)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from filelock import Timeout
 
 from core.dataset import ChatTokenizer
 from core.errors import UserError
@@ -20,6 +21,7 @@ from core.runs import Run
 from core.training.checkpoints import CheckpointStore, publish_adapter
 from core.training.engine import Engine, Setup, load_engine
 from core.training.heldout import HeldOut
+from core.training.measured_run import Planned, plan_run
 from core.training.origins import note_origins
 from core.training.precision import find_device, pick_precision
 from core.training.progress import Reporter, peak_memory
@@ -34,9 +36,11 @@ class Session:
 
     worker: Worker
     run: Run
+    home: Home
     setup: Setup
     tokenizer: ChatTokenizer
-    reasons: dict[str, str]
+    reasons: dict[str, Any]
+    planned: Planned | None
     trainer: Any
     reporter: Reporter
     store: CheckpointStore
@@ -69,12 +73,14 @@ class Session:
         device = find_device()
         precision, why = pick_precision(recipe, device)
         setup = Setup(recipe, model_folder, device.kind, precision)
+        planned = plan_run(worker, home, setup, engine[0], rows.lengths)
         reasons = {
             "engine": engine[0],
             "reason": engine[1],
             "precision": precision,
             "precision_reason": why,
             "device": device.name,
+            "estimated_memory": planned.expected if planned else None,
         }
         module = load_engine(engine[0])
         with loading_troubles(model_folder):
@@ -84,7 +90,7 @@ class Session:
         heldout = HeldOut(heldout_rows, collator, module.summed_loss, torch.device(device.kind), budget)
         reporter = Reporter(worker, recipe, heldout, precision, asked, reasons)
         trainer = _make_trainer(worker, module, setup, model, rows, store, collator, reporter)
-        return cls(worker, run, setup, tokenizer, reasons, trainer, reporter, store, step)
+        return cls(worker, run, home, setup, tokenizer, reasons, planned, trainer, reporter, store, step)
 
     @property
     def stopped_by(self) -> str | None:
@@ -107,6 +113,17 @@ class Session:
         """Write `adapter/` in PEFT's format, aside first."""
         base = str(self.setup.model_folder)
         publish_adapter(self.trainer.model, self.run.adapter, base, self.tokenizer)
+
+    def note_measured(self) -> None:
+        """Keep the peak beside its estimate: it corrects later ones on this machine."""
+        if self.planned is None or self.setup.device == "mps":
+            return
+        reporter = self.reporter
+        try:
+            self.planned.note(self.home, self.run.name, peak_memory(), reporter.step, reporter.speed.overall)
+        except (OSError, UserError, Timeout) as problem:
+            message = f"The measured memory could not be noted for later estimates: {problem}"
+            self.worker.say("warning", message=message)
 
     def stop_sentence(self) -> str:
         step = self.reporter.step

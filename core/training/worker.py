@@ -129,6 +129,7 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
     with stages("saving"):
         session.save_adapter()
     worker.say("summary", **session.summary(stages.seconds))
+    session.note_measured()
     if session.stopped_by:
         worker.update(adapter_saved=True)
         worker.stopped(session.stop_sentence())

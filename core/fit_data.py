@@ -1,0 +1,76 @@
+"""The data of `fit`: row lengths from the data check's token table, so only as much as needed is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.home import Home
+from core.memory.levers import Lengths
+from core.models import STARTER, model_folder
+
+# all rows are measured up to so many; of more a sample, whose longest row is not the longest of all
+_MEASURED_WHOLE = 20_000
+# what a run keeps back to measure the held-out loss when nothing else is said (Recipe.heldout_share)
+_HELDOUT_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Data:
+    """Rows to train on, their mean length within the maximum, and their lengths; all in tokens.
+
+    `note` says what is not exact about them.
+    """
+
+    rows: int
+    tokens_a_row: float
+    lengths: Lengths
+    note: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        p95, p99, longest = self.lengths
+        mean = round(self.tokens_a_row, 1)
+        return {"rows": self.rows, "mean": mean, "p95": p95, "p99": p99, "max": longest, "note": self.note}
+
+
+def read_data(home: Home, name: str, model: str, max_length: int) -> Data:
+    """Check the data as `check-data` does, and count its tokens with the model's tokenizer if it is here."""
+    # these load the data check's libraries, which `fit` without data does not need
+    from core.check_data import data_path
+    from core.dataset.check import Question, check_columns, ensure_store, ensure_tokens
+    from core.errors import UserError
+    from core.starter import ensure_starter
+
+    path = data_path(name)
+    own = _tokenizer_folder(home, model)
+    store = ensure_store(home, [path])
+    check_columns(store, {})
+    exact = len(store) <= _MEASURED_WHOLE
+    question = Question([path], model=own or ensure_starter(home), exact=exact)
+    table = ensure_tokens(home, question, store)
+    facts = table.at(max_length) if table else None
+    if table is None or facts is None or not facts.rows_kept:
+        raise UserError(f"{name} has no row to train on at {max_length:,} tokens. `check-data` says why.")
+    rows = (
+        len(store) * facts.rows_kept / facts.rows_measured * (1 - (_HELDOUT_SHARE if name != "sample" else 0))
+    )
+    lengths = Lengths(facts.p95, facts.p99, facts.max if exact else max(facts.max, max_length))
+    note = _note(own is not None or model == STARTER, exact, table.rows_measured)
+    return Data(max(1, round(rows)), facts.total / facts.rows_kept, lengths, note)
+
+
+def _tokenizer_folder(home: Home, model: str) -> Path | None:
+    """The folder of the model's own tokenizer, None where it is not on this machine."""
+    path = Path(model).expanduser()
+    folder = path.parent if path.is_file() else model_folder(home, model)
+    return folder if model != STARTER and (folder / "tokenizer.json").is_file() else None
+
+
+def _note(own: bool, exact: bool, measured: int) -> str:
+    notes = []
+    if not own:
+        notes.append("counted with the starter's tokenizer; the model's own may differ by a fifth")
+    if not exact:
+        notes.append(f"from a sample of {measured:,} rows; the longest may be longer than these")
+    return "; ".join(notes)
