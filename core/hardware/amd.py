@@ -7,7 +7,7 @@ from typing import Any
 
 from core.hardware.families import amd_family, gfx_name
 from core.hardware.kinds import Gpu
-from core.hardware.known import known_name
+from core.hardware.known import known_card
 from core.hardware.readings import display_of, whole
 
 _VENDOR = "0x1002"
@@ -51,7 +51,7 @@ def _location(slot: str) -> tuple[int, int]:
 
 def _gpu(raw: dict[str, Any], number: int, card: dict[str, Any], gfx: str) -> Gpu:
     device, revision = whole(card.get("device")), whole(card.get("revision"))
-    known = known_name("amd", device, revision)
+    known = known_card("amd", device, revision)
     arch = amd_family(gfx) or known.arch
     total, used = whole(card.get("mem_info_vram_total")), whole(card.get("mem_info_vram_used"))
     shared = whole(card.get("mem_info_gtt_total"))

@@ -48,7 +48,7 @@ def apple_gpus(raw: dict[str, Any], ram_free: int) -> tuple[list[Gpu], list[str]
     if not chip.startswith("Apple"):
         return [], []
     total = whole(answers.get("hw.memsize"))
-    driver = f"macOS {raw['system'].get('release', '')}".strip()
+    driver = f"Darwin {(raw.get('system') or {}).get('release', '')}".strip()
     gpu = Gpu(
         name=chip,
         total=total,

@@ -15,8 +15,6 @@ AMD_RUNS = ("gfx908", "gfx90a", "gfx942", "gfx950", "gfx110", "gfx115", "gfx120"
 # CUDA Compatibility, "Minor Version Compatibility", table 1: a build of CUDA 12.x runs on every driver of
 # CUDA 12, one of 13.x on every driver of CUDA 13
 _OLDEST_DRIVER = {12: "525", 13: "580"}
-# the first driver that knows Blackwell
-BLACKWELL_DRIVER = "570"
 
 
 @dataclass(frozen=True)

@@ -82,16 +82,18 @@ def _card(vendor: Vendor, arch: str, row: dict[str, Any]) -> Card:
 
 
 @cache
-def known_name(vendor: str, device: int, revision: int) -> Card:
-    """The card with these PCI ids; UNKNOWN if the table lacks it, or before its reader is installed."""
+def known_cards(vendor: str, device: int, revision: int) -> tuple[Card, ...]:
+    """The cards with these PCI ids, smallest first; none if the table lacks them, or before its reader is
+    installed."""
     try:
-        table = cards()
+        same = [card for card in cards() if card.vendor == vendor]
     except ImportError:
-        return UNKNOWN
+        return ()
     exact, alone = f"{device:04x}:{revision:02x}", f"{device:04x}"
-    same = [card for card in table if card.vendor == vendor]
-    for wanted in (exact, alone):
-        found = [card for card in same if wanted in card.pci]
-        if found:
-            return min(found, key=lambda card: card.mib)
-    return UNKNOWN
+    found = [card for card in same if exact in card.pci] or [card for card in same if alone in card.pci]
+    return tuple(sorted(found, key=lambda card: card.mib))
+
+
+def known_card(vendor: str, device: int, revision: int) -> Card:
+    """The smallest of them; UNKNOWN without any."""
+    return next(iter(known_cards(vendor, device, revision)), UNKNOWN)

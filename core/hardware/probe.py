@@ -1,6 +1,6 @@
 """The raw answers of this machine, as one JSON object: what Hardware is read from, here or from a recording.
 
-`python -m core.hardware.probe` prints them. `LORA_GARAGE_PROBE=FILE.json` puts a recording in their place.
+`python -m core.hardware` prints them. `LORA_GARAGE_PROBE=FILE.json` puts a recording in their place.
 A recording may lack any of its parts; they then say nothing.
 """
 
@@ -116,7 +116,3 @@ def _disk_free(folder: Path) -> int | None:
         return shutil.disk_usage(existing).free if existing else None
     except OSError:
         return None  # said as a problem when it is read
-
-
-if __name__ == "__main__":
-    print(json.dumps(ask_machine(), indent=1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.hardware.builds import BLACKWELL_DRIVER, TorchBuild, torch_build
+from core.hardware.builds import TorchBuild, torch_build
 from core.hardware.kinds import Gpu, Hardware
 
 # Unsloth and Triton, which compiles its kernels, start at Volta
@@ -20,7 +20,7 @@ def refusal(gpu: Gpu, hardware: Hardware) -> str | None:
     if gpu.vendor == "amd":
         return _amd_family(gpu) or _amd_system(gpu, hardware) or _amd_build(gpu, build)
     if gpu.vendor == "intel" and build is not None and build.kind != "xpu":
-        return f"{gpu.name}: the installed PyTorch ({build.version}) has no code for Intel GPUs."
+        return f"{gpu.name} is here, but the installed PyTorch ({build.version}) has no code for Intel GPUs."
     return None
 
 
@@ -45,13 +45,16 @@ def _nvidia_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
 
 
 def _driver_too_old(gpu: Gpu, build: TorchBuild) -> str | None:
-    level = _level(gpu.cuda)
-    wanted = BLACKWELL_DRIVER if gpu.arch == "Blackwell" and build.driver < BLACKWELL_DRIVER else build.driver
-    if level is None or (level[0] >= build.level[0] and _major(gpu.driver) >= int(wanted)):
+    """By the CUDA level that the driver tells; drivers before 410 tell none, there its number counts."""
+    level = _leading(gpu.cuda)
+    driver = _leading(gpu.driver)
+    too_old = level < build.level[0] if level else 0 < driver < int(build.driver)
+    if not too_old:
         return None
+    known = f"{gpu.driver} (CUDA {gpu.cuda})" if gpu.cuda else gpu.driver
     return (
-        f"The NVIDIA driver {gpu.driver} (CUDA {gpu.cuda}) is too old for the installed PyTorch "
-        f"{build.version}: install driver {wanted} or newer, or {_SET_UP} for a build that this driver runs."
+        f"The NVIDIA driver {known} is too old for the installed PyTorch {build.version}: install driver "
+        f"{build.driver} or newer, or {_SET_UP} for a build that this driver runs."
     )
 
 
@@ -86,15 +89,10 @@ def _amd_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
     )
 
 
-def _level(cuda: str) -> tuple[int, int] | None:
-    major, _, minor = cuda.partition(".")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else None
-
-
-def _major(driver: str) -> int:
-    """570 of `570.86.16`; a driver that says nothing is taken for a new one."""
-    major = driver.partition(".")[0]
-    return int(major) if major.isdigit() else 9999
+def _leading(version: str) -> int:
+    """570 of `570.86.16`, 12 of `12.8`, 0 of nothing."""
+    number = version.partition(".")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def _dotted(capability: tuple[int, int]) -> str:

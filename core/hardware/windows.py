@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from core.hardware.kinds import Gpu
-from core.hardware.known import known_name
+from core.hardware.known import known_card
 from core.hardware.readings import whole
 
 # Display adapters' class in the registry
@@ -90,7 +90,7 @@ def adapter_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
 
 
 def _gpu(adapter: dict[str, Any], vendor: str, device: int, revision: int, total: int, number: int) -> Gpu:
-    known = known_name(vendor, device, revision)
+    known = known_card(vendor, device, revision)
     return Gpu(
         name=str(adapter.get("DriverDesc") or known.name or f"{vendor} {device:04x}"),
         total=total,
