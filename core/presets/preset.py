@@ -17,6 +17,8 @@ from core.recipe import Recipe, knobs, parse_recipe, problems_of
 
 # the rest of a recipe says what one run is about: its name, model and data
 _GROUPS = ("Engine", "Adapter", "Data", "Training", "Checks")
+# what a training gets of memory that a card shares with the machine; Apple's presets count all of it
+_OF_SHARED = 2 / 3
 MODEL_ID = r"^[\w.-]{1,96}(/[\w.-]{1,96})?$"
 
 
@@ -42,7 +44,8 @@ class Match(BaseModel):
 
     def fits(self, gpu: Gpu) -> bool:
         """Whether the preset is made for such a card."""
-        memory = self.from_gib <= gpu.total_gib < self.below_gib
+        own = gpu.total_gib * _OF_SHARED if gpu.unified and gpu.vendor != "apple" else gpu.total_gib
+        memory = self.from_gib <= own < self.below_gib
         return memory and self.vendor == gpu.vendor and self.bf16 in (None, gpu.bf16)
 
 
