@@ -225,6 +225,7 @@ def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="4-bit constants stay whole: 0.4 bits more a weight",
     )
     add("--offload-embedding", action="store_true", help="the token embedding waits in the computer's memory")
+    add("--calibrate", action="store_true", help="first measure this machine's speed (some ten seconds)")
     add("--forget-measured", action="store_true", help="drop the correction by runs measured on this machine")
     add_shared(fit)
 

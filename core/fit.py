@@ -56,6 +56,8 @@ def fit(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     place = Place.of(hardware, card_named(args.gpu) if args.gpu else None)
     if args.forget_measured:
         reset_measured(home, place)
+    if args.calibrate:
+        _calibrate(home)
     spec = find_spec(home, args.model)
     workload = _workload(args, spec, place)
     data = read_data(home, args.data, args.model, workload.max_length) if args.data else None
@@ -92,6 +94,14 @@ def _fit(
         data=data,
         time=_time(data, workload, speed, place, hardware, args.epochs) if data else None,
     )
+
+
+def _calibrate(home: Home) -> None:
+    """Measure this machine now, and wait for it."""
+    from core.follow import follow
+    from core.timing.calibration import calibration_job, start_calibration
+
+    follow(calibration_job(home), lambda: start_calibration(home))
 
 
 def _refusal(place: Place, hardware: Hardware) -> str:

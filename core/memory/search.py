@@ -39,7 +39,7 @@ class Candidate:
     spec: ModelSpec
 
     def is_called(self, name: str) -> bool:
-        """Whether a model's name means this one; a folder leaves out the owner, or writes -- for the slash."""
+        """Whether a model's name means this one; a folder leaves out the owner or has -- for the slash."""
         return re.split("/|--", name)[-1].casefold() == self.id.split("/")[-1].casefold()
 
 

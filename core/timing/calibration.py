@@ -22,6 +22,16 @@ def calibration_job(home: Home) -> Path:
     return home.root / "calibration"
 
 
+def start_calibration(home: Home) -> Path:
+    """Start the measurement, which takes some ten seconds; its job folder. One that runs goes on."""
+    from core.jobs import read_job, start_job
+
+    job = calibration_job(home)
+    if not read_job(job).active:
+        start_job(job, WORKER, ["--home", str(home.root)])
+    return job
+
+
 def read_calibration(home: Home, place: Place) -> float | None:
     """Operations a second of a training on this place; None where nobody measured it."""
     found = _read(home).get(place_name(place))
