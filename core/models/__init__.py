@@ -2,6 +2,14 @@
 
 from core.models.adapter import lora_parameters, lora_targets
 from core.models.config import check_config, spec_of_config
+from core.models.find import (
+    cached_model,
+    find_spec,
+    hf_cache_models,
+    spec_of_file,
+    spec_of_folder,
+    spec_of_hub,
+)
 from core.models.folder import (
     HUB_ID,
     STARTER,
@@ -11,30 +19,38 @@ from core.models.folder import (
     is_hub_id,
     local_models,
     model_folder,
+    model_name,
     read_config,
     resolve_model,
-    safetensors_header,
     weight_files,
 )
+from core.models.headers import safetensors_header
 from core.models.spec import Linear, ModelSpec
 
 __all__ = [
     "HUB_ID",
     "STARTER",
     "STARTER_NAME",
-    "Linear",
-    "ModelInfo",
-    "ModelSpec",
+    "cached_model",
     "check_config",
+    "find_spec",
+    "hf_cache_models",
     "inspect_model",
     "is_hub_id",
     "local_models",
     "lora_parameters",
     "lora_targets",
     "model_folder",
+    "model_name",
     "read_config",
     "resolve_model",
     "safetensors_header",
     "spec_of_config",
+    "spec_of_file",
+    "spec_of_folder",
+    "spec_of_hub",
     "weight_files",
+    "Linear",
+    "ModelInfo",
+    "ModelSpec",
 ]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.models.architectures import FAMILIES
+from core.models.architectures import FAMILIES, WRAPPERS
 from core.models.families import Family
 from core.models.fields import Fields
 from core.models.shapes import Parts
@@ -84,7 +84,7 @@ def _check_code(config: dict[str, Any], where: str) -> None:
 
 def transformers_has(model_type: str) -> bool:
     """Whether Transformers has this type built in; its folder is looked at, nothing is imported."""
-    if model_type in FAMILIES:
+    if model_type in FAMILIES or model_type in WRAPPERS:
         return True
     found = find_spec("transformers")
     folders = list(found.submodule_search_locations or []) if found else []
@@ -99,23 +99,29 @@ def spec_of_config(config: Any, name: str = "", where: str = "") -> ModelSpec:
     types are taken for something like Llama and marked `exact=False`.
     """
     where = where or (f"config.json of {name}" if name else "config.json")
-    checked = check_config(config, where)
-    model_type = str(checked.get("model_type", ""))
-    fields = Fields(checked, where)
-    text = checked.get("text_config")
-    if isinstance(text, dict):
+    config = check_config(config, where)
+    fields = Fields(config, where)
+    if isinstance(config.get("text_config"), dict):
         fields = fields.part("text_config")
-    kind = str(fields.values.get("model_type", "")) or model_type
+    outer = str(config.get("model_type", ""))
+    kind = family_of(outer, str(fields.values.get("model_type", "")))
     family = FAMILIES.get(kind)
-    return _build(fields, family or FAMILIES["llama"], name, kind, checked, family is not None)
+    fields.defaults = (family or FAMILIES["llama"]).defaults
+    exact = family is not None and (outer in FAMILIES or outer in WRAPPERS or not outer)
+    return _spec(fields, family or FAMILIES["llama"], config, name, exact)
 
 
-def _build(
-    fields: Fields, family: Family, name: str, kind: str, config: dict[str, Any], exact: bool
-) -> ModelSpec:
-    fields.defaults = family.defaults
+def family_of(outer: str, inner: str) -> str:
+    """The type of the text model: the config's own, or the part's in a model that also sees or hears."""
+    kind = inner or outer
+    if kind not in FAMILIES or kind == outer:
+        kind = WRAPPERS.get(outer, kind)
+    return kind
+
+
+def _spec(fields: Fields, family: Family, config: dict[str, Any], name: str, exact: bool) -> ModelSpec:
     sizes = family.sizes(fields)
-    tied = config.get("tie_word_embeddings", fields.get("tie_word_embeddings"))
+    tied = config.get("tie_word_embeddings", fields.get("tie_word_embeddings", "tie_embedding"))
     tied = family.tied if tied is None else bool(tied)
     parts = Parts()
     family.add(parts, fields, sizes, tied)
@@ -123,7 +129,7 @@ def _build(
     return ModelSpec(
         name=name,
         architecture=str(architectures[0]),
-        model_type=str(config.get("model_type", kind)),
+        model_type=str(config.get("model_type") or fields.get("model_type") or ""),
         hidden=sizes.hidden,
         layers=sizes.layers,
         heads=sizes.heads,

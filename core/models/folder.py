@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +10,13 @@ from typing import Any
 from core.errors import UserError
 from core.files import read_json
 from core.home import Home
+from core.models.config import check_config
+from core.models.headers import safetensors_header, stored_in
 
 STARTER = "starter"
 STARTER_NAME = "SmolLM2-135M-Instruct"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-# a config's strings reach other people's code as module and class names
-_IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,96}")
-_MAX_HEADER = 100 << 20
+_SNAPSHOT = re.compile(r"models--(.+?)--(.+)")
 
 
 @dataclass(frozen=True)
@@ -51,6 +49,12 @@ def model_folder(home: Home, name: str) -> Path:
     return home.models / name.replace("/", "--")
 
 
+def model_name(folder: Path) -> str:
+    """What a model folder is called: its hub id, where the folder's name or the cache tells it."""
+    cached = _SNAPSHOT.fullmatch(folder.parent.parent.name) if folder.parent.name == "snapshots" else None
+    return "/".join(cached.groups()) if cached else folder.name.replace("--", "/", 1)
+
+
 def is_hub_id(name: str) -> bool:
     """Whether `name` means a model on the hub: `owner/name`, and no such folder exists here."""
     return bool(HUB_ID.fullmatch(name)) and not Path(name).expanduser().is_dir()
@@ -80,13 +84,13 @@ def inspect_model(folder: Path) -> ModelInfo:
     weights = weight_files(folder)
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{folder} has no tokenizer.json. Save the model again with its fast tokenizer.")
-    parameters = sum(_parameters(file) for file in weights)
+    stored = stored_in([safetensors_header(file) for file in weights])
     text = config.get("text_config")
     return ModelInfo(
         folder=folder,
-        name=folder.name.replace("--", "/", 1),
+        name=model_name(folder),
         architecture=config["architectures"][0],
-        parameters=parameters,
+        parameters=stored.parameters,
         bytes=sum(file.stat().st_size for file in weights),
         context=(text if isinstance(text, dict) else config).get("max_position_embeddings"),
         chat_template=_has_template(folder),
@@ -94,16 +98,15 @@ def inspect_model(folder: Path) -> ModelInfo:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json with every name in it checked, before any library sees it."""
+    """config.json with everything in it checked, before any library sees it."""
+    where = str(folder / "config.json")
     config = read_json(folder / "config.json")
-    if not isinstance(config, dict):
+    if config is None:
         raise UserError(f"{folder} has no config.json: it is not a Hugging Face model folder.")
-    names = [config.get("model_type"), *(config.get("architectures") or [None])]
-    for name in names:
-        if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
-            raise UserError(
-                f"{folder / 'config.json'} names an impossible model type or architecture: {name!r}."
-            )
+    config = check_config(config, where)
+    if not config.get("model_type") or not config.get("architectures"):
+        missing = "model_type" if not config.get("model_type") else "architectures"
+        raise UserError(f"{where} names no {missing}. Get the complete config.json.")
     return config
 
 
@@ -120,27 +123,6 @@ def weight_files(folder: Path) -> list[Path]:
         why = " Pickled weights (.bin, .pt) can run code and are not opened." if pickled else ""
         raise UserError(f"{folder} lacks {', '.join(missing)}.{why} Get the model in safetensors format.")
     return files
-
-
-def safetensors_header(path: Path) -> dict[str, Any]:
-    """The header of a safetensors file: tensor name → {dtype, shape, data_offsets}."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 2 <= length <= _MAX_HEADER:
-                raise ValueError("impossible header length")
-            header = json.loads(file.read(length))
-        ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-        if path.stat().st_size != 8 + length + max(ends, default=0):
-            raise ValueError("the file is cut off")
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is damaged ({error}). Download or copy it again.") from error
-    header.pop("__metadata__", None)
-    return header
-
-
-def _parameters(file: Path) -> int:
-    return sum(math.prod(entry["shape"]) for entry in safetensors_header(file).values())
 
 
 def _has_template(folder: Path) -> bool:

@@ -1,0 +1,145 @@
+"""From what a user types to the shapes of a model: a folder, a config.json, a hub id, the catalogue."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from core.errors import UserError
+from core.files import read_json
+from core.home import Home
+from core.models.config import check_config, spec_of_config
+from core.models.folder import HUB_ID, STARTER, model_folder, model_name, read_config, weight_files
+from core.models.headers import safetensors_header, stored_in
+from core.models.spec import ModelSpec
+from core.models.unknown import spec_of_headers
+
+STARTER_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+
+
+def find_spec(home: Home, text: str) -> ModelSpec:
+    """The shapes of what `text` names: "starter", a folder, a config.json, a hub id.
+
+    A hub id is looked for in the home folder, the Hugging Face cache, the catalogue, and then on the hub.
+    """
+    text = text.strip()
+    if text == STARTER:
+        folder = model_folder(home, STARTER)
+        spec = spec_of_folder(folder) if (folder / "config.json").is_file() else _in_catalogue(STARTER_ID)
+        return replace(spec or spec_of_hub(STARTER_ID), name=STARTER_ID.partition("/")[2])
+    path = Path(text).expanduser()
+    if path.is_file():
+        return spec_of_file(path)
+    if path.is_dir():
+        return spec_of_folder(path)
+    if not HUB_ID.fullmatch(text):
+        raise UserError(
+            f"There is no model “{text}”. Give a folder, a config.json, or a hub id like Qwen/Qwen3-0.6B."
+        )
+    return _of_id(home, text)
+
+
+def _of_id(home: Home, name: str) -> ModelSpec:
+    downloaded = model_folder(home, name)
+    here = downloaded if downloaded.is_dir() else cached_model(name)
+    if here is not None:
+        return replace(spec_of_folder(here), name=name)
+    return _in_catalogue(name) or spec_of_hub(name)
+
+
+def _in_catalogue(name: str) -> ModelSpec | None:
+    from core.catalogue import load_catalogue
+
+    for model in load_catalogue():
+        if model.id.casefold() == name.casefold():
+            return spec_of_config(model.config, model.id, f"The catalogue's entry of {model.id}")
+    return None
+
+
+def spec_of_file(path: Path) -> ModelSpec:
+    """The shapes that one config.json describes, without weights."""
+    return spec_of_config(read_json(path), path.resolve().parent.name, str(path))
+
+
+def spec_of_folder(folder: Path) -> ModelSpec:
+    """The shapes of a model folder; with weights in it also their size and what they hold."""
+    if not (folder / "config.json").is_file():
+        raise UserError(f"{folder} has no config.json: it is not a Hugging Face model folder.")
+    config = read_config(folder)
+    where = str(folder / "config.json")
+    if not any(folder.glob("*.safetensors*")):
+        return spec_of_config(config, model_name(folder), where)
+    headers = [safetensors_header(file) for file in weight_files(folder)]
+    return spec_with_weights(config, headers, model_name(folder), where)
+
+
+def spec_with_weights(config: dict, headers: list[dict], name: str, where: str) -> ModelSpec:
+    """A config's shapes with what the weights' headers add; from the headers alone for unknown types."""
+    stored = stored_in(headers, bool(config.get("tie_word_embeddings")), _bits(config))
+    try:
+        spec = spec_of_config(config, name, where)
+    except UserError:
+        check_config(config, where)
+        spec = None
+    if spec is None or not spec.exact:
+        spec = spec_of_headers(config, stored, name, where)
+    return replace(spec, file_bytes=stored.bytes, stored=stored.kind)
+
+
+def _bits(config: dict) -> int:
+    quantization = config.get("quantization_config")
+    bits = quantization.get("bits") if isinstance(quantization, dict) else None
+    return bits if bits in (2, 3, 4, 8) else 4
+
+
+def spec_of_hub(name: str) -> ModelSpec:
+    """The shapes of a model on the hub: its config and the headers of its weights, not the weights."""
+    from core.models.remote import read_remote
+
+    config, headers = read_remote(name)
+    return spec_with_weights(config, headers, name, f"config.json of {name}")
+
+
+def cache_folder() -> Path:
+    """Where huggingface_hub keeps what it downloaded (its environment variables, in its order)."""
+    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
+        if os.environ.get(variable):
+            return Path(os.environ[variable]).expanduser() / below
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "huggingface" / "hub"
+
+
+def hf_cache_models() -> list[Path]:
+    """Snapshots of complete models in the local Hugging Face cache, by name; the newest of each."""
+    folders = sorted(cache_folder().glob("models--*--*"), key=lambda path: path.name.casefold())
+    return [snapshot for folder in folders if (snapshot := _snapshot(folder)) is not None]
+
+
+def cached_model(name: str) -> Path | None:
+    """The snapshot of the hub id `name` in the Hugging Face cache, if it is complete."""
+    return _snapshot(cache_folder() / f"models--{name.replace('/', '--')}")
+
+
+def _snapshot(folder: Path) -> Path | None:
+    """The revision that `main` means, else the newest one that has a config and safetensors."""
+    snapshots = sorted(folder.glob("snapshots/*/config.json"), key=_changed, reverse=True)
+    complete = [path.parent for path in snapshots if _complete(path.parent)]
+    main = folder / "refs" / "main"
+    revision = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
+    return next((path for path in complete if path.name == revision), complete[0] if complete else None)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        # a link whose file was cleaned away
+        return 0.0
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        return bool(weight_files(folder))
+    except (UserError, OSError):
+        return False

@@ -1,0 +1,150 @@
+"""safetensors headers: what is stored, how many parameters, and shapes where the config tells none."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+from core.models.spec import Linear, LinearKind
+
+MAX_HEADER = 100 << 20
+LENGTH_BYTES = 8
+_NAMES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
+# what quantizers lay beside a weight: scales, code books, notes (bitsandbytes, GPTQ and AWQ, FP8, MXFP4)
+_BESIDE = re.compile(
+    r"\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..*|SCB|weight_format|qzeros|scales"
+    r"|g_idx|weight_scale|weight_scale_inv|input_scale|activation_scale)$|_scales$"
+)
+# next-token heads of some checkpoints, which Transformers doesn't load
+_NOT_LOADED = re.compile(r"^(model\.)?mtp\.")
+_NUMBER = re.compile(r"\.(\d+)(?=\.)")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the weights' files hold: logical parameters, bytes, and the kind most of them are."""
+
+    parameters: int
+    bytes: int
+    kind: str
+    shapes: dict[str, tuple[int, ...]]
+
+
+def parse_header(raw: bytes, where: str) -> dict[str, Any]:
+    """Tensor name → {dtype, shape, data_offsets}, each entry checked. `raw` is the JSON after the length."""
+    try:
+        header = json.loads(raw)
+        header.pop("__metadata__", None)
+        for entry in header.values():
+            shape, (start, end) = entry["shape"], entry["data_offsets"]
+            if not isinstance(entry["dtype"], str) or not all(_whole(n) for n in (*shape, start, end)):
+                raise ValueError("a tensor without type or size")
+            if end < start:
+                raise ValueError("a tensor of less than no bytes")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UserError(f"{where} is damaged ({error}). Download or copy it again.") from error
+    return header
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def header_length(raw: bytes, where: str) -> int:
+    """The length of the header from the file's first eight bytes."""
+    length = int.from_bytes(raw[:LENGTH_BYTES], "little")
+    if len(raw) < LENGTH_BYTES or not 2 <= length <= MAX_HEADER:
+        raise UserError(f"{where} is damaged (impossible header length). Download or copy it again.")
+    return length
+
+
+def safetensors_header(path: Path) -> dict[str, Any]:
+    """The header of a safetensors file: tensor name → {dtype, shape, data_offsets}."""
+    with open(path, "rb") as file:
+        length = header_length(file.read(LENGTH_BYTES), str(path))
+        header = parse_header(file.read(length), str(path))
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    if path.stat().st_size != LENGTH_BYTES + length + end:
+        raise UserError(f"{path} is damaged (the file is cut off). Download or copy it again.")
+    return header
+
+
+def stored_in(headers: Iterable[Mapping[str, Any]], tied: bool = False, bits: int = 4) -> Stored:
+    """All headers of a model together. `bits` is the width that GPTQ and AWQ pack into 32."""
+    entries = {name: entry for header in headers for name, entry in header.items()}
+    shapes: dict[str, tuple[int, ...]] = {}
+    kinds: dict[str, int] = {}
+    for name, entry in entries.items():
+        if _BESIDE.search(name) or _NOT_LOADED.match(name) or (tied and name == "lm_head.weight"):
+            continue
+        kind, times = _packing(name, entry["dtype"], entries, bits)
+        shape = tuple(entry["shape"])
+        shapes[name] = (*shape[:-1], shape[-1] * times) if shape else ()
+        kinds[kind] = kinds.get(kind, 0) + math.prod(shapes[name])
+    size = sum(entry["data_offsets"][1] - entry["data_offsets"][0] for entry in entries.values())
+    return Stored(sum(kinds.values()), size, _kind(kinds, shapes, entries), shapes)
+
+
+def _packing(name: str, dtype: str, entries: Mapping[str, Any], bits: int) -> tuple[str, int]:
+    """What a tensor holds, and how many parameters one of its elements is."""
+    if dtype == "U8" and f"{name}.absmax" in entries:
+        return "nf4", 2
+    if dtype == "I8" and f"{name.removesuffix('.weight')}.SCB" in entries:
+        return "int8", 1
+    if dtype == "I32" and name.endswith(".qweight"):
+        return f"int{bits}", 32 // bits
+    if dtype == "U8" and name.endswith("_blocks"):
+        return "mxfp4", 2
+    return _NAMES.get(dtype, dtype.lower()), 1
+
+
+def _kind(kinds: Mapping[str, int], shapes: Mapping[str, Any], entries: Mapping[str, Any]) -> str:
+    """The kind of most parameters; `mixed` where some projections were left out of a 4-bit model."""
+    most = max(kinds, key=lambda kind: kinds[kind], default="")
+    if most != "nf4":
+        return most
+    left_out = any(
+        name.endswith("_proj.weight") and entries[name]["dtype"] in ("BF16", "F16", "F32") for name in shapes
+    )
+    return "mixed" if left_out else "nf4"
+
+
+def linears_of(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Linear, ...]:
+    """The matrices in numbered blocks, for an architecture that is not in the table."""
+    found: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    for name, shape in shapes.items():
+        numbers = _NUMBER.findall(name)
+        matrix = len(shape) == 2 or (len(shape) == 3 and "expert" in name)
+        if matrix and numbers and "embed" not in name:
+            # the last number of several is an expert's
+            path = _NUMBER.sub(".{}", name, count=1).removesuffix(".weight").removesuffix(".qweight")
+            found.setdefault((_NUMBER.sub(".*", path), shape), []).append(int(numbers[0]))
+    return tuple(_linear(path, shape, layers) for (path, shape), layers in found.items())
+
+
+def _linear(path: str, shape: tuple[int, ...], layers: list[int]) -> Linear:
+    times = shape[0] if len(shape) == 3 else 1
+    return Linear(
+        name=path.rpartition(".")[2],
+        inputs=shape[-1],
+        outputs=shape[-2],
+        count=len(layers) * times,
+        kind=_kind_of(path),
+        fused=len(shape) == 3,
+        path=path,
+        layers=tuple(layers) if "*" not in path else (),
+    )
+
+
+def _kind_of(path: str) -> LinearKind:
+    if "expert" in path:
+        return "expert"
+    if "attn" in path or "attention" in path:
+        return "attention"
+    return "mlp" if re.search(r"mlp|feed_forward|ffn", path) else "other"

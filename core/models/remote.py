@@ -1,0 +1,91 @@
+"""A model's config and headers from the hub, by range requests: kilobytes instead of its gigabytes."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from core.errors import UserError
+from core.hub_account import endpoint, hub_words
+from core.models.config import check_config
+from core.models.headers import LENGTH_BYTES, header_length, parse_header
+
+_TIMEOUT_S = 20
+_MAX_JSON = 32 << 20
+_MAX_FILES = 400
+_AT_ONCE = 8
+# most headers are smaller: one request then brings length and header
+_FIRST = 1 << 17
+_NOT_FOUND = 404
+INDEX = "model.safetensors.index.json"
+
+
+def read_remote(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The checked config of the hub id `name`, and the header of every file of its weights."""
+    with hub_words(name, "answer"):
+        config = check_config(_json(name, "config.json"), f"config.json of {name}")
+        files = _weight_names(name)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            headers = list(pool.map(lambda file: _header(name, file), files))
+    return config, headers
+
+
+def _weight_names(name: str) -> list[str]:
+    index = _json(name, INDEX, missing={})
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(names, dict) or not names:
+        return ["model.safetensors"]
+    files = list(dict.fromkeys(str(file) for file in names.values()))
+    if len(files) > _MAX_FILES or any(PurePosixPath(file).name != file for file in files):
+        raise UserError(f"{INDEX} of {name} names impossible files. Choose another model.")
+    return files
+
+
+def _json(name: str, file: str, missing: Any = None) -> Any:
+    raw = _read(name, file, 0, _MAX_JSON, missing is not None)
+    if raw is None:
+        return missing
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{file} of {name} is no valid JSON. Choose another model.") from error
+
+
+def _header(name: str, file: str) -> dict[str, Any]:
+    where = f"{file} of {name}"
+    raw = _read(name, file, 0, _FIRST, True)
+    if raw is None:
+        raise UserError(f"{name} has no weights in safetensors format on the hub. Choose another model.")
+    length = header_length(raw, where)
+    end = LENGTH_BYTES + length
+    while len(raw) < end:
+        more = _read(name, file, len(raw), end, False)
+        if not more:
+            raise UserError(f"{where} is cut off on the hub. Choose another model.")
+        raw += more
+    return parse_header(raw[LENGTH_BYTES:end], where)
+
+
+def _read(name: str, file: str, start: int, end: int, may_miss: bool) -> bytes | None:
+    """Bytes `start` to `end` of a file, also from a server that sends all of it; None where there is none."""
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+
+    url = f"{endpoint()}/{quote(name)}/resolve/main/{quote(file)}"
+    headers = {**build_hf_headers(), "Range": f"bytes={start}-{end - 1}"}
+    got = bytearray()
+    with get_session().stream(
+        "GET", url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True
+    ) as answer:
+        if may_miss and answer.status_code == _NOT_FOUND:
+            return None
+        hf_raise_for_status(answer)
+        whole = answer.status_code == 200
+        wanted = end if whole else end - start
+        for piece in answer.iter_bytes():
+            got += piece
+            if len(got) >= wanted:
+                break
+    return bytes(got[start:end] if whole else got[:wanted])

@@ -1,0 +1,60 @@
+"""A model of a type that is not in the table: its shapes from the headers of its weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.errors import UserError
+from core.models.config import spec_of_config, stored_as
+from core.models.fields import Fields
+from core.models.headers import Stored, linears_of
+from core.models.spec import Linear, ModelSpec
+
+_EMBEDDINGS = tuple(
+    f"{name}.weight" for name in ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings")
+)
+
+
+def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: str) -> ModelSpec:
+    """Counted from the headers, so the sum is right; what each matrix is for is guessed from its name."""
+    linears = linears_of(stored.shapes) if stored.kind in ("bf16", "fp16", "fp32") else ()
+    if not linears:
+        # packed weights don't show their shapes
+        return spec_of_config(config, name, where)
+    vocab, hidden = _embedding(stored, where)
+    fields = Fields(config, where)
+    if isinstance(config.get("text_config"), dict):
+        fields = fields.part("text_config")
+    layers = 1 + max(max(linear.layers, default=0) for linear in linears)
+    heads = fields.whole("num_attention_heads", "n_head", "n_heads", default=max(1, hidden // 128))
+    return ModelSpec(
+        name=name,
+        architecture=str((config.get("architectures") or [""])[0]),
+        model_type=str(config.get("model_type", "")),
+        hidden=hidden,
+        layers=fields.whole("num_hidden_layers", "n_layer", "n_layers", default=layers),
+        heads=heads,
+        kv_heads=fields.whole("num_key_value_heads", "num_kv_heads", default=heads),
+        head_dim=fields.whole("head_dim", default=max(1, hidden // heads)),
+        intermediate=fields.whole("intermediate_size", "n_inner", "ffn_dim", default=_widest(linears)),
+        vocab=vocab,
+        tied=not any(shape == "lm_head.weight" for shape in stored.shapes),
+        linears=linears,
+        parameters=stored.parameters,
+        active=stored.parameters,
+        context=fields.get("max_position_embeddings", "n_positions", "max_seq_len"),
+        experts=fields.whole("num_experts", "num_local_experts", "n_routed_experts", default=0, least=0),
+        exact=False,
+        stored=stored_as(config),
+    )
+
+
+def _embedding(stored: Stored, where: str) -> tuple[int, int]:
+    for name, shape in stored.shapes.items():
+        if name.endswith(_EMBEDDINGS) and len(shape) == 2:
+            return shape[0], shape[1]
+    raise UserError(f"{where} is of an unknown type, and the weights have no embedding to count from.")
+
+
+def _widest(linears: tuple[Linear, ...]) -> int:
+    return max(max(linear.outputs, linear.inputs) for linear in linears if linear.kind != "attention")
