@@ -7,6 +7,7 @@ preset files and the README; nothing names a default a second time.
 from __future__ import annotations
 
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -203,6 +204,7 @@ def _problem(item: Any) -> str:
     return f"“{short(name)}” {text[0].lower()}{text[1:]}{given}"
 
 
+@cache
 def knobs() -> dict[str, dict[str, Any]]:
     """Every setting a person may turn: name → {help, group, unit, default, minimum, maximum, choices}."""
     schema = Recipe.model_json_schema()["properties"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -142,6 +143,7 @@ def parse_preset(values: dict[str, Any], key: str, where: str, own: bool = False
     )
 
 
+@cache
 def preset_knobs() -> tuple[str, ...]:
     """The settings that a preset may hold: all but those that say what one run is about."""
     return tuple(name for name, knob in knobs().items() if knob["group"] in _GROUPS)

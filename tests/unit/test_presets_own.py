@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
@@ -85,6 +85,7 @@ def test_ours_can_be_shared_and_become_somebodys_own(home: Home, tmp_path: Path)
     assert got.recipe(**changes) == preset_named("gpu-24gb").recipe(**changes)
 
 
+@settings(max_examples=30)
 @given(name=st.text(max_size=70))
 def test_any_name_is_taken_or_refused_in_words(tmp_path_factory: pytest.TempPathFactory, name: str) -> None:
     home = open_home(tmp_path_factory.mktemp("home"))
@@ -98,6 +99,7 @@ def test_any_name_is_taken_or_refused_in_words(tmp_path_factory: pytest.TempPath
     assert import_preset(home, home.presets / f"{saved.key}.yaml").title != saved.title
 
 
+@settings(max_examples=40)
 @given(data=st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_a_strangers_file_is_refused_in_words(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     folder = tmp_path_factory.mktemp("home")

@@ -39,7 +39,7 @@ def test_every_wrong_knob_is_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("rank: [1", "line 1"),
+        ("rank: [1", "line [12] is not"),
         ("- a\n- b\n", "holds no recipe"),
         ("!!python/object/apply:os.system ['true']", "not valid YAML"),
     ],
