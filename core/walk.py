@@ -29,7 +29,7 @@ def train(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     """Train a recipe file to its end, or resume a run that is named instead of a file."""
     target = Path(args.recipe).expanduser()
     if target.is_file():
-        recipe = recipe_file(target)
+        recipe = recipe_file(target, home)
         if is_hub_id(recipe.model) and not model_folder(home, recipe.model).is_dir():
             follow(download_job(home, recipe.model), lambda: start_download(home, recipe.model))
         found, resume = create_run(home, recipe), False
@@ -40,10 +40,11 @@ def train(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     return _train_summary(found)
 
 
-def recipe_file(path: Path) -> Recipe:
+def recipe_file(path: Path, home: Home | None = None) -> Recipe:
     """A recipe may leave out what a preset says: the one it names, else the one for this machine."""
     values = load_yaml(path)
-    preset = preset_named(values["preset"]) if values.get("preset") else choose_preset(find_hardware())[0]
+    named = str(values.get("preset") or "")
+    preset = preset_named(named, home) if named else choose_preset(find_hardware())[0]
     # paths in a recipe are meant from the recipe's own folder
     for key in {"data", "heldout", "model"} & values.keys():
         values[key] = _from_folder(path.parent, values[key])

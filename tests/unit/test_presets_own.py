@@ -21,6 +21,7 @@ from core.presets import (
     save_preset,
 )
 from core.recipe import Recipe
+from core.walk import recipe_file
 
 RECIPE = Recipe(rank=64, max_length=3000, quantization="nf4", data="private.jsonl", name="a run", seed=7)
 
@@ -125,3 +126,10 @@ def test_files_that_are_not_there(home: Home, tmp_path: Path) -> None:
         import_preset(home, tmp_path / "none.yaml")
     with pytest.raises(UserError, match="no folder"):
         export_preset(home, preset_named("cpu"), tmp_path / "none")
+
+
+def test_a_recipe_may_name_an_own_preset(home: Home, tmp_path: Path) -> None:
+    save_preset(home, "Mine", RECIPE)
+    (tmp_path / "recipe.yaml").write_text("preset: my-mine\nrank: 8\n", "utf-8")
+    recipe = recipe_file(tmp_path / "recipe.yaml", home)
+    assert (recipe.preset, recipe.rank, recipe.max_length) == ("my-mine", 8, 3000)
