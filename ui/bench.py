@@ -28,6 +28,7 @@ from core.runs import Progress, Run, active_run, finished_checkpoints, fold, lis
 from ui.choices import Choices
 from ui.desk import Desk
 from ui.errand import Errands
+from ui.model_desk import ModelDesk
 from ui.talk import Talk
 
 HARDWARE_AGE_S = 30.0
@@ -42,6 +43,7 @@ class Bench:
         self._lock = threading.Lock()
         self._choosing = threading.Lock()
         self.desk = Desk(home)
+        self.models = ModelDesk(home)
         self._hardware: tuple[float, Hardware] | None = None
         self.errands = Errands()
         self._talks: dict[str, Talk] = {}

@@ -1,4 +1,4 @@
-"""Step 1, Model: the starter, a folder on this machine, or a model from the hub."""
+"""Step 1, Model: the starter, one of the catalogue, one on this machine, or one from the hub."""
 
 from __future__ import annotations
 
@@ -7,89 +7,123 @@ from typing import Any
 
 import gradio as gr
 
-from core.download import download_job, read_download, start_download
+from core.download import download_job, start_download
 from core.errors import UserError
 from core.jobs import request_stop
-from core.models import HUB_ID, ModelInfo, inspect_model, local_models, model_folder
+from core.models import HUB_ID, STARTER, model_folder, model_name
 from ui.bench import Bench
 from ui.choices import Choices
-from ui.download import download_html, hub_id
-from ui.html import (
-    button,
-    checks,
-    choice_cards,
-    duration,
-    esc,
-    heading,
-    meter,
-    notice,
-    primary,
-    size,
-    text_field,
-)
+from ui.html import button, checks, choice_cards, duration, esc, heading, meter, notice, primary
+from ui.model_about import here_html, hub_model, listed_model
+from ui.model_catalogue import filter_html, list_html, suggestions
+from ui.model_hub import hub_html, on_words
+from ui.model_loads import loads_html
+from ui.model_local import local_html
 from ui.parts import Step, View, panel
 
 QUESTION = "Which model do you start from?"
 HELP = "Training teaches an existing model something new. A small one learns fast; a big one knows more."
 _OPTIONS = [
-    (
-        "starter",
-        "Starter model",
-        "SmolLM2 135M Instruct: small, on this machine already, trains on any computer.",
-    ),
-    (
-        "folder",
-        "A folder on this machine",
-        "A model in Hugging Face format: config.json, safetensors, tokenizer.json.",
-    ),
-    (
-        "hub",
-        "From the Hugging Face hub",
-        "Type its id, for example Qwen/Qwen3-0.6B. Needs the internet once.",
-    ),
+    (STARTER, "Starter model", "SmolLM2 135M Instruct: on this machine already, trains on any computer."),
+    ("catalogue", "From the catalogue", "Well-known open models, each checked against this machine."),
+    ("folder", "On this machine", "Downloaded before, in the Hugging Face cache, or in any folder."),
+    ("hub", "From the Hugging Face hub", "Search it, or give an id. Needs the internet once."),
 ]
 _STARTER_SECONDS = 15
 
 
 def build(bench: Bench) -> Step:
-    """Lay the step out."""
+    """Lay the step out: each part is a panel of its own, so that news in one leaves the others alone."""
     gr.HTML(heading("model", QUESTION, HELP), elem_id="model-heading", apply_default_css=False)
-    body = panel("model-panel", first=True)
-    return Step("model", [View(body, body_html)], on_edit, on_act, [body])
+    parts = {
+        "model-kind": kind_html,
+        "model-filter": filter_html,
+        "model-list": sources_html,
+        "model-panel": body_html,
+        "model-loads": loads_html,
+    }
+    panels = {name: panel(name, first=name == "model-kind") for name in parts}
+    views = [View(panels[name], render) for name, render in parts.items()]
+    return Step("model", views, on_edit, on_act, list(panels.values()))
 
 
 def on_edit(bench: Bench, name: str, value: Any) -> None:
-    """A field changed: which kind of model, the folder, or the hub id."""
+    """A field changed: which kind of model, the model of a list, the folder, or the words for the hub."""
+    text = str(value).strip()
     if name == "model":
-        bench.choose(model_kind=str(value))
+        _choose_kind(bench, text)
+    elif name == "catalogue":
+        bench.choose(catalogue=text, model_kind="catalogue")
     elif name == "folder":
-        bench.choose(folder=str(value).strip().strip('"'), model_kind="folder")
+        bench.choose(folder=text.strip('"'), model_kind="folder")
     elif name == "hub":
-        bench.choose(hub=hub_id(str(value)), model_kind="hub")
+        on_words(bench, text)
+    elif name == "hub-token":
+        bench.models.log_in(text)
+    elif name == "hub-found":
+        bench.choose(hub=text, model_kind="hub")
+
+
+def _choose_kind(bench: Bench, kind: str) -> None:
+    """Another kind; the catalogue starts with what suits the hardware."""
+    first = next(iter(suggestions(bench)), "")
+    if kind == "catalogue" and not bench.choices().catalogue and first:
+        bench.choose(catalogue=first, model_kind=kind)
+    else:
+        bench.choose(model_kind=kind)
 
 
 def on_act(bench: Bench, name: str, value: Any) -> None:
-    """A button was pressed: start or stop the download."""
-    hub = bench.choices().hub
+    """A button was pressed."""
+    model = bench.choices().model
     if name == "download":
-        start_download(bench.home, hub)
+        start_download(bench.home, model)
     elif name == "stop-download":
-        request_stop(download_job(bench.home, hub))
+        request_stop(download_job(bench.home, str(value) or model))
+    elif name == "use-folder":
+        bench.choose(folder=str(value), model_kind="folder")
+    elif name == "search":
+        bench.models.search_again()
+    elif name == "ask":
+        bench.models.ask(model, again=True)
     elif name == "build-starter":
         bench.build_starter()
 
 
-def body_html(bench: Bench) -> str:
-    """Choice, the chosen kind's field, what was found out about the model, and the way on."""
+def kind_html(bench: Bench) -> str:
+    """Where the model comes from."""
+    return choice_cards("model", "Kind of model", _OPTIONS, bench.choices().model_kind)
+
+
+def sources_html(bench: Bench) -> str:
+    """The models of the chosen kind to choose from."""
     choices = bench.choices()
-    detail, reason = _DETAILS[choices.model_kind](bench, choices)
-    cards = choice_cards("model", "Kind of model", _OPTIONS, choices.model_kind)
-    return cards + detail + primary("model", "Use this model", "data", reason)
+    render = {"catalogue": list_html, "folder": local_html, "hub": hub_html}.get(choices.model_kind)
+    return render(bench) if render is not None else ""
+
+
+def body_html(bench: Bench) -> str:
+    """What was found out about the chosen model, and the way on."""
+    choices = bench.choices()
+    detail, reason = _DETAILS.get(choices.model_kind, _starter)(bench, choices)
+    name = _title(choices)
+    title = f'<h3 class="lg-model-chosen">{esc(name)}</h3>' if name else ""
+    return title + detail + primary("model", "Use this model", "data", reason)
+
+
+def _title(choices: Choices) -> str:
+    """What the chosen model is called; empty while there is none."""
+    if choices.model_kind == "folder":
+        return model_name(Path(choices.folder)) if choices.folder else ""
+    if choices.model == STARTER:
+        return "SmolLM2 135M Instruct"
+    listed = listed_model(choices.model)
+    return listed.title if listed is not None else choices.model
 
 
 def _starter(bench: Bench, choices: Choices) -> tuple[str, str]:
     if bench.starter_ready():
-        return facts_html(inspect_model(model_folder(bench.home, "starter"))), ""
+        return here_html(bench, model_folder(bench.home, STARTER)), ""
     failed = bench.starter_failed()
     if failed:
         again = button("model-build-starter", "build-starter", "Try again", "quiet")
@@ -99,47 +133,28 @@ def _starter(bench: Bench, choices: Choices) -> tuple[str, str]:
     return f'<div class="lg-wait"><p>{text} You can go on meanwhile.</p>{meter(None, "Unpacking")}</div>', ""
 
 
+def _catalogue(bench: Bench, choices: Choices) -> tuple[str, str]:
+    if not choices.catalogue:
+        return "", "Choose a model from the list first."
+    return hub_model(bench, choices.catalogue)
+
+
 def _folder(bench: Bench, choices: Choices) -> tuple[str, str]:
-    known = "".join(f'<option value="{esc(path)}">' for path in local_models(bench.home))
-    example = esc(Path.home() / "models" / "my-model")
-    more = f'list="model-folders" placeholder="{example}"'
-    box = text_field("model-folder", "folder", "Folder of the model", choices.folder, more)
-    box += f'<datalist id="model-folders">{known}</datalist>'
     if not choices.folder:
-        return box, "Type the folder of the model first."
+        return "", "Choose a model, or type its folder, first."
     try:
-        return box + facts_html(inspect_model(Path(choices.folder).expanduser())), ""
+        return here_html(bench, Path(choices.folder).expanduser()), ""
     except UserError as problem:
-        return box + checks([("bad", str(problem))]), "This folder can't be used as it is."
+        return checks([("bad", str(problem))]), "This folder can't be used as it is."
 
 
 def _hub(bench: Bench, choices: Choices) -> tuple[str, str]:
-    box = text_field("model-hub", "hub", "Hub id", choices.hub, 'placeholder="owner/name"')
     if not choices.hub:
-        return box, "Type the id of the model first."
+        return "", "Search for a model, or type its id, first."
     if not HUB_ID.fullmatch(choices.hub):
         sentence = f"“{choices.hub}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B."
-        return box + checks([("bad", sentence)]), "This is not a hub id."
-    folder = model_folder(bench.home, choices.hub)
-    if folder.is_dir():
-        return box + facts_html(inspect_model(folder)), ""
-    return box + download_html(
-        read_download(bench.home, choices.hub), "model", "model"
-    ), "Download the model first."
+        return checks([("bad", sentence)]), "This is not a hub id."
+    return hub_model(bench, choices.hub)
 
 
-def facts_html(info: ModelInfo) -> str:
-    """What was checked about a model that can be used."""
-    items = [
-        ("ok", f"{info.name}: {info.size} parameters, {size(info.bytes)} on disk, {info.architecture}."),
-    ]
-    if info.context:
-        items.append(("ok", f"Reads up to {info.context:,} tokens (a token is a short piece of a word)."))
-    if info.chat_template:
-        items.append(("ok", "Has a chat template: it knows who speaks when."))
-    else:
-        items.append(("warn", "Has no chat template of its own; a common one (ChatML) is used."))
-    return checks(items)  # type: ignore[arg-type]
-
-
-_DETAILS = {"starter": _starter, "folder": _folder, "hub": _hub}
+_DETAILS = {STARTER: _starter, "catalogue": _catalogue, "folder": _folder, "hub": _hub}
