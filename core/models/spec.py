@@ -71,6 +71,8 @@ class ModelSpec:
     vision_parameters: int = 0
     embedding_path: str = "model.embed_tokens"
     head_path: str = "lm_head"
+    # the MLP's function, as the config calls it: some are written in Python and keep more for the backward pass
+    activation: str = ""
 
     @property
     def embedding(self) -> int:
