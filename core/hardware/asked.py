@@ -9,12 +9,15 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 # Without persistence mode the driver wakes the cards at each first question, which takes seconds on servers
 PATIENCE_S = 4.0
+_GLANCE_S = 0.05
 _REST_S = 60.0
+_FAREWELL_S = 1.0
 
 
 class NvmlAsker:
@@ -43,12 +46,13 @@ class NvmlAsker:
 
     def _ask(self) -> dict[str, Any]:
         child = self._living_child()
+        patience = self.patience if self._asked_at is None else _GLANCE_S
         if self._asked_at is None and child.stdin:
             self._asked_at = time.monotonic()
             child.stdin.write("\n")
             child.stdin.flush()
         try:
-            line = self._answers.get(timeout=self.patience)
+            line = self._answers.get(timeout=patience)
         except queue.Empty:
             waited = time.monotonic() - (self._asked_at or time.monotonic())
             return {"error": f"no answer for {waited:.0f} s"}  # the question stays open for the next call
@@ -56,6 +60,8 @@ class NvmlAsker:
         return json.loads(line) if line else self._remember_crash(child)
 
     def _living_child(self) -> subprocess.Popen[str]:
+        if self._child and self._asked_at is None and self._child.poll() is not None:
+            self._forget()  # somebody ended it between two questions
         if self._child is None:
             self._answers = queue.Queue()
             self._child = subprocess.Popen(
@@ -85,12 +91,15 @@ class NvmlAsker:
         """End the child. One that hangs inside the driver can't be ended; it goes when the driver answers."""
         if self._child is not None:
             self._child.kill()
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(_FAREWELL_S)
             self._forget()
 
     def _forget(self) -> None:
         child, self._child, self._asked_at = self._child, None, None
         if child is not None and child.stdin:
-            child.stdin.close()
+            with suppress(BrokenPipeError):  # the question that it did not live to read
+                child.stdin.close()
         atexit.unregister(self.close)
 
 

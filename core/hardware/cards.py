@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 
 from core.errors import UserError
 from core.hardware.kinds import GIB, Gpu
@@ -26,7 +27,7 @@ def card_named(text: str) -> Gpu:
     size = _SIZE.fullmatch(text.strip())
     if size and 0 < float(size[1]) <= _LARGEST_GIB:
         return _card_of(float(size[1]))
-    found = _called(_words(text)) or _called_with_size(text)
+    found = _called(_words(text), exact=True) or _called_with_size(text) or _called(_words(text))
     if found is None:
         raise UserError(f"No card is called “{text}”.{_near(text)} Or give its memory in GiB, as in “12”.")
     return found
@@ -37,11 +38,13 @@ def _card_of(gib: float) -> Gpu:
     return Gpu(f"A GPU with {gib:g} GiB", total, total, _TYPICAL, "")
 
 
-def _called(words: frozenset[str], gib: float = 0) -> Gpu | None:
-    """The card with exactly these words in its name, else the shortest name that holds them all."""
+def _called(words: frozenset[str], gib: float = 0, exact: bool = False) -> Gpu | None:
+    """The card with exactly these words in its name, else (unless `exact`) the shortest that has them all."""
     fitting = [card for card in cards() if words and words <= _words(card.name) and _has(card, gib)]
-    exact = [card for card in fitting if _words(card.name) == words]
-    best = min(exact or fitting, key=lambda card: len(_words(card.name)), default=None)
+    same = [card for card in fitting if _words(card.name) == words]
+    if exact:
+        fitting = same
+    best = min(same or fitting, key=lambda card: len(_words(card.name)), default=None)
     if best is None:
         return None
     gpu = best.gpu()
@@ -59,6 +62,7 @@ def _has(card: Card, gib: float) -> bool:
     return not gib or card.unified or abs(card.mib / 1024 - gib) <= _SAME_SIZE * gib
 
 
+@lru_cache(1024)
 def _words(text: str) -> frozenset[str]:
     """What tells a card from others: `rtx 4090 laptop` of `NVIDIA GeForce RTX 4090 Laptop GPU`."""
     plain = text.lower().replace("(tm)", " ").replace("(r)", " ").replace("-", " ")

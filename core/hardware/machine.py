@@ -68,8 +68,10 @@ def memory(raw: dict[str, Any]) -> tuple[int, int]:
 
 def _sound(answers: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """The answers without the parts that have the wrong form, and a sentence for each of those."""
-    wrong = [name for name, kind in _PARTS.items() if not isinstance(answers.get(name) or kind(), kind)]
-    raw = {name: value for name, value in answers.items() if value is not None and name not in wrong}
+    raw = {name: value for name, value in answers.items() if value is not None}
+    wrong = [name for name, kind in _PARTS.items() if name in raw and not isinstance(raw[name], kind)]
+    for name in wrong:
+        del raw[name]
     return raw, [f"What the machine says of “{name}” has an unknown form." for name in wrong]
 
 

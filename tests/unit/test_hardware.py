@@ -1,0 +1,334 @@
+"""Machines as recorded: what they say is read into words, and what they don't say becomes a sentence."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import UserError
+from core.hardware import GIB, MIB, Gpu, Hardware, find_hardware, read_hardware, read_probe, refusal
+from core.hardware.builds import parse_torch, torch_build
+from core.hardware.families import amd_family, computes_bf16, gfx_name, nvidia_family
+from core.hardware.sysfs import ask_sysfs
+from core.training.worker import the_training_gpu
+
+PROBES = Path(__file__).parents[1] / "data" / "probes"
+NAMES = sorted(path.stem for path in PROBES.glob("*.json"))
+
+
+def machine(name: str) -> Hardware:
+    return read_hardware(read_probe(PROBES / f"{name}.json"))
+
+
+# ----- what is found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_recording_says_where_it_comes_from_and_is_understood(name: str) -> None:
+    raw = read_probe(PROBES / f"{name}.json")
+    assert len(raw["about"]) > 60
+    found = read_hardware(raw)
+    assert not [problem for problem in found.problems if "understood" in problem or "form" in problem]
+    assert all(gpu.total > 0 and 0 <= gpu.free <= gpu.total for gpu in found.gpus)
+    assert all(gpu.arch and gpu.driver for gpu in found.gpus)
+    assert found.ram >= found.ram_free > 0
+    assert found.headline
+
+
+def test_wsl_with_an_nvidia_card() -> None:
+    found = machine("wsl_rtx_5070_ti")
+    (gpu,) = found.gpus
+    assert (gpu.name, gpu.total, gpu.free) == ("NVIDIA GeForce RTX 5070 Ti", 16303 * MIB, 13287 * MIB)
+    assert (gpu.capability, gpu.arch, gpu.bf16) == ((12, 0), "Blackwell", True)
+    assert (gpu.driver, gpu.cuda, gpu.power, gpu.display) == ("596.49", "13.2", 300, True)
+    assert found.wsl and not found.problems and not gpu.laptop
+    assert found.headline == "NVIDIA GeForce RTX 5070 Ti · 16 GB · 13.0 free"
+    assert "avx2" in found.instructions
+
+
+def test_a_laptop_whose_panel_hangs_on_the_other_gpu() -> None:
+    found = machine("windows_rtx_3070_ti_laptop")
+    (gpu,) = found.gpus  # the registry's NVIDIA entry is not a second card, Iris Xe is none at all
+    assert gpu.laptop and not gpu.display
+    assert found.system == "Windows 11"
+    assert not found.problems
+
+
+def test_old_cards_carry_the_desktops_name_so_the_chassis_tells() -> None:
+    raw = read_probe(PROBES / "linux_gtx_1080.json")
+    assert not read_hardware(raw).gpus[0].laptop
+    assert read_hardware({**raw, "chassis": "10"}).gpus[0].laptop
+    docked = read_probe(PROBES / "linux_rtx_5080_and_4090.json")  # an external card beside a laptop
+    assert not any(gpu.laptop for gpu in read_hardware({**docked, "chassis": "10"}).gpus)
+
+
+def test_of_two_cards_the_larger_trains_though_the_other_is_newer() -> None:
+    found = machine("linux_rtx_5080_and_4090")
+    assert [gpu.name[-4:] for gpu in found.gpus] == ["5080", "4090"]
+    assert found.best_gpu is not None and found.best_gpu.name.endswith("4090")
+    assert the_training_gpu(found) == {"CUDA_VISIBLE_DEVICES": "1"}
+
+
+def test_a_card_that_may_train_goes_before_a_larger_one_that_may_not() -> None:
+    old = Gpu("Tesla P40", 24 * GIB, 24 * GIB, (6, 1), "570")
+    new = Gpu("RTX 3060", 12 * GIB, 12 * GIB, (8, 6), "570", index=1)
+    found = replace(machine("container_without_gpu"), gpus=(old, new), torch="2.13.0+cu126")
+    assert found.best_gpu is found.training_gpu is new
+    alone = replace(found, gpus=(old,))
+    assert (alone.best_gpu, alone.training_gpu) == (old, None)
+    assert alone.headline == "Tesla P40 can't train: training on 2 CPU cores"
+    assert the_training_gpu(alone) == {"CUDA_VISIBLE_DEVICES": ""}
+
+
+def test_the_environment_hides_cards() -> None:
+    raw = read_probe(PROBES / "linux_rtx_5080_and_4090.json")
+    found = read_hardware({**raw, "environment": {"CUDA_VISIBLE_DEVICES": "0"}})
+    assert [gpu.index for gpu in found.gpus] == [0]
+    hidden = read_hardware({**raw, "environment": {"CUDA_VISIBLE_DEVICES": "-1"}})
+    assert not hidden.gpus
+    assert "CUDA_VISIBLE_DEVICES is “-1”" in hidden.problems[0]
+    named = read_hardware({**raw, "environment": {"CUDA_VISIBLE_DEVICES": "GPU-5f1c"}})
+    assert len(named.gpus) == 2
+
+
+def test_memory_shared_with_the_cpu() -> None:
+    (gb10,) = machine("linux_gb10").gpus
+    assert gb10.unified and gb10.total == 127600748 * 1024
+    (apple,) = machine("mac_m4_pro").gpus
+    assert (apple.vendor, apple.arch, apple.unified, apple.bf16) == ("apple", "M4", True, True)
+    (m1,) = machine("mac_m1_pro").gpus
+    assert m1.laptop and not m1.bf16
+    (radeon,) = machine("linux_radeon_780m").gpus
+    assert radeon.unified and radeon.total == 16428122112, "what the kernel lends, not the 512 MB set aside"
+    (strix,) = machine("linux_strix_halo").gpus
+    assert strix.total == 96 * GIB, "one of the two pools, not both"
+
+
+def test_amd_cards_are_named_by_their_slot_and_compute_node() -> None:
+    found = machine("linux_rx_7900_xtx")
+    (gpu,) = found.gpus
+    assert (gpu.name, gpu.arch, gpu.power) == ("AMD Radeon RX 7900 XTX", "RDNA3", 339)
+    assert gpu.display and gpu.bf16 and gpu.capability is None
+    assert refusal(gpu, found) is None
+    (server,) = machine("linux_mi210").gpus
+    assert (server.name, server.arch, server.total) == ("AMD Instinct MI210", "CDNA2", 65520 * MIB)
+
+
+def test_an_amd_card_without_compute_driver_is_known_by_its_ids() -> None:
+    raw = read_probe(PROBES / "linux_rx_6600_and_ryzen_gpu.json")
+    found = read_hardware({**raw, "kfd": {}, "kfd_access": "missing"})
+    assert {gpu.arch for gpu in found.gpus} == {"RDNA2"}
+    assert "/dev/kfd is missing" in found.problems[0]
+    assert "usermod -aG render,video" in read_hardware(raw).problems[0]
+
+
+def test_intel_tells_its_memory_or_the_slots_window_does() -> None:
+    assert machine("linux_arc_pro_b50_on_arm").gpus[0].total == 16 * GIB
+    window = machine("linux_arc_a770_i915")
+    assert [gpu.total for gpu in window.gpus] == [16 * GIB], "not the GPU inside the CPU"
+    small = machine("linux_arc_b580_small_window")
+    assert small.gpus[0].total == 12 * GIB
+    assert "does not say how much memory it has; 12 GB are assumed" in small.problems[0]
+
+
+def test_a_container_gets_its_limit() -> None:
+    found = machine("container_without_gpu")
+    assert (found.ram, found.ram_free) == (8 * GIB, 7 * GIB)
+    assert found.headline == "No GPU: training on 2 CPU cores"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("linux_driver_updated", "different versions. The driver was updated: restart the machine."),
+        ("linux_nouveau", "its driver is not (in use: nouveau). Install NVIDIA's driver."),
+        ("linux_rtx_pro_6000_mig", "is split by MIG"),
+        ("wsl_radeon", "Windows offers a GPU to WSL, but no NVIDIA driver answers."),
+        ("wsl1_without_avx2", "This is WSL 1, which has no GPU."),
+        ("wsl1_without_avx2", "This CPU has no AVX2"),
+    ],
+)
+def test_what_fails_is_a_sentence(name: str, sentence: str) -> None:
+    assert any(sentence in problem for problem in machine(name).problems)
+
+
+def test_a_lost_card_leaves_the_others() -> None:
+    raw = read_probe(PROBES / "linux_rtx_5080_and_4090.json")
+    raw["nvml"]["devices"][0] = {"error": "GPU is lost"}
+    found = read_hardware(raw)
+    assert [gpu.index for gpu in found.gpus] == [1]
+    assert "NVIDIA card 0 does not answer (GPU is lost). Restart the machine" in found.problems[0]
+
+
+# ----- refusals
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("linux_gtx_1080", "compute capability 6.1 (Pascal); training needs 7.0"),
+        ("linux_rx_6600_and_ryzen_gpu", "is RDNA2; AMD's PyTorch (ROCm) trains on RDNA3, RDNA4 and CDNA"),
+        ("windows_rx_9070_xt", "training on AMD GPUs needs Linux itself, not Windows"),
+        (
+            "linux_tesla_t4_driver_535",
+            "CUDA 12.2) is too old for the installed PyTorch 2.13.0+cu130: install driver 580",
+        ),
+        ("wsl_gtx_1650_ti_max_q", "install driver 525 or newer, or run `python app.py setup`"),
+        ("linux_arc_a770_i915", "(2.13.0+cpu) has no code for Intel GPUs"),
+    ],
+)
+def test_bad_combinations_are_refused_with_the_reason(name: str, sentence: str) -> None:
+    found = machine(name)
+    assert sentence in (refusal(found.gpus[0], found) or "")
+    assert found.training_gpu is None
+
+
+@pytest.mark.parametrize(
+    ("gpu", "torch", "sentence"),
+    [
+        (Gpu("V100", GIB, GIB, (7, 0), "580", cuda="13.0"), "2.13.0+cu130", "no code for V100"),
+        (Gpu("RTX 5090", GIB, GIB, (12, 0), "580", cuda="13.0"), "2.13.0+cu126", "covers 5.0 to 9.0"),
+        (Gpu("RTX 3060", GIB, GIB, (8, 6), "580", cuda="13.0"), "2.13.0+cpu", "not made for NVIDIA"),
+        (Gpu("RTX 2060", GIB, GIB, (7, 5), "396.54"), "2.13.0+cu126", "driver 396.54 is too old"),
+        (Gpu("RX 9070", GIB, GIB, None, "", "amd", "RDNA4"), "2.13.0+cpu", "not AMD's ROCm build"),
+        (Gpu("RTX 3060", GIB, GIB, (8, 6), "535", cuda="12.2"), "2.13.0+cu126", None),
+        (Gpu("RTX 3060", GIB, GIB, (8, 6), "535", cuda="12.2"), "", None),
+        (Gpu("RTX 3060", GIB, GIB, (8, 6), ""), "2.13.0+cu130", None),
+        (Gpu("B580", GIB, GIB, None, "", "intel", "Battlemage"), "2.13.0+xpu", None),
+        (Gpu("Apple M2", GIB, GIB, None, "", "apple", "M2"), "2.13.0", None),
+    ],
+)
+def test_card_and_installed_build(gpu: Gpu, torch: str, sentence: str | None) -> None:
+    found = replace(machine("container_without_gpu"), gpus=(gpu,), torch=torch)
+    said = refusal(gpu, found)
+    assert said is None if sentence is None else sentence in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("version", "file", "build"),
+    [
+        ("2.13.0+cu126", "", "2.13.0+cu126"),
+        ("2.13.0", "cuda: Optional[str] = '13.0'\nhip: Optional[str] = None\n", "2.13.0+cu130"),
+        ("2.13.0", "cuda: Optional[str] = None\nhip: Optional[str] = '7.2.1'\n", "2.13.0+rocm"),
+        ("2.13.0", "cuda = None\n", "2.13.0"),
+        ("", "", ""),
+    ],
+)
+def test_the_build_of_torch_is_read_without_importing_it(version: str, file: str, build: str) -> None:
+    assert parse_torch({"version": version, "version_py": file}) == build
+
+
+def test_builds() -> None:
+    newest = torch_build("2.13.0+cu130")
+    assert newest is not None and (newest.level, newest.driver) == ((13, 0), "580")
+    assert torch_build("") is None
+
+
+# ----- families
+
+
+def test_families() -> None:
+    known = {(6, 1): "Pascal", (7, 5): "Turing", (8, 6): "Ampere", (8, 9): "Ada", (12, 1): "Blackwell"}
+    assert {capability: nvidia_family(capability) for capability in known} == known
+    assert [gfx_name(n) for n in (110000, 90010, 100302, 0)] == ["gfx1100", "gfx90a", "gfx1032", ""]
+    names = {
+        "gfx1100": "RDNA3",
+        "gfx1151": "RDNA3.5",
+        "gfx1201": "RDNA4",
+        "gfx90a": "CDNA2",
+        "gfx90c": "Vega",
+    }
+    assert {gfx: amd_family(gfx) for gfx in names} == names
+    assert [computes_bf16("amd", arch, None) for arch in ("RDNA2", "RDNA3.5", "CDNA1")] == [False, True, True]
+
+
+# ----- the machine under this test, and recordings
+
+
+def test_this_machine_answers_in_words(tmp_path: Path) -> None:
+    found = find_hardware(tmp_path)
+    assert found.cores >= 1 and found.ram > found.ram_free > 0 and found.disk_free > 0
+    assert found.cpu and found.system and found.torch
+    assert not [problem for problem in found.problems if "understood" in problem]
+
+
+def test_a_folder_that_is_not_there_yet_is_measured_where_it_will_be(tmp_path: Path) -> None:
+    assert find_hardware(tmp_path / "not" / "yet").disk_free > 0
+
+
+def test_the_environment_names_a_recording(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LORA_GARAGE_PROBE", str(PROBES / "linux_rx_7900_xtx.json"))
+    assert find_hardware().gpus[0].vendor == "amd"
+    for content in (b"[]", b"{", b"\xff"):
+        damaged = tmp_path / "probe.json"
+        damaged.write_bytes(content)
+        monkeypatch.setenv("LORA_GARAGE_PROBE", str(damaged))
+        with pytest.raises(UserError, match="probe.json"):
+            find_hardware()
+    monkeypatch.setenv("LORA_GARAGE_PROBE", str(tmp_path / "none.json"))
+    with pytest.raises(UserError, match=r"none\.json can't be read"):
+        find_hardware()
+
+
+def test_linux_files_are_found_where_the_kernel_puts_them(tmp_path: Path) -> None:
+    def put(path: str, text: str) -> None:
+        file = tmp_path / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, "utf-8")
+
+    slot = "sys/bus/pci/devices/0000:03:00.0"
+    for name, text in {
+        "class": "0x030000",
+        "vendor": "0x1002",
+        "device": "0x744c",
+        "revision": "0xc8",
+    }.items():
+        put(f"{slot}/{name}", text + "\n")
+    put(f"{slot}/mem_info_vram_total", "25753026560\n")
+    put(f"{slot}/hwmon/hwmon3/power1_cap", "339000000\n")
+    put(f"{slot}/drm/card1/card1-DP-1/status", "connected\n")
+    put(f"{slot}/resource", "0x0 0x0 0x0\n0x0 0x0 0x0\n0xe0000000 0xefffffff 0x14220c\n")
+    put("sys/bus/pci/devices/0000:00:1f.3/class", "0x040300\n")
+    put(
+        "sys/class/kfd/kfd/topology/nodes/1/properties",
+        "gfx_target_version 110000\nlocation_id 768\ndomain 0\n",
+    )
+    put("proc/cpuinfo", "model name\t: A CPU\nflags\t\t: avx avx2\n")
+    (tmp_path / "drivers" / "amdgpu").mkdir(parents=True)
+    (tmp_path / slot / "driver").symlink_to(tmp_path / "drivers" / "amdgpu")
+    raw = ask_sysfs(tmp_path)
+    assert list(raw["pci"]) == ["0000:03:00.0"]
+    (gpu,) = read_hardware(raw).gpus
+    assert (gpu.name, gpu.arch, gpu.power, gpu.display) == ("AMD Radeon RX 7900 XTX", "RDNA3", 339, True)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(name=st.sampled_from(NAMES), path=st.lists(st.integers(0, 9), min_size=1, max_size=4), value=JSON)
+def test_whatever_a_driver_says_nothing_is_raised(name: str, path: list[int], value: Any) -> None:
+    raw = json.loads((PROBES / f"{name}.json").read_text("utf-8"))
+    spot: Any = raw
+    for step in path[:-1]:
+        keys = list(spot) if isinstance(spot, dict) else list(range(len(spot)))
+        inner = spot[keys[step % len(keys)]] if keys else None
+        if not isinstance(inner, dict | list):
+            break
+        spot = inner
+    keys = list(spot) if isinstance(spot, dict) else list(range(len(spot)))
+    if keys:
+        spot[keys[path[-1] % len(keys)]] = value
+    found = read_hardware(raw)
+    assert found.headline and found.cores >= 1
+    assert all(isinstance(refusal(gpu, found), str | None) for gpu in found.gpus)
