@@ -154,7 +154,7 @@ def test_every_setting_has_a_field(bench: Bench) -> None:
 
 def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     card = Gpu("RTX 3060", 12 * GIB, 11 * GIB, (8, 6), "580")
-    monkeypatch.setattr(Bench, "hardware", replace(bench.hardware, gpus=(card,)))
+    monkeypatch.setattr(Bench, "hardware", replace(bench.hardware, gpus=(card,), torch=""))
     assert bench.preset()[0].key == "gpu-12gb"
     preset.on_edit(bench, "preset", "gpu-24gb")
     assert "Memory may run out" in preset.body_html(bench)
