@@ -18,6 +18,10 @@ from core.models.spec import Linear, ModelSpec
 _FLOAT32 = 4
 # activation functions that are written in Python there, and keep four tensors instead of one
 _LONG_GELU = ("gelu_new", "gelu_fast", "quick_gelu")
+# bytes of the inputs of 4-bit layers. bitsandbytes kept them until 0.43 (MatMul4Bit, ctx.tensors = (A, B)), and
+# all published runs without checkpointing are that old, with 2 to 4 bytes; newer versions keep none by their
+# source, but until one is measured the estimate stays on the safe side
+_KEPT_4_BIT = 3
 # what Unsloth's layer takes besides the tensors its kernels keep, in hidden widths of 16 bits: the layer's
 # input twice (fetched ahead), its output, and gradients; from its published context lengths on one card
 _UNSLOTH_REST = 11
@@ -128,6 +132,8 @@ def _method_tensors(spec: ModelSpec, workload: Workload) -> float:
     if workload.dropout:
         # the mask: a byte each on a GPU (native_dropout), the noise in the number format on a CPU
         total += inputs * (1 if workload.bits == 16 else 2 * number)
+    if workload.quantization == "nf4" and workload.bits == 16 and workload.backend == "peft":
+        total += _KEPT_4_BIT * sum(width_in_use(spec, one) * one.inputs for one in spec.linears)
     if workload.kind in ("dora", "ia3"):
         # the outputs that are scaled; DoRA also those of the pair of matrices
         outputs = sum(width_in_use(spec, linear) * linear.outputs for linear in chosen)
