@@ -100,11 +100,18 @@ def _of_the_system() -> dict[str, Any]:
 
 
 def _memory() -> dict[str, int]:
-    """Total and available bytes; nothing before psutil is installed (the doctor works then, too)."""
+    """Total and available bytes. The doctor asks before psutil is installed, too: then what POSIX tells."""
     try:
         import psutil
     except ImportError:
-        return {}
+        names = getattr(os, "sysconf_names", {})
+        if not {"SC_PHYS_PAGES", "SC_AVPHYS_PAGES"} <= set(names):
+            return {}
+        page = os.sysconf("SC_PAGE_SIZE")
+        return {
+            "total": page * os.sysconf("SC_PHYS_PAGES"),
+            "available": page * os.sysconf("SC_AVPHYS_PAGES"),
+        }
     memory = psutil.virtual_memory()
     return {"total": memory.total, "available": memory.available}
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import asdict
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from core.hardware import GIB, Hardware, read_hardware, refusal
+from core.hardware.probe import take_probe
 from core.setup.browser import find_browser
 from core.setup.machine import Machine, find_machine
 from core.setup.places import Places
@@ -24,16 +27,21 @@ _SHOWN = (
 _ONLY_TESTS = ("test-packages", "browser")
 
 
-def examine(places: Places | None = None, machine: Machine | None = None) -> dict[str, Any]:
+def examine(
+    places: Places | None = None, machine: Machine | None = None, hardware: Hardware | None = None
+) -> dict[str, Any]:
     """Everything the doctor knows, ready for JSON."""
     places = places or Places()
     machine = machine or find_machine()
+    # without an environment no torch is installed, whatever the calling Python has
+    hardware = hardware or read_hardware(take_probe(places.app, places.site_packages or places.venv))
     state = State.load(places.state)
     fits = choose_plan(machine)
     plan = Plan.from_json(state.values["plan"]) if "plan" in state.values else fits
     steps = wanted_steps(places, plan, test=True)
     return {
         "machine": machine.to_json(),
+        "hardware": _hardware_report(hardware),
         "plan": plan.to_json(),
         "fits_better": fits.to_json() if fits.torch != plan.torch else None,
         "ready": all(step.done(state, places) for step in steps if step.name not in _ONLY_TESTS),
@@ -47,6 +55,12 @@ def examine(places: Places | None = None, machine: Machine | None = None) -> dic
         "free_gb": round(shutil.disk_usage(places.app).free / 1e9, 1),
         "log": str(places.log) if places.log.is_file() else None,
     }
+
+
+def _hardware_report(hardware: Hardware) -> dict[str, Any]:
+    """What the page sees, too, with the reason why a card can't train."""
+    gpus = [{**asdict(gpu), "refused": refusal(gpu, hardware)} for gpu in hardware.gpus]
+    return {**asdict(hardware), "gpus": gpus}
 
 
 def _step_report(step: Step, state: State, places: Places) -> dict[str, Any]:
@@ -74,8 +88,7 @@ def report(found: dict[str, Any]) -> str:
     machine, plan = found["machine"], found["plan"]
     python = ".".join(map(str, machine["python"]))
     lines = ["Found", f"  system     {machine['system']} {machine['arch']}, Python {python}"]
-    lines += [f"  GPU        {line}" for line in _gpu_lines(machine)]
-    lines += [f"  problem    {problem}" for problem in machine["problems"]]
+    lines += _hardware_lines(machine, found["hardware"])
     lines += [f"  disk       {found['free_gb']} GB free in {found['app_folder']}"]
     lines += [f"  browser    {found['browser'] or 'none (only the tests need one)'}"]
     lines += ["", "Chosen", f"  PyTorch    {plan['torch']}: {plan['reason']}"]
@@ -90,7 +103,35 @@ def report(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", _verdict(found)])
 
 
+def _hardware_lines(machine: dict[str, Any], hardware: dict[str, Any]) -> list[str]:
+    """GPUs, CPU, memory, and what is wrong with them."""
+    lines: list[str] = []
+    for card in hardware["gpus"]:
+        lines.append(f"  GPU        {_card_line(card)}")
+        lines += [f"  refused    {card['refused']}"] if card["refused"] else []
+    if not hardware["gpus"]:
+        lines += [f"  GPU        {line}" for line in _gpu_lines(machine)]
+    cores = f"{hardware['cores']} core{'s' if hardware['cores'] != 1 else ''}"
+    lines.append("  CPU        " + ", ".join([hardware["cpu"], cores, " ".join(hardware["instructions"])]))
+    if hardware["ram"]:
+        free = f"{hardware['ram_free'] / GIB:.1f} free"
+        lines.append(
+            f"  memory     {hardware['ram'] / GIB:.1f} GB, {free}{', in WSL' if hardware['wsl'] else ''}"
+        )
+    problems = dict.fromkeys([*machine["problems"], *hardware["problems"]])
+    return lines + [f"  problem    {problem}" for problem in problems]
+
+
+def _card_line(card: dict[str, Any]) -> str:
+    parts = [card["name"], f"{card['total'] / GIB:.0f} GB", f"{card['free'] / GIB:.1f} free"]
+    parts += [f"driver {card['driver']}"] if card["driver"] else []
+    parts += [f"CUDA {card['cuda']}"] if card["cuda"] else []
+    words = {"laptop": "laptop", "display": "drives the screen", "unified": "shares the memory"}
+    return ", ".join([*parts, *(word for key, word in words.items() if card[key])])
+
+
 def _gpu_lines(machine: dict[str, Any]) -> list[str]:
+    """The same as nvidia-smi and the kernel tell it, where the drivers' libraries say nothing."""
     cuda = ".".join(map(str, machine["cuda"])) if machine["cuda"] else "?"
     lines = [
         f"{gpu['name']}, {gpu['memory_mb'] / 1024:.0f} GB, driver {machine['driver']}, CUDA {cuda}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.hardware.families import gfx_name
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 
@@ -134,8 +135,7 @@ def find_amd(sysfs: Path) -> tuple[str, ...]:
     for properties in sorted(sysfs.glob("class/kfd/kfd/topology/nodes/*/properties")):
         version = re.search(r"^gfx_target_version (\d+)$", _read(properties), re.MULTILINE)
         if version and int(version[1]):  # 0 is the CPU's own node
-            number = int(version[1])
-            found.append(f"gfx{number // 10000}{number // 100 % 100:x}{number % 100:x}")
+            found.append(gfx_name(int(version[1])))
     return tuple(found)
 
 

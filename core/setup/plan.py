@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from core.hardware.builds import AMD_RUNS, NEW_GPUS, OLD_GPUS
 from core.setup.machine import Gpu, Machine
 
 TORCH = "2.13.0"
@@ -12,12 +13,6 @@ TORCHVISION = "0.28.0"
 ROCM = "rocm7.2"
 TORCH_INDEX = "https://download.pytorch.org/whl"
 LLAMA_INDEX = "https://abetlen.github.io/llama-cpp-python/whl"
-
-# Compute capabilities that each CUDA build of torch 2.13 holds code for.
-_OLD_GPUS = ((5, 0), (9, 0))  # cu126
-_NEW_GPUS = ((7, 5), (12, 9))  # cu129, cu130
-# GPUs that AMD's torch build runs on; RDNA2 (gfx103x) is not among them.
-_AMD_RUNS = ("gfx908", "gfx90a", "gfx942", "gfx950", "gfx110", "gfx115", "gfx120")
 
 
 @dataclass(frozen=True)
@@ -73,13 +68,13 @@ def _plan_nvidia(machine: Machine) -> Plan:
     level = f"driver {machine.driver} (CUDA {cuda[0]}.{cuda[1]})"
     if cuda < (12, 0):
         return _cpu(f"{level} is too old for {gpu.name}", (_update("525"),))
-    if gpu.capability and gpu.capability < _OLD_GPUS[0]:
+    if gpu.capability and gpu.capability < OLD_GPUS[0]:
         return _cpu(f"{gpu.name} has compute capability {_dotted(gpu)}; PyTorch {TORCH} starts at 5.0")
-    if gpu.capability and gpu.capability > _OLD_GPUS[1]:
+    if gpu.capability and gpu.capability > OLD_GPUS[1]:
         if cuda < (12, 8):
             return _cpu(f"{gpu.name} needs CUDA 12.8, {level} is older", (_update("570"),))
         build = "cu130" if cuda >= (13, 0) else "cu129"
-    elif cuda >= (13, 0) and (gpu.capability or _NEW_GPUS[0]) >= _NEW_GPUS[0]:
+    elif cuda >= (13, 0) and (gpu.capability or NEW_GPUS[0]) >= NEW_GPUS[0]:
         build = "cu130"
     else:
         build = "cu126"
@@ -105,7 +100,7 @@ def _update(version: str) -> str:
 
 
 def _plan_amd(machine: Machine) -> Plan:
-    runs = [name for name in machine.amd if name.startswith(_AMD_RUNS)]
+    runs = [name for name in machine.amd if name.startswith(AMD_RUNS)]
     if not runs:
         return _cpu(f"PyTorch's ROCm build does not run on {', '.join(machine.amd)}")
     if machine.system != "linux":

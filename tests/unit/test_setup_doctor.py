@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from core.hardware import read_hardware, read_probe
 from core.setup.doctor import examine, report
 from core.setup.machine import Gpu, Machine
 from core.setup.places import Places
@@ -44,3 +47,27 @@ def test_a_changed_machine_and_an_interrupted_step_are_said(tmp_path: Path):
     assert "today cu126 would fit: run `python app.py setup`" in text
     assert "outdated  Packages" in text
     assert "under way or was interrupted" in text
+
+
+@pytest.mark.parametrize(
+    ("recording", "lines"),
+    [
+        (
+            "linux_rtx_5080_and_4090",
+            [
+                "GPU        NVIDIA GeForce RTX 5080, 16 GB, 14.6 free, driver 580.95.05, CUDA 13.0",
+                "GPU        NVIDIA GeForce RTX 4090, 24 GB, 21.3 free, driver 580.95.05, CUDA 13.0",
+                "memory     125.4 GB, 96.0 free",
+            ],
+        ),
+        ("linux_gtx_1080", ["refused    GeForce GTX 1080 has compute capability 6.1 (Pascal)"]),
+        ("wsl_rtx_5070_ti", ["drives the screen", "16 cores, avx avx2 fma f16c", "13.2 free, in WSL"]),
+        ("linux_driver_updated", ["problem    The NVIDIA driver does not answer"]),
+    ],
+)
+def test_what_the_page_finds_stands_here_too(tmp_path: Path, recording: str, lines: list[str]) -> None:
+    probe = read_probe(Path(__file__).parents[1] / "data" / "probes" / f"{recording}.json")
+    found = examine(Places(tmp_path), MACHINE, read_hardware(probe))
+    text = report(found)
+    assert all(line in text for line in lines)
+    assert json.loads(json.dumps(found))["hardware"]["cores"] >= 1
