@@ -13,7 +13,6 @@ _WHAT_TO_DO = {
     "driver not loaded": "Load or reinstall the NVIDIA driver, then restart the machine.",
     "driver and library have different versions": "The driver was updated: restart the machine.",
     "no permission": "Give this user access to /dev/nvidia* (the group “video” on most systems).",
-    "library not found": "Install NVIDIA's driver.",
     "GPU is lost": "Restart the machine, and check the card's power cable.",
 }
 # From Ampere's GeForce cards on, a laptop's card says so in its name; before, it carries the desktop's name
@@ -105,12 +104,18 @@ def _silence(raw: dict[str, Any], error: str) -> list[str]:
     cards = [card for card in (raw.get("pci") or {}).values() if card.get("vendor") == _VENDOR]
     if is_wsl(raw) and error == "library not found":
         return []  # said as WSL's problem
-    if error == "library not found" and cards:
-        driver = cards[0].get("driver") or "none"
-        return [f"An NVIDIA card is here, but its driver is not (in use: {driver}). {_WHAT_TO_DO[error]}"]
     if error == "library not found":
-        return []
+        return [_without_library(str(cards[0].get("driver") or "none"))] if cards else []
     return [f"The NVIDIA driver does not answer: {error}. {_advice(error)}".strip()]
+
+
+def _without_library(driver: str) -> str:
+    if driver == "nvidia":
+        return (
+            "NVIDIA's kernel driver is loaded, but its library libnvidia-ml is missing here. Install the "
+            "driver's user programs (nvidia-utils), or start the container with `--gpus all`."
+        )
+    return f"An NVIDIA card is here, but its driver is not (in use: {driver}). Install NVIDIA's driver."
 
 
 def _advice(error: str) -> str:

@@ -10,18 +10,20 @@ _OLDEST_CAPABILITY = (7, 0)
 # AMD families that ROCm's PyTorch has kernels for
 _AMD_ABLE = ("RDNA3", "RDNA3.5", "RDNA4", "CDNA1", "CDNA2", "CDNA3", "CDNA4")
 _SET_UP = "run `python app.py setup`"
+_XPU = "set-up does not install its XPU build yet (pip's index https://download.pytorch.org/whl/xpu has it)"
+# the build of PyTorch that a maker's cards need, and how to get it
+_BUILD_OF = {"nvidia": ("cuda", _SET_UP), "amd": ("rocm", _SET_UP), "intel": ("xpu", _XPU)}
+_MADE_FOR = {"cpu": "CPUs", "cuda": "NVIDIA GPUs", "rocm": "AMD GPUs", "xpu": "Intel GPUs"}
 
 
 def refusal(gpu: Gpu, hardware: Hardware) -> str | None:
     """Why `gpu` can't train on this machine. What is not known (driver, PyTorch) is not held against it."""
     build = torch_build(hardware.torch)
     if gpu.vendor == "nvidia":
-        return _too_old(gpu) or _nvidia_build(gpu, build)
+        return _too_old(gpu) or _other_build(gpu, build) or _nvidia_build(gpu, build)
     if gpu.vendor == "amd":
-        return _amd_family(gpu) or _amd_system(gpu, hardware) or _amd_build(gpu, build)
-    if gpu.vendor == "intel" and build is not None and build.kind != "xpu":
-        return f"{gpu.name} is here, but the installed PyTorch ({build.version}) has no code for Intel GPUs."
-    return None
+        return _amd_family(gpu) or _amd_system(gpu, hardware) or _other_build(gpu, build)
+    return _other_build(gpu, build)
 
 
 def _too_old(gpu: Gpu) -> str | None:
@@ -33,14 +35,21 @@ def _too_old(gpu: Gpu) -> str | None:
     )
 
 
-def _nvidia_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
-    if build is None or not build.kind:
+def _other_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
+    """The installed PyTorch is made for other hardware."""
+    wanted, what_to_do = _BUILD_OF.get(gpu.vendor, ("", ""))
+    if build is None or not build.kind or not wanted or build.kind == wanted:
         return None
-    if build.kind != "cuda":
-        return (
-            f"{gpu.name} is here, but the installed PyTorch ({build.version}) is not made for NVIDIA GPUs: "
-            f"{_SET_UP}."
-        )
+    made_for = _MADE_FOR[build.kind]
+    if gpu.vendor != "nvidia" and build.kind != "cpu":
+        what_to_do = ""  # another maker's card trains here; this one is beside it, most often inside the CPU
+    said = f"{gpu.name} is here, but the installed PyTorch {build.version} is made for {made_for}"
+    return f"{said}: {what_to_do}." if what_to_do else f"{said}."
+
+
+def _nvidia_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
+    if build is None or build.kind != "cuda":
+        return None
     return _driver_too_old(gpu, build) or _no_code(gpu, build)
 
 
@@ -79,14 +88,6 @@ def _amd_system(gpu: Gpu, hardware: Hardware) -> str | None:
         here = "WSL" if hardware.wsl else "Windows"
         return f"{gpu.name}: training on AMD GPUs needs Linux itself, not {here}."
     return None
-
-
-def _amd_build(gpu: Gpu, build: TorchBuild | None) -> str | None:
-    if build is None or not build.kind or build.kind == "rocm":
-        return None
-    return (
-        f"{gpu.name} is here, but the installed PyTorch ({build.version}) is not AMD's ROCm build: {_SET_UP}."
-    )
 
 
 def _leading(version: str) -> int:

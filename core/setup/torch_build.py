@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from core.hardware import read_hardware, refusal
+from core.hardware.probe import take_probe
 from core.setup.child import CommandFailed
+from core.setup.places import Places
 from core.setup.plan import TORCH, TORCH_INDEX, TORCHVISION, Plan
 from core.setup.work import Work
 
@@ -60,5 +63,12 @@ def _check(work: Work) -> dict[str, Any]:
     lines = work.runner.run([str(work.places.python), "-c", _CHECK])
     _, version, gpu = next(line for line in lines if line.startswith("torch ")).split()
     if work.plan.cuda and gpu != "True":
-        work.screen.say("PyTorch is installed but does not see the GPU. If the driver is new, reboot.")
+        work.screen.say(f"PyTorch is installed but does not see the GPU. {_why_not(work.places)}")
     return {"version": version, "sees_gpu": gpu == "True"}
+
+
+def _why_not(places: Places) -> str:
+    """What the hardware's findings say about it."""
+    hardware = read_hardware(take_probe(places.app, places.site_packages))
+    refused = [reason for gpu in hardware.gpus if (reason := refusal(gpu, hardware))]
+    return " ".join([*refused, *hardware.problems]) or "If the driver is new, reboot."

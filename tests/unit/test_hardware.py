@@ -158,6 +158,12 @@ def test_what_fails_is_a_sentence(name: str, sentence: str) -> None:
     assert any(sentence in problem for problem in machine(name).problems)
 
 
+def test_a_container_without_the_drivers_library_is_told_so() -> None:
+    raw = read_probe(PROBES / "linux_driver_updated.json")
+    (problem,) = read_hardware({**raw, "nvml": {"error": "library not found"}}).problems[:1]
+    assert "start the container with `--gpus all`" in problem
+
+
 def test_a_lost_card_leaves_the_others() -> None:
     raw = read_probe(PROBES / "linux_rtx_5080_and_4090.json")
     raw["nvml"]["devices"][0] = {"error": "GPU is lost"}
@@ -180,7 +186,10 @@ def test_a_lost_card_leaves_the_others() -> None:
             "CUDA 12.2) is too old for the installed PyTorch 2.13.0+cu130: install driver 580",
         ),
         ("wsl_gtx_1650_ti_max_q", "install driver 525 or newer, or run `python app.py setup`"),
-        ("linux_arc_a770_i915", "(2.13.0+cpu) has no code for Intel GPUs"),
+        (
+            "linux_arc_a770_i915",
+            "PyTorch 2.13.0+cpu is made for CPUs: set-up does not install its XPU build yet",
+        ),
     ],
 )
 def test_bad_combinations_are_refused_with_the_reason(name: str, sentence: str) -> None:
@@ -194,9 +203,18 @@ def test_bad_combinations_are_refused_with_the_reason(name: str, sentence: str) 
     [
         (Gpu("V100", GIB, GIB, (7, 0), "580", cuda="13.0"), "2.13.0+cu130", "no code for V100"),
         (Gpu("RTX 5090", GIB, GIB, (12, 0), "580", cuda="13.0"), "2.13.0+cu126", "covers 5.0 to 9.0"),
-        (Gpu("RTX 3060", GIB, GIB, (8, 6), "580", cuda="13.0"), "2.13.0+cpu", "not made for NVIDIA"),
+        (
+            Gpu("RTX 3060", GIB, GIB, (8, 6), "580", cuda="13.0"),
+            "2.13.0+cpu",
+            "made for CPUs: run `python app.py setup`.",
+        ),
         (Gpu("RTX 2060", GIB, GIB, (7, 5), "396.54"), "2.13.0+cu126", "driver 396.54 is too old"),
-        (Gpu("RX 9070", GIB, GIB, None, "", "amd", "RDNA4"), "2.13.0+cpu", "not AMD's ROCm build"),
+        (
+            Gpu("RX 9070", GIB, GIB, None, "", "amd", "RDNA4"),
+            "2.13.0+cpu",
+            "made for CPUs: run `python app.py setup`.",
+        ),
+        (Gpu("780M", GIB, GIB, None, "", "amd", "RDNA3"), "2.13.0+cu130", "is made for NVIDIA GPUs."),
         (Gpu("RTX 3060", GIB, GIB, (8, 6), "535", cuda="12.2"), "2.13.0+cu126", None),
         (Gpu("RTX 3060", GIB, GIB, (8, 6), "535", cuda="12.2"), "", None),
         (Gpu("RTX 3060", GIB, GIB, (8, 6), ""), "2.13.0+cu130", None),
