@@ -59,6 +59,7 @@ class Bench:
     def look_again(self) -> None:
         """Measure the machine anew at the next question."""
         self._hardware = None
+        self.desk.forget()
 
     def place(self) -> Place:
         """Where a training would run on this machine, and the memory that it may use there."""
@@ -101,7 +102,7 @@ class Bench:
         if not chosen or chosen == suited.key:
             return suited, reason
         try:
-            return preset_named(chosen), "Chosen by you."
+            return preset_named(chosen, self.home), "Chosen by you."
         except UserError:
             return suited, reason
 

@@ -130,10 +130,10 @@ def _time_html(numbers: Numbers, found: TokenFacts) -> str:
         return checks([("info", sentence)])
     took = seconds(recipe, numbers.rows, found.total / found.rows_kept, numbers.speed)
     trust = "An estimate" if numbers.speed.measured else "A guess that may be wrong by a factor of 3"
-    return checks([("info", f"{sentence} About {_rounded(took)}. {trust}: {numbers.speed.source}.")])
+    return checks([("info", f"{sentence} About {rounded(took)}. {trust}: {numbers.speed.source}.")])
 
 
-def _rounded(taken: float) -> str:
+def rounded(taken: float) -> str:
     """A time with no more digits than an estimate has."""
     if taken < 60:
         return duration(max(5, round(taken / 5) * 5))

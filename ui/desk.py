@@ -30,7 +30,7 @@ from core.dataset.report import Problem, Report, report
 from core.dataset.shapes import Message, Recognised, recognise
 from core.dataset.store import Store, text_fixes
 from core.errors import UserError
-from core.estimate import Speed, expected_speed
+from core.estimate import RunTime, Speed, expected_speed
 from core.hardware import Hardware
 from core.home import Home
 from core.recipe import Recipe
@@ -111,6 +111,8 @@ class Desk:
         self._encoded: tuple[Any, Encoded] | None = None
         self._facts: tuple[TokenTable, int, TokenFacts] | None = None
         self._searched: dict[Any, Any] = {}
+        self._answers: dict[Any, tuple[float, Any]] = {}
+        self._run_time: tuple[Any, float, RunTime] | None = None
 
     def check(self, question: Question) -> CheckState:
         """How the check goes. A new question starts one; what was stopped or failed stays so."""
@@ -188,6 +190,25 @@ class Desk:
         if known is None or known[0] is not tokens or known[1] != max_length:
             known = self._facts = (tokens, max_length, tokens.at(max_length))
         return known[2]
+
+    def run_time(self, question: Hashable, estimate: Callable[[], RunTime]) -> RunTime:
+        """How long such a run takes; earlier runs are asked now and then."""
+        known = self._run_time
+        if known is None or known[0] != question or time.monotonic() > known[1]:
+            known = self._run_time = (question, time.monotonic() + _SPEED_S, estimate())
+        return known[2]
+
+    def at_once(self, question: Hashable, answer: Callable[[], Found]) -> Found:
+        """The answer that all views of one moment share."""
+        known = self._answers.get(question)
+        if known is None or time.monotonic() > known[0]:
+            known = (time.monotonic() + _TICK_S, answer())
+            self._answers = dict([*self._answers.items(), (question, known)][-_SEARCHES:])
+        return known[1]
+
+    def forget(self) -> None:
+        """What was kept for a moment is wrong from now on."""
+        self._answers = {}
 
     def searched(self, question: Hashable, search: Callable[[], Found]) -> Found:
         """The answer of a search over the settings; searched once while the question stays the same."""

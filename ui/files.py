@@ -19,6 +19,7 @@ from core.errors import UserError
 from core.events import EventLog
 from core.files import inside, replace
 from core.home import APP_FOLDER
+from core.presets import preset_named
 from core.runs import open_run
 from ui.bench import Bench
 from ui.data_look import look
@@ -48,12 +49,16 @@ def routes(bench: Bench) -> list[BaseRoute]:
     def losses(request: Request) -> Response:
         return send_losses(bench, request.path_params["run"])
 
+    def preset(request: Request) -> Response:
+        return send_preset(bench, request.path_params["key"])
+
     return [
         Route("/garage/alive", _alive),
         Route("/garage/assets/{name}", _asset),
         Route("/garage/upload", upload, methods=["POST"]),
         Route("/garage/runs/{run}/export/{file}", result),
         Route("/garage/runs/{run}/losses.csv", losses),
+        Route("/garage/presets/{key}.yaml", preset),
         Route("/garage/data/cleaned.jsonl", cleaned),
         Route("/garage/data/changes.jsonl", changes),
     ]
@@ -143,6 +148,16 @@ def send_losses(bench: Bench, run: str) -> Response:
             )
     headers = {"content-disposition": f'attachment; filename="{run}-losses.csv"'}
     return Response("\n".join(rows) + "\n", media_type="text/csv", headers=headers)
+
+
+def send_preset(bench: Bench, key: str) -> Response:
+    """A preset as the file that others can load."""
+    try:
+        text = preset_named(key, bench.home).to_yaml()
+    except UserError as problem:
+        return PlainTextResponse(str(problem), 404)
+    headers = {"content-disposition": f'attachment; filename="{key}.yaml"'}
+    return Response(text, media_type="application/yaml", headers=headers)
 
 
 def send_cleaned(bench: Bench, changes: bool) -> Response:

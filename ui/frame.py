@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from core.errors import UserError
 from core.jobs import JobState
+from core.models import model_name
 from core.recipe import Recipe
 from core.runs import Progress, active_run
 from ui.bench import Bench
 from ui.choices import Choices
+from ui.fit_views import card_fit, card_time
 from ui.html import duration, esc, meter
 
 STEPS = {
@@ -77,22 +81,39 @@ def card_html(bench: Bench) -> str:
         ("preset", "Preset", bench.preset()[0].title),
         ("preset", "Method", recipe_words(recipe, choices)),
     ]
+    took = card_time(bench)
+    after = [("preset", "Time", took)] if took else []
     run = bench.run()
     if run is not None:
-        lines.append(("train", "Run", f"{run.name} · {status_words(run.state())}"))
-    rows = "".join(
-        f'<li><a href="#{step}"><span>{label}</span><b>{esc(words)}</b></a></li>'
-        for step, label, words in lines
-    )
+        after.append(("train", "Run", f"{run.name} · {status_words(run.state())}"))
+    rows = _lines(lines) + _memory_line(bench) + _lines(after)
     short = f"{model_words(choices)} · {data_words(choices)}"
     summary = f"<summary>Your choices<small>{esc(short)}</small></summary>"
     return f'<details id="lg-card" class="lg-card" open>{summary}<ul>{rows}</ul></details>'
 
 
+def _lines(lines: list[tuple[str, str, str]]) -> str:
+    """Lines of the card: the step that each leads to, its label, its words."""
+    return "".join(
+        f'<li><a href="#{step}"><span>{label}</span><b>{esc(words)}</b></a></li>'
+        for step, label, words in lines
+    )
+
+
+def _memory_line(bench: Bench) -> str:
+    """The fit meter in small; nothing while nobody knows."""
+    meter = card_fit(bench)
+    return (
+        f'<li><a href="#preset"><span>Memory</span><div id="card-fit">{meter}</div></a></li>' if meter else ""
+    )
+
+
 def model_words(choices: Choices) -> str:
     if choices.model_kind == "starter":
         return "SmolLM2 135M (starter)"
-    return choices.model.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] or "not chosen yet"
+    # a folder of the Hugging Face cache is named after its repository, not after its snapshot
+    name = model_name(Path(choices.folder)) if choices.model_kind == "folder" else choices.model
+    return name.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1] or "not chosen yet"
 
 
 def data_words(choices: Choices) -> str:

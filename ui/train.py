@@ -7,9 +7,14 @@ from typing import Any
 import gradio as gr
 
 from core.errors import UserError
+from core.memory.kinds import Verdict
 from core.runs import Progress, Run, active_run, create_run, start_training, stop_training
 from ui.bench import Bench
+from ui.fit import fit_of
+from ui.fit_time import time_of, time_words
+from ui.fit_words import memory, of_memory, verdict_words
 from ui.html import (
+    Mark,
     actions,
     button,
     checks,
@@ -22,7 +27,6 @@ from ui.html import (
     meter,
     notice,
     primary,
-    size,
 )
 from ui.parts import Step, View, panel
 from ui.pick import run_picker
@@ -101,7 +105,23 @@ def _ready_html(bench: Bench) -> str:
     words = (
         f"{recipe.method} on the chosen data, {recipe.epochs:g} epochs. Nothing is changed in the base model."
     )
-    return checks([("info", words)]) + actions(_button("start", "Start training", "primary"))
+    return checks([("info", words), *_expected(bench)]) + actions(
+        _button("start", "Start training", "primary")
+    )
+
+
+def _expected(bench: Bench) -> list[tuple[Mark, str]]:
+    """What the run will take, before it starts."""
+    try:
+        fit = fit_of(bench)
+    except UserError:
+        return []
+    marks: dict[Verdict, Mark] = {"fits": "ok", "tight": "warn", "no": "bad"}
+    estimate, run = fit.estimate, time_of(bench, fit)
+    words = f"About {of_memory(estimate.total, estimate.usable)} of memory: "
+    words += f"{verdict_words(estimate.verdict).lower()}."
+    took: list[tuple[Mark, str]] = [("info", time_words(run))] if run is not None else []
+    return [(marks[estimate.verdict], words), *took]
 
 
 def status_html(run: Run, progress: Progress) -> str:
@@ -161,9 +181,18 @@ def numbers(progress: Progress) -> list[tuple[str, str]]:
     items.append(("Loss", f"{progress.points[-1][1]:.3f}" if progress.points else "–"))
     items.append(("Held-out loss", f"{progress.heldout[-1][1]:.3f}" if progress.heldout else "–"))
     items.append(("Speed", f"{progress.tokens_per_s:,.0f} tokens/s" if progress.tokens_per_s else "–"))
-    items.append(("Memory", size(progress.memory) if progress.memory else "–"))
+    items += _memory_items(progress)
     left = duration(progress.eta_s) if progress.eta_s and progress.job.active else "–"
     items.append(("Time left", left))
+    return items
+
+
+def _memory_items(progress: Progress) -> list[tuple[str, str]]:
+    """The measured peak beside what was estimated, as far as they are known."""
+    peak = progress.peak_memory or progress.memory
+    items = [("Peak memory", memory(peak) if peak else "–")]
+    if progress.estimated_memory:
+        items.append(("Estimated", memory(progress.estimated_memory)))
     return items
 
 

@@ -60,6 +60,11 @@ window.garage = (() => {
       const field = event.target.closest("[data-name]");
       if (field) trigger("edit", { name: field.dataset.name, value: field.type === "checkbox" ? field.checked : field.value });
       if (event.target.matches("[data-upload]")) upload(element, event.target.files, trigger);
+      if (event.target.matches("[data-read]")) readFile(event.target, trigger);
+    });
+    // Enter in a field that a button takes presses the button
+    element.addEventListener("keydown", (event) => {
+      if (event.key === "Enter" && event.target.dataset.enter) document.getElementById(event.target.dataset.enter)?.click();
     });
     element.addEventListener("input", (event) => event.target.matches("[data-filter]") && filter(element, event.target));
     element.addEventListener("click", (event) => {
@@ -67,7 +72,8 @@ window.garage = (() => {
       if (!button || button.getAttribute("aria-busy") === "true") return;
       button.setAttribute("aria-busy", "true");
       if (button.dataset.shows) reveal(document.getElementById(button.dataset.shows));
-      trigger("act", { name: button.dataset.act, value: button.dataset.value ?? "" });
+      const from = button.dataset.from && document.getElementById(button.dataset.from);
+      trigger("act", { name: button.dataset.act, value: from ? from.value : (button.dataset.value ?? "") });
     });
     element.addEventListener("toggle", (event) => event.target.id && folds.set(event.target.id, event.target.open), true);
     dropZone(element, trigger);
@@ -83,6 +89,15 @@ window.garage = (() => {
       settle(element);
       paint();
     });
+  }
+
+  // a small file goes with the act itself: {name, text}
+  async function readFile(field, trigger) {
+    const file = field.files[0];
+    if (!file) return;
+    const text = file.size > Number(field.dataset.largest) ? null : await file.text();
+    trigger("act", { name: field.dataset.read, value: { name: file.name, text } });
+    field.value = "";
   }
 
   // a new rendering may take the focused button away, or make another one of it: Enter must not hit that

@@ -16,7 +16,7 @@ from core.hardware import GIB, Gpu
 from core.home import Home
 from core.jobs import JobState
 from core.runs import Progress, Run
-from ui import export, frame, model, preset, train
+from ui import export, frame, model, preset, preset_cards, preset_settings, train
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.download import download_html, hub_id
@@ -149,7 +149,7 @@ def test_every_setting_has_a_field(bench: Bench) -> None:
     page = preset.settings_html(bench)
     from core.recipe import knobs
 
-    assert all(f'id="set-{name}"' in page for name in knobs() if name not in preset._ELSEWHERE)
+    assert all(f'id="set-{name}"' in page for name in knobs() if name not in preset_settings.ELSEWHERE)
 
 
 def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,7 @@ def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pyte
     monkeypatch.setattr(Bench, "hardware", replace(bench.hardware, gpus=(card,), torch=""))
     assert bench.preset()[0].key == "gpu-12gb"
     preset.on_edit(bench, "preset", "gpu-24gb")
-    assert "Memory may run out" in preset.body_html(bench)
+    assert "Memory may run out" in preset_cards.cards_html(bench)
 
 
 # ----- train

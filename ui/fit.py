@@ -1,0 +1,82 @@
+"""Will the chosen run fit? Model, data, recipe and machine put together for the meter and the card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.catalogue import load_catalogue
+from core.errors import UserError
+from core.fitting import Lengths, workload_of
+from core.memory import MemoryEstimate, Place, estimate_memory
+from core.memory.measured import Correction, correction
+from core.models import STARTER, ModelSpec, is_hub_id
+from core.models.find import STARTER_ID
+from core.recipe import Recipe
+from ui.bench import Bench
+from ui.data_look import look
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What the chosen run would take, and what that was computed from."""
+
+    recipe: Recipe
+    spec: ModelSpec
+    place: Place
+    lengths: Lengths | None
+    correction: Correction
+    estimate: MemoryEstimate
+
+
+def fit_of(bench: Bench, **changes: Any) -> Fit:
+    """The estimate for the choices so far, with some settings changed.
+
+    A UserError when nothing is known about the model's shapes, or when the recipe refuses a setting.
+    """
+    recipe = bench.recipe_so_far()
+    if changes:
+        recipe = recipe.with_changes(**changes)
+    return bench.desk.at_once(("fit", recipe.model_dump_json()), lambda: _fit(bench, recipe))
+
+
+def _fit(bench: Bench, recipe: Recipe) -> Fit:
+    spec, place, lengths = spec_of(bench), bench.place(), lengths_of(bench)
+    learned = correction(bench.home, place)
+    workload = workload_of(recipe, place, lengths.longest if lengths else None)
+    return Fit(recipe, spec, place, lengths, learned, estimate_memory(spec, workload, place, learned.factor))
+
+
+def spec_of(bench: Bench) -> ModelSpec:
+    """The shapes of the chosen model: from its folder, the catalogue, or what the hub has answered."""
+    name = bench.choices().model
+    if not name:
+        raise UserError("No model is chosen yet. Choose one in the Model step.")
+    folder = bench.model_folder()
+    if (folder / "config.json").is_file():
+        return bench.models.spec(folder)
+    wanted = STARTER_ID if name == STARTER else name
+    model = next((model for model in load_catalogue() if model.id == wanted), None)
+    if model is not None:
+        return bench.models.catalogue_spec(model)
+    if not is_hub_id(name):
+        raise UserError(f"There is no model in {folder}. Choose another in the Model step.")
+    errand, facts = bench.models.ask(name)
+    if facts is not None and facts.spec is not None:
+        return facts.spec
+    if errand is not None and errand.status == "running":
+        raise UserError(f"The hub is asked about the shapes of {name}.")
+    problem = facts.problem if facts is not None else errand.message if errand is not None else ""
+    raise UserError(problem or f"The shapes of {name} are not known before it is downloaded.")
+
+
+def lengths_of(bench: Bench) -> Lengths | None:
+    """The lengths of the chosen data, as soon as they are measured."""
+    try:
+        state = look(bench).state
+    except UserError:
+        return None
+    if state is None or state.tokens is None or not state.tokens.rows_measured:
+        return None
+    found = bench.desk.token_facts(state.tokens, bench.recipe_so_far().max_length)
+    return Lengths(found.p95, found.p99, found.max) if found.max else None
