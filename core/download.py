@@ -11,14 +11,13 @@ import os
 import shutil
 from pathlib import Path
 
-from core.dataset.read import expand
-from core.download_files import Fetch, fetch
+from core.download_files import PARTS, Fetch, fetch
 from core.errors import UserError
 from core.files import replace
 from core.home import Home
 from core.hub import hub_repo
 from core.hub_account import gated_words, logged_in
-from core.hub_files import PATTERNS, HubFile, HubRepo, Kind
+from core.hub_files import KINDS, HubFile, HubRepo, Kind
 from core.jobs import JobState, Worker, read_job, start_job
 from core.models import HUB_ID, inspect_model, model_folder, read_config
 
@@ -59,12 +58,10 @@ def read_download(home: Home, name: str, kind: Kind = "model") -> JobState:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("job", type=Path)
-    parser.add_argument("--kind", choices=list(PATTERNS), required=True)
+    parser.add_argument("--kind", choices=KINDS, required=True)
     parser.add_argument("--id", required=True)
     parser.add_argument("--to", type=Path, required=True)
     args = parser.parse_args()
-    # its own transfer protocol starts a file anew after a kill; plain HTTP goes on where it was
-    os.environ["HF_HUB_DISABLE_XET"] = "1"
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     with Worker(args.job) as worker:
@@ -83,12 +80,14 @@ def download(worker: Worker, kind: Kind, name: str, target: Path) -> None:
     transfer = Fetch(worker, repo, partial)
     if kind == "model":
         # a config that would be refused is refused before its gigabytes come
-        fetch(transfer, [file for file in repo.files if file.path.endswith(".json")])
+        fetch(transfer, [file for file in repo.files if file.path == "config.json"])
         read_config(partial)
     fetch(transfer, list(repo.files))
     if kind == "model":
         inspect_model(partial)
     else:
+        from core.dataset.read import expand
+
         expand([partial])
     finish(partial, target)
     worker.update(
@@ -112,14 +111,13 @@ def check_room(repo: HubRepo, folder: Path) -> None:
 
 
 def _missing(file: HubFile, folder: Path) -> int:
-    path = folder / file.path
-    return max(0, file.size - (path.stat().st_size if path.is_file() else 0))
+    here = (folder / file.path, folder / PARTS / file.key)
+    return max(0, file.size - max(path.stat().st_size if path.is_file() else 0 for path in here))
 
 
 def finish(partial: Path, target: Path) -> None:
     """Give the complete folder its name; an older one of that name goes once the new one is in its place."""
-    # huggingface_hub's notes for going on
-    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    shutil.rmtree(partial / PARTS, ignore_errors=True)
     older = target.with_name(f"{target.name}.older")
     shutil.rmtree(older, ignore_errors=True)
     if target.exists():

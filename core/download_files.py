@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import UserError
+from core.files import replace
 from core.hub_account import endpoint, hub_words
 from core.hub_files import HubFile, HubRepo
 from core.jobs import Worker
@@ -18,37 +20,28 @@ from core.jobs import Worker
 # one connection rarely fills the line, many are refused
 _SIDE_BY_SIDE = 4
 _TRIES = 2
+# how often in a row a connection may fail without a byte, waiting 1, 2, 4, 8 s in between
+_PATIENCE = 4
+_TIMEOUT_S = 20
+_PIECE = 1 << 20
+_PARTIAL = 206
 _LOOK_S = 1.0
 # the speed shown is that of the last seconds
 _SPEED_OVER_S = 15.0
+PARTS = ".parts"
 
 
-@dataclass
+@dataclass(frozen=True)
 class Fetch:
     """A download under way: what is fetched, where to, and who is told."""
 
     worker: Worker
     repo: HubRepo
     folder: Path
-    checked: set[str] = field(default_factory=set)
 
 
 def fetch(transfer: Fetch, files: list[HubFile]) -> None:
-    """Bring `files` into the folder, whole. One that arrives damaged is fetched once more."""
-    waiting = [file for file in files if file.path not in transfer.checked]
-    for _ in range(_TRIES):
-        _bring(transfer, waiting)
-        waiting = _damaged(transfer, waiting)
-        if not waiting:
-            return
-    names = ", ".join(file.path for file in waiting)
-    raise UserError(
-        f"{names} of {transfer.repo.name} arrived damaged twice and was removed. Check the disk and the "
-        "connection, then press Download again."
-    )
-
-
-def _bring(transfer: Fetch, files: list[HubFile]) -> None:
+    """Bring `files` into the folder, whole; what a download that was cut off has left is taken up."""
     over = threading.Event()
     watcher = threading.Thread(target=_watch, args=(transfer, over), daemon=True)
     watcher.start()
@@ -69,7 +62,7 @@ def _side_by_side(transfer: Fetch, files: list[HubFile]) -> None:
     def work() -> None:
         try:
             while True:
-                _one(transfer, waiting.get_nowait())
+                bring(transfer, waiting.get_nowait())
         except queue.Empty:
             ended.put(None)
         except Exception as error:
@@ -83,34 +76,67 @@ def _side_by_side(transfer: Fetch, files: list[HubFile]) -> None:
             raise error
 
 
-def _one(transfer: Fetch, file: HubFile) -> None:
-    from huggingface_hub import hf_hub_download
+def bring(transfer: Fetch, file: HubFile) -> None:
+    """One file. It gets its name when it is whole; one that arrives damaged is fetched once more."""
+    target = transfer.folder / file.path
+    if file.is_whole(target):
+        return
+    part = transfer.folder / PARTS / file.key
+    part.parent.mkdir(parents=True, exist_ok=True)
+    for _ in range(_TRIES):
+        _receive(transfer.repo, file, part)
+        if file.is_whole(part):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            replace(part, target)
+            return
+        part.unlink()
+    raise UserError(
+        f"{file.path} of {transfer.repo.name} arrived damaged twice and was removed. Check the disk and the "
+        "connection, then press Download again."
+    )
 
-    repo = transfer.repo
-    with hub_words(repo.name, repo.kind):
-        hf_hub_download(
-            repo.name,
-            file.path,
-            repo_type=repo.kind,
-            revision=repo.revision,
-            local_dir=transfer.folder,
-            endpoint=endpoint(),
-        )
+
+def _receive(repo: HubRepo, file: HubFile, part: Path) -> None:
+    """The rest of a file, after what `part` has of it; a connection that breaks is taken up again.
+
+    huggingface_hub's own download begins a file anew in every process (`_download_to_tmp_and_move` in its
+    file_download.py takes a new temporary name each time), so only its way of asking is used.
+    """
+    import httpx
+
+    failed = 0
+    with hub_words(repo.name, repo.kind), open(part, "ab", buffering=0) as out:
+        while True:
+            before = out.tell()
+            try:
+                return _receive_some(repo, file, out)
+            except httpx.TransportError:
+                failed = 1 if out.tell() > before else failed + 1
+                if failed > _PATIENCE:
+                    raise
+                time.sleep(2.0 ** (failed - 1))
 
 
-def _damaged(transfer: Fetch, files: list[HubFile]) -> list[HubFile]:
-    """Those that are not what the hub has; they are removed, so that they are fetched anew."""
-    damaged = []
-    for number, file in enumerate(files, 1):
-        transfer.worker.update(stage=f"checking file {number} of {len(files)}")
-        if transfer.worker.stop_requested():
-            _stop(transfer.worker)
-        if file.is_whole(transfer.folder):
-            transfer.checked.add(file.path)
-        else:
-            (transfer.folder / file.path).unlink(missing_ok=True)
-            damaged.append(file)
-    return damaged
+def _receive_some(repo: HubRepo, file: HubFile, out: io.FileIO) -> None:
+    """One connection's worth of a file."""
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
+
+    if out.tell() > file.size:
+        out.truncate(0)
+    start = out.seek(0, os.SEEK_END)
+    if start == file.size:
+        return
+    url = hf_hub_url(repo.name, file.path, repo_type=repo.kind, revision=repo.revision, endpoint=endpoint())
+    # packed for the journey, a file could not be taken up in its middle
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-"}
+    with http_stream_backoff("GET", url, headers=headers, timeout=_TIMEOUT_S, max_retries=0) as response:
+        hf_raise_for_status(response)
+        if response.status_code != _PARTIAL:
+            out.truncate(0)
+            out.seek(0)
+        for piece in response.iter_bytes(_PIECE):
+            out.write(piece)
 
 
 def _watch(transfer: Fetch, over: threading.Event) -> None:

@@ -7,35 +7,37 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from core.dataset.read import DATA_ENDINGS
 from core.errors import UserError
 from core.files import sha256_file
 
 Kind = Literal["model", "dataset"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 _ABOUT = ("README.md", "LICENSE")
 
-# weights as safetensors only; no pickles, no code
-PATTERNS: dict[Kind, tuple[str, ...]] = {
-    # makers put the same weights a second time under other names: consolidated.safetensors, original/…
-    "model": (
-        "model*.safetensors",
-        "model*.safetensors.index.json",
-        "*.json",
-        "*.jinja",
-        "*.model",
-        "LICENSE*",
-        "README.md",
-    ),
-    "dataset": (
-        *(f"*{ending}" for ending in DATA_ENDINGS),
-        *(f"*{ending}.gz" for ending in DATA_ENDINGS),
-        "*.txt",
-        "*.md",
-        "LICENSE",
-    ),
-}
+# weights as safetensors only, no pickles, no code; makers put the same weights a second time under other
+# names (consolidated.safetensors, original/…)
+_MODEL_PATTERNS = (
+    "model*.safetensors",
+    "model*.safetensors.index.json",
+    "*.json",
+    "*.jinja",
+    "*.model",
+    "LICENSE*",
+    "README.md",
+)
+
+
+def patterns(kind: Kind) -> tuple[str, ...]:
+    """The names of the files that are fetched."""
+    if kind == "model":
+        return _MODEL_PATTERNS
+    # reading data sets brings half the app's modules along, which a command about models can do without
+    from core.dataset.read import DATA_ENDINGS
+
+    data = (f"*{ending}{packed}" for ending in DATA_ENDINGS for packed in ("", ".gz"))
+    return (*data, "*.txt", "*.md", "LICENSE")
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,14 @@ class HubFile:
     sha256: str = ""
     git_sha1: str = ""
 
-    def is_whole(self, folder: Path) -> bool:
-        """Whether the file lies in `folder` with the size and the content that the hub has."""
-        file = folder / self.path
+    @property
+    def key(self) -> str:
+        """A name for its content: a newer version of the file has another one."""
+        said = f"{self.path} {self.size} {self.sha256} {self.git_sha1}"
+        return hashlib.sha256(said.encode()).hexdigest()[:32]
+
+    def is_whole(self, file: Path) -> bool:
+        """Whether `file` has the size and the content that the hub has."""
         if not file.is_file() or file.stat().st_size != self.size:
             return False
         if self.sha256:
@@ -82,7 +89,7 @@ def wanted(kind: Kind, path: str) -> bool:
         return False
     if kind == "model" and len(parts) > 1:
         return False
-    return any(fnmatch(path, pattern) for pattern in PATTERNS[kind])
+    return any(fnmatch(path, pattern) for pattern in patterns(kind))
 
 
 def check_complete(name: str, kind: Kind, paths: Iterable[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from core.home import STARTER_GGUF
 from core.starter import write_tokenizer
+from tests.unit.hub_server import Hub, hub_server
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +35,16 @@ def little_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("this machine does not let tests mount a file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """A hub that the client asks instead of the real one, and no token of whoever runs the tests."""
+    from huggingface_hub import constants
+
+    with hub_server(Hub()) as served:
+        monkeypatch.setenv("HF_ENDPOINT", served.address)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "account/token"))
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield served

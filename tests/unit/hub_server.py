@@ -1,4 +1,4 @@
-"""A small hub on this machine: answers the real client as the real one does, and can be slow, gated or faulty."""
+"""A small hub on this machine: answers the real client as the real one; can be slow, gated or faulty."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ class Hub:
     token: str = "hf_accepted"
     status: int = 200
     bytes_a_second: float = 0
+    # how often a file's content arrives wrong, or its connection ends in the middle
     damage: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
     address: str = ""
@@ -53,7 +55,7 @@ def hub_server(hub: Hub) -> Iterator[Hub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     hub.address = f"http://127.0.0.1:{server.server_port}"
     try:
         yield hub
@@ -156,6 +158,10 @@ class _Handler(BaseHTTPRequestHandler):
         if hub.damage[path] > 0:
             hub.damage[path] -= 1
             raw = raw[:-1] + bytes([raw[-1] ^ 1])
+        if hub.cut[path] > 0:
+            hub.cut[path] -= 1
+            raw = raw[: (start + len(raw)) // 2]
+            self.close_connection = True
         for at in range(start, len(raw), _PIECE):
             piece = raw[at : at + _PIECE]
             try:

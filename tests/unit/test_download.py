@@ -1,0 +1,206 @@
+"""Downloads from a small hub with the real client: progress, going on after a kill, damage, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import deque, namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.download import check_room, download, download_job, read_download, start_download
+from core.download_files import Fetch, progress
+from core.errors import UserError
+from core.files import read_json
+from core.home import Home
+from core.hub_files import HubFile, HubRepo
+from core.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
+from core.models import inspect_model, model_folder
+from tests.tiny_model import make_tiny_model
+from tests.unit.hub_server import Hub, Repo
+
+NAME = "owner/tiny"
+UNWANTED = {
+    "consolidated.safetensors": b"x" * 20_000,
+    "model.py": b"raise SystemExit",
+    "pytorch_model.bin": b"\x80",
+}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    folder = make_tiny_model(tmp_path_factory.mktemp("tiny"))
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def fetch(home: Home, name: str = NAME) -> Path:
+    job = download_job(home, name)
+    job.mkdir(parents=True, exist_ok=True)
+    worker = Worker(job)
+    download(worker, "model", name, model_folder(home, name))
+    return model_folder(home, name)
+
+
+def test_a_model_arrives_whole_without_its_programs(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
+    hub.models[NAME] = Repo(files | UNWANTED)
+    folder = fetch(home)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    assert inspect_model(folder).parameters > 0
+    state = read_json(download_job(home, NAME) / "state.json")
+    assert state["bytes"] == state["total"] == sum(map(len, files.values()))
+
+
+def test_damage_on_the_way_is_found_and_fetched_again(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
+    hub.models[NAME] = Repo(files)
+    hub.damage["model.safetensors"] = hub.damage["config.json"] = 1
+    folder = fetch(home)
+    assert (folder / "model.safetensors").read_bytes() == files["model.safetensors"]
+    assert hub.sent["model.safetensors"] == 2 * len(files["model.safetensors"])
+
+
+def test_a_connection_that_breaks_is_taken_up_again(
+    hub: Hub, home: Home, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    hub.models[NAME] = Repo(files)
+    hub.cut["model.safetensors"] = 3
+    assert (fetch(home) / "model.safetensors").read_bytes() == files["model.safetensors"]
+    assert hub.sent["model.safetensors"] == len(files["model.safetensors"])
+
+
+def test_damage_that_stays_is_said(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
+    hub.models[NAME] = Repo(files)
+    hub.damage["model.safetensors"] = 9
+    with pytest.raises(UserError, match=r"model\.safetensors of owner/tiny arrived damaged twice"):
+        fetch(home)
+    folder = model_folder(home, NAME)
+    assert not folder.exists() and not list(home.models.rglob("model.safetensors"))
+
+
+def test_gated_is_refused_before_anything_comes(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
+    hub.models[NAME] = Repo(files, gated=True)
+    with pytest.raises(UserError, match=r"owner/tiny is gated: .*/settings/tokens") as said:
+        fetch(home)
+    assert f"Open {hub.address}/owner/tiny, log in and accept" in str(said.value)
+    assert not hub.sent
+
+
+def test_gated_with_a_token(
+    hub: Hub, home: Home, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.models[NAME] = Repo(files, gated=True)
+    monkeypatch.setenv("HF_TOKEN", "hf_of_somebody_else")
+    with pytest.raises(UserError, match="your account has not been let in"):
+        fetch(home)
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert inspect_model(fetch(home)).parameters > 0
+
+
+def test_a_config_that_is_refused_costs_no_gigabytes(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
+    config = json.loads(files["config.json"]) | {"model_type": "llama\nimport os"}
+    hub.models[NAME] = Repo(files | {"config.json": json.dumps(config).encode()})
+    with pytest.raises(UserError, match=r"config\.json"):
+        fetch(home)
+    assert not hub.sent["model.safetensors"] and not model_folder(home, NAME).exists()
+
+
+def test_a_second_download_takes_the_place_of_the_first(
+    hub: Hub, home: Home, files: dict[str, bytes]
+) -> None:
+    hub.models[NAME] = Repo(files)
+    folder = fetch(home)
+    (folder / "left-over.txt").write_text("old")
+    hub.models[NAME] = Repo(files | {"README.md": b"# New"})
+    assert (fetch(home) / "README.md").read_bytes() == b"# New"
+    assert not (folder / "left-over.txt").exists()
+    assert [path.name for path in home.models.iterdir() if not path.name.startswith(".")] == [folder.name]
+
+
+def test_a_disk_without_room_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    repo = HubRepo(NAME, "model", "", False, (HubFile("a", 3 << 30), HubFile("b", 2 << 30)))
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(9 << 30, 5 << 30, 4 << 30))
+    with pytest.raises(UserError, match=r"needs 5\.0 GiB more on the disk, and 4\.0 GiB are free at "):
+        check_room(repo, tmp_path)
+    with open(tmp_path / "a", "wb") as file:
+        file.truncate(3 << 30)
+    check_room(repo, tmp_path)
+
+
+def test_a_disk_that_becomes_full_is_said(hub: Hub, little_disk: Path, files: dict[str, bytes]) -> None:
+    hub.models[NAME] = Repo(files)
+    repo = HubRepo(
+        NAME, "model", "0" * 40, False, (HubFile("model.safetensors", len(files["model.safetensors"])),)
+    )
+    from core.download_files import fetch as fetch_files
+
+    with pytest.raises(UserError, match="The disk became full while owner/tiny was fetched"):
+        fetch_files(Fetch(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
+
+
+def test_speed_and_time_left_are_those_of_the_last_seconds(tmp_path: Path) -> None:
+    transfer = Fetch(
+        Worker(tmp_path / "job"), HubRepo(NAME, "model", "", False, (HubFile("a", 1000),)), tmp_path / "m"
+    )
+    transfer.folder.mkdir()
+    seen: deque[tuple[float, int]] = deque()
+    said = []
+    for now, size in ((0.0, 100), (1.0, 200), (21.0, 400), (22.0, 500)):
+        (transfer.folder / "a").write_bytes(b"x" * size)
+        said.append(progress(transfer, seen, now))
+    assert said[0]["left_s"] is None and said[0]["progress"] == 0.1
+    assert (said[1]["rate"], said[1]["left_s"]) == (100, 8)
+    # the first second is long ago
+    assert (said[3]["rate"], said[3]["left_s"], said[3]["bytes"]) == (100, 5, 500)
+
+
+@pytest.mark.slow
+def test_killed_and_stopped_it_goes_on_where_it_was(
+    hub: Hub, home: Home, tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    hub.models[NAME] = Repo(files)
+    size = len(files["model.safetensors"])
+    hub.bytes_a_second = size / 10
+    job = start_download(home, NAME)
+    here = wait_for_bytes(home, size // 10)
+    assert here.fields["total"] == sum(map(len, files.values()))
+    kill_job(job)
+    assert wait_job(job, timeout_s=30).status == "died"
+    until(lambda: read_state_file(job)["status"] == "died")
+
+    start_download(home, NAME)
+    wait_for_bytes(home, size // 4)
+    request_stop(job)
+    state = wait_job(job, timeout_s=30)
+    assert (state.status, state.message) == (
+        "stopped",
+        "Download stopped. Start it again to go on where it was.",
+    )
+    assert not model_folder(home, NAME).exists()
+
+    hub.bytes_a_second = 0
+    start_download(home, NAME)
+    assert wait_job(job, timeout_s=60).status == "done"
+    assert (model_folder(home, NAME) / "model.safetensors").read_bytes() == files["model.safetensors"]
+    # what was on its way when a worker ended is sent twice
+    assert hub.sent["model.safetensors"] < 1.3 * size
+
+
+def wait_for_bytes(home: Home, count: int) -> JobState:
+    until(
+        lambda: read_download(home, NAME).active and read_download(home, NAME).fields.get("bytes", 0) >= count
+    )
+    return read_download(home, NAME)
+
+
+def until(met: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if met():
+            return
+        time.sleep(0.1)
+    raise AssertionError("it did not happen within a minute")

@@ -1,0 +1,177 @@
+"""The hub: search, sizes and refusals, asked with the real client of a small hub on this machine."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import UserError
+from core.hub import hub_repo, hub_size, search_hub
+from core.hub_files import KINDS, HubFile, check_complete, wanted
+from tests.unit.hub_server import Hub, Repo
+
+LLAMA = {"architectures": ["LlamaForCausalLM"]}
+WEIGHTS = b"\x00" * 20_000
+FILES = {"config.json": b"{}", "tokenizer.json": b"{}", "model.safetensors": WEIGHTS, "README.md": b"# It"}
+
+
+def about(**more: object) -> dict[str, object]:
+    return {"config": LLAMA, "tags": ["license:apache-2.0"], "downloads": 1, **more}
+
+
+def test_search_tells_size_downloads_and_gate(hub: Hub) -> None:
+    counts = {"parameters": {"BF16": 1000, "F32": 10, "F8_E4M3": 8}, "total": 1018}
+    hub.models["owner/Qwen-1B"] = Repo({}, about=about(safetensors=counts))
+    hub.models["owner/qwen-2b"] = Repo({}, gated=True, about=about(downloads=7))
+    hub.models["owner/other"] = Repo({}, about=about())
+    first, second = search_hub(" qwen ")
+    assert (first.id, first.gated, first.downloads, first.size) == ("owner/qwen-2b", True, 7, None)
+    assert (second.size, second.parameters, second.licence) == (2000 + 40 + 8, 1018, "apache-2.0")
+
+
+def test_search_leaves_out_what_cannot_be_trained(hub: Hub) -> None:
+    hub.models["owner/adapter"] = Repo({}, about=about(config={"peft": {}}))
+    hub.models["owner/encoder"] = Repo({}, about=about(config={"architectures": ["BertModel"]}))
+    hub.models["owner/own-code"] = Repo({}, about=about(tags=["custom_code"]))
+    assert search_hub("owner") == []
+
+
+def test_nothing_to_search_for() -> None:
+    with pytest.raises(UserError, match="Type a part"):
+        search_hub("  ")
+
+
+def test_the_size_is_that_of_what_would_come(hub: Hub) -> None:
+    twice = {
+        "consolidated.safetensors": WEIGHTS,
+        "original/model.safetensors": WEIGHTS,
+        "a.bin": b"1",
+        "b.py": b"",
+    }
+    hub.models["owner/m"] = Repo(FILES | twice)
+    repo = hub_repo("owner/m")
+    assert {file.path for file in repo.files} == set(FILES)
+    assert hub_size("owner/m") == repo.bytes == sum(map(len, FILES.values()))
+    assert repo.files[-1].sha256 and repo.files[0].git_sha1
+    assert not any("resolve" in asked for asked in hub.asked)
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        ({"adapter_config.json": b"", "adapter_model.safetensors": b""}, "is an adapter"),
+        ({"config.json": b"", "tokenizer.json": b"", "pytorch_model.bin": b""}, "no safetensors weights"),
+        ({"config.json": b"", "model.safetensors": b""}, "has no tokenizer.json"),
+        ({"model.safetensors": b""}, "has no config.json and no tokenizer.json"),
+    ],
+)
+def test_a_repository_without_what_training_needs(hub: Hub, files: dict[str, bytes], words: str) -> None:
+    hub.models["owner/m"] = Repo(files)
+    with pytest.raises(UserError, match=words):
+        hub_repo("owner/m")
+
+
+def test_unknown_names(hub: Hub) -> None:
+    with pytest.raises(UserError, match="knows no model owner/none"):
+        hub_size("owner/none")
+    with pytest.raises(UserError, match="knows no data set owner/none"):
+        hub_size("owner/none", "dataset")
+    with pytest.raises(UserError, match="is not a hub id"):
+        hub_size("../etc")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(429, "too many requests"), (503, "fault of its own"), (403, "token")]
+)
+def test_when_the_hub_does_not_want_to(hub: Hub, status: int, words: str) -> None:
+    hub.status = status
+    with pytest.raises(UserError, match=words):
+        search_hub("qwen")
+
+
+def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"so owner/m was not downloaded\. HF_HUB_OFFLINE is set"):
+        hub_size("owner/m")
+    with pytest.raises(UserError, match="the models on this machine need no connection"):
+        search_hub("qwen")
+
+
+def test_nobody_answers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    # a port that nothing listens at
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="can't be reached, so owner/m was not downloaded"):
+        hub_size("owner/m")
+
+
+_ACCOUNT = """
+import sys
+from pathlib import Path
+from core.errors import UserError
+from core.hub_account import log_in, log_out, logged_in
+def kept():
+    files = [path for path in Path(sys.argv[1]).rglob("*") if path.is_file()]
+    return sorted(str(path.parent.relative_to(sys.argv[1])) for path in files if "hf_acc" in path.read_text())
+print(logged_in())
+for token in ("hf_wrong", "two words", " hf_accepted "):
+    try:
+        print(log_in(token))
+    except UserError as error:
+        print(error)
+print(logged_in(), set(kept()))
+log_out()
+print(logged_in(), set(kept()))
+"""
+
+
+def test_a_token_is_kept_by_huggingface_hub_alone(hub: Hub, tmp_path: Path) -> None:
+    # huggingface_hub reads its settings once, so this needs a process of its own
+    there = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-c", _ACCOUNT, str(tmp_path)]
+    said = subprocess.run(command, env={**os.environ, **there}, capture_output=True, text=True, check=True)
+    before, wrong, none, name, inside, outside = said.stdout.splitlines()
+    assert "doesn't take the token" in wrong and "is no token" in none and name == "someone"
+    assert (before, inside, outside) == ("False", "True {'hf'}", "False set()")
+
+
+@settings(max_examples=30)
+@given(st.sampled_from(KINDS), st.text(st.characters(codec="utf-8"), max_size=30))
+def test_no_program_and_nothing_outside_is_ever_fetched(kind: str, stem: str) -> None:
+    for ending in (".py", ".pkl", ".pt", ".bin", ".sh", ".zip", ".so", ".exe"):
+        assert not wanted(kind, stem + ending)  # type: ignore[arg-type]
+    for path in (
+        f"../{stem}.json",
+        f"a/../../{stem}.json",
+        f"/{stem}.json",
+        f"C:{stem}.json",
+        f"a\\{stem}.json",
+    ):
+        assert not wanted(kind, path)  # type: ignore[arg-type]
+
+
+def test_whole_or_not(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"hello\n")
+    sha256 = "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"
+    # what `git hash-object` says of it
+    git_sha1 = "ce013625030ba8dba906f756967f9e9ca394464a"
+    assert HubFile("a", 6, sha256).is_whole(tmp_path / "a") and HubFile("a", 6, "", git_sha1).is_whole(
+        tmp_path / "a"
+    )
+    assert HubFile("a", 6).is_whole(tmp_path / "a") and not HubFile("a", 5).is_whole(tmp_path / "a")
+    assert not HubFile("a", 6, git_sha1[:-1].ljust(64, "0")).is_whole(tmp_path / "a")
+    assert not HubFile("a", 6, "", git_sha1[::-1]).is_whole(tmp_path / "a")
+    assert not HubFile("b", 6).is_whole(tmp_path / "b")
+
+
+def test_a_data_set_may_be_only_data() -> None:
+    check_complete("owner/d", "dataset", ["data/train.jsonl", "README.md"])
+    with pytest.raises(UserError, match="no data files"):
+        check_complete("owner/d", "dataset", ["README.md"])
