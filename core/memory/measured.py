@@ -6,12 +6,10 @@ newest runs on the same kind of place, within limits, so one odd run can't lead 
 
 from __future__ import annotations
 
-import statistics
-from contextlib import suppress
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, fields
 from typing import Any
-
-from filelock import FileLock
 
 from core.errors import UserError
 from core.files import read_json, write_json
@@ -85,14 +83,14 @@ def note_measured(home: Home, entry: Measured) -> None:
     """Keep one run's peak; a resumed run replaces its own entry."""
     if not entry.plausible:
         return
-    with FileLock(home.root / ".measured.lock", timeout=_PATIENCE_S):
+    with _alone(home):
         others = [known for known in read_measured(home) if known.run != entry.run]
         _write(home, [*others, entry])
 
 
 def reset_measured(home: Home, place: Place | None = None) -> None:
     """Forget the measured runs of one kind of place, or of all: later estimates are the formula's own."""
-    with FileLock(home.root / ".measured.lock", timeout=_PATIENCE_S):
+    with _alone(home):
         name = place_name(place) if place else None
         _write(home, [known for known in read_measured(home) if name is not None and known.card != name])
 
@@ -103,11 +101,26 @@ def correction(home: Home, place: Place) -> Correction:
     here = [known for known in read_measured(home) if known.card == name][-_ASKED:]
     if not here:
         return Correction(1.0, 0, "No run was measured on this machine yet.")
-    factor = min(max(statistics.median(known.ratio for known in here), LOWEST), HIGHEST)
+    factor = min(max(median([known.ratio for known in here]), LOWEST), HIGHEST)
     runs = "the one run measured" if len(here) == 1 else f"the last {len(here)} runs measured (their median)"
     less = "more" if factor >= 1 else "less"
     reason = f"{abs(factor - 1):.0%} {less} than the formula says: {runs} on {_shown(name)}."
     return Correction(factor, len(here), reason)
+
+
+def median(values: Sequence[float]) -> float:
+    """The middle value, or the mean of the two in the middle."""
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+def _alone(home: Home) -> AbstractContextManager[Any]:
+    """Only one process changes the file at a time."""
+    # whoever only reads can do without it
+    from filelock import FileLock
+
+    return FileLock(home.root / ".measured.lock", timeout=_PATIENCE_S)
 
 
 def _shown(name: str) -> str:

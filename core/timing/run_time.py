@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,8 +54,10 @@ def time_left(steps_left: int, step_seconds: Sequence[float]) -> Range | None:
     """
     if not step_seconds or steps_left <= 0:
         return Range(0.0, 0.0, 0.0) if steps_left <= 0 else None
-    mean = statistics.fmean(step_seconds)
+    number = len(step_seconds)
+    mean = sum(step_seconds) / number
     doubt = _SURE
-    if len(step_seconds) > 1 and mean > 0:
-        doubt += 2 * statistics.stdev(step_seconds) / len(step_seconds) ** 0.5 / mean
+    if number > 1 and mean > 0:
+        variance = sum((taken - mean) ** 2 for taken in step_seconds) / (number - 1)
+        doubt += 2 * (variance / number) ** 0.5 / mean
     return Range.around(mean * steps_left, doubt)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from core.hardware import Hardware
 from core.home import Home
 from core.memory.kinds import Place, Workload
-from core.memory.measured import Measured, place_name, read_measured
+from core.memory.measured import Measured, median, place_name, read_measured
 from core.models.spec import ModelSpec
 from core.timing.calibration import read_calibration
 from core.timing.cost import operations_per_token
@@ -40,9 +40,9 @@ def speed_here(home: Home, spec: ModelSpec, workload: Workload, place: Place, ha
     if same:
         found = same[-1].tokens_per_s
         return Speed(found, f"as fast as {same[-1].run}, {found:,.0f} tokens/s", True, AGAIN)
-    rates = sorted(run.work for run in runs[-_ASKED:] if run.work > 0)
+    rates = [run.work for run in runs[-_ASKED:] if run.work > 0]
     if rates:
-        found = rates[len(rates) // 2] / work
+        found = median(rates) / work
         return Speed(found, f"as other models did on this machine, {_short(found)} tokens/s", True, ANOTHER)
     measured = read_calibration(home, place)
     if measured is not None:

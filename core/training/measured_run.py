@@ -12,7 +12,7 @@ from core.home import Home
 from core.jobs import Worker
 from core.memory import MemoryEstimate, Place, Workload, estimate_memory
 from core.memory.measured import Measured, correction, note_measured, place_name
-from core.models import ModelSpec
+from core.models import ModelSpec, spec_of_folder
 from core.recipe import Recipe
 from core.timing.cost import operations_per_token
 from core.training.engine import Setup
@@ -74,8 +74,6 @@ def plan_run(worker: Worker, home: Home, setup: Setup, engine: str, lengths: Seq
 def _plan(
     home: Home, folder: Path, recipe: Recipe, setup: Setup, engine: str, lengths: Sequence[int]
 ) -> Planned:
-    from core.models import spec_of_folder
-
     hardware = find_hardware(home.root)
     place = Place.of(replace(hardware, gpus=()) if setup.device == "cpu" else hardware)
     spec = spec_of_folder(folder)
