@@ -195,13 +195,3 @@ DENSE: dict[str, Family] = {
 }
 
 FAMILIES: dict[str, Family] = {**DENSE, **MIXTURES, **HYBRIDS, **GEMMAS}
-
-# models that also see or hear: the type of their text model, where its part of the config leaves it out
-WRAPPERS: dict[str, str] = {
-    "gemma3": "gemma3_text",
-    "gemma3n": "gemma3n_text",
-    "gemma4": "gemma4_text",
-    "mistral3": "mistral",
-    "qwen3_5": "qwen3_5_text",
-    "qwen3_5_moe": "qwen3_5_moe_text",
-}

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.models.architectures import FAMILIES, WRAPPERS
+from core.models.architectures import FAMILIES
 from core.models.families import Family
 from core.models.fields import Fields
 from core.models.shapes import Parts
 from core.models.spec import ModelSpec
+from core.models.towers import WRAPPERS, Wrapper, add_towers
 
 # a config's strings reach other people's code as module and class names
 IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,96}")
@@ -103,27 +105,43 @@ def spec_of_config(config: Any, name: str = "", where: str = "") -> ModelSpec:
     fields = Fields(config, where)
     if isinstance(config.get("text_config"), dict):
         fields = fields.part("text_config")
-    outer = str(config.get("model_type", ""))
-    kind = family_of(outer, str(fields.values.get("model_type", "")))
+    outer = str(config.get("model_type") or "")
+    wrapper = WRAPPERS.get(outer) if fields.values is not config else None
+    kind = _text_type(outer, str(fields.values.get("model_type") or ""), wrapper)
     family = FAMILIES.get(kind)
-    fields.defaults = (family or FAMILIES["llama"]).defaults
-    exact = family is not None and (outer in FAMILIES or outer in WRAPPERS or not outer)
-    return _spec(fields, family or FAMILIES["llama"], config, name, exact)
+    shape = family or FAMILIES["llama"]
+    if wrapper and not wrapper.alone:
+        shape = shape.inside("model.language_model")
+    fields.defaults = shape.defaults
+    spec = _spec(fields, shape, config, name)
+    spec = replace(spec, exact=family is not None and (wrapper is not None or fields.values is config))
+    return _with_towers(spec, wrapper, Fields(config, where)) if wrapper else spec
 
 
-def family_of(outer: str, inner: str) -> str:
-    """The type of the text model: the config's own, or the part's in a model that also sees or hears."""
-    kind = inner or outer
-    if kind not in FAMILIES or kind == outer:
-        kind = WRAPPERS.get(outer, kind)
-    return kind
+def _text_type(outer: str, inner: str, wrapper: Wrapper | None) -> str:
+    """The type of the text model: its own, or the usual one of the model around it."""
+    if inner and inner in FAMILIES:
+        return inner
+    return wrapper.text if wrapper else inner or outer
 
 
-def _spec(fields: Fields, family: Family, config: dict[str, Any], name: str, exact: bool) -> ModelSpec:
-    sizes = family.sizes(fields)
-    tied = config.get("tie_word_embeddings", fields.get("tie_word_embeddings", "tie_embedding"))
-    tied = family.tied if tied is None else bool(tied)
+def _with_towers(spec: ModelSpec, wrapper: Wrapper, fields: Fields) -> ModelSpec:
     parts = Parts()
+    known = add_towers(parts, wrapper, fields, spec.hidden)
+    return replace(
+        spec,
+        parameters=spec.parameters + parts.total,
+        active=spec.active + parts.total,
+        exact=spec.exact and known,
+        vision=() if wrapper.alone else tuple(parts.linears),
+        vision_parameters=parts.total,
+    )
+
+
+def _spec(fields: Fields, family: Family, config: dict[str, Any], name: str) -> ModelSpec:
+    sizes = family.sizes(fields)
+    parts = Parts()
+    tied = _tied(fields, family, config)
     family.add(parts, fields, sizes, tied)
     architectures = config.get("architectures") or [""]
     return ModelSpec(
@@ -143,10 +161,18 @@ def _spec(fields: Fields, family: Family, config: dict[str, Any], name: str, exa
         active=parts.total - parts.idle,
         context=_context(fields),
         experts=_experts(family, fields),
-        exact=exact,
         stored=stored_as(config),
         embedding_path=family.embedding,
+        activation=str(fields.get("hidden_act", "hidden_activation", "activation_function") or ""),
     )
+
+
+def _tied(fields: Fields, family: Family, config: dict[str, Any]) -> bool:
+    """Whether the head is the embedding: as the config says, its text part, or the class's default."""
+    for value in (config.get("tie_word_embeddings"), fields.get("tie_word_embeddings", "tie_embedding")):
+        if value is not None:
+            return bool(value)
+    return family.tied
 
 
 def _context(fields: Fields) -> int | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.models.fields import Fields
@@ -35,6 +35,11 @@ class Family:
     resize: Callable[[Fields, Sizes], Sizes] | None = None
     build: Callable[[Parts, Fields, Sizes, Family], None] | None = None
     more: Callable[[Parts, Fields, Sizes], None] | None = None
+
+    def inside(self, prefix: str) -> Family:
+        """The same family as a part of a larger model, its names with a prefix."""
+        names = (name.replace("model.", f"{prefix}.", 1) for name in (self.blocks, self.embedding))
+        return replace(self, **dict(zip(("blocks", "embedding"), names)))
 
     def sizes(self, fields: Fields) -> Sizes:
         sizes = Sizes.of(fields, self.inner)

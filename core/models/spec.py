@@ -71,7 +71,7 @@ class ModelSpec:
     vision_parameters: int = 0
     embedding_path: str = "model.embed_tokens"
     head_path: str = "lm_head"
-    # the MLP's function, as the config calls it: some are written in Python and keep more for the backward pass
+    # the MLP's function, as the config calls it: those written in Python keep more for the backward pass
     activation: str = ""
 
     @property
