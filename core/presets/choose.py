@@ -17,7 +17,7 @@ def choose_preset(hardware: Hardware) -> tuple[Preset, str]:
         return preset_named("cpu"), f"{hardware.headline}. The CPU preset is for that."
     problem = refusal(gpu, hardware)
     if problem:
-        return preset_named("cpu"), f"{problem} The CPU preset is chosen until then."
+        return preset_named("cpu"), f"{problem} So the CPU preset is chosen."
     fitting = [preset for preset in load_presets() if preset.hardware and preset.hardware.fits(gpu)]
     if not fitting:
         return preset_named("cpu"), _too_small(gpu)
