@@ -70,7 +70,7 @@ def _gpu(raw: dict[str, Any], index: int, device: dict[str, Any], driver: str, c
 def _laptop(name: str, capability: tuple[int, int] | None, raw: dict[str, Any]) -> bool:
     if _LAPTOP_NAME.search(name):
         return True
-    return is_portable(raw) and (capability or (0, 0)) < _NAMES_ITSELF
+    return is_portable(raw) and (capability is None or capability < _NAMES_ITSELF)
 
 
 def _device_problems(gpu: Gpu, device: dict[str, Any]) -> list[str]:

@@ -57,7 +57,6 @@ def ask_machine(folder: Path | None = None, site_packages: Path | None = None) -
         },
         "environment": {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
         "cores": usable_cores(),
-        "memory": _memory(),
         "disk_free": _disk_free(folder or Path.home()),
         "torch": read_torch(site_packages),
         **_of_the_system(),
@@ -91,29 +90,12 @@ def _of_the_system() -> dict[str, Any]:
     if sys.platform == "win32":
         from core.hardware.windows import ask_windows
 
-        return ask_windows()
+        return {**ask_windows(), "memory": _memory()}
     if sys.platform == "darwin":
         from core.hardware.apple import ask_sysctl
 
-        return {"sysctl": ask_sysctl()}
+        return {"sysctl": ask_sysctl(), "memory": _memory()}
     return ask_sysfs(Path("/"))
-
-
-def _memory() -> dict[str, int]:
-    """Total and available bytes. The doctor asks before psutil is installed, too: then what POSIX tells."""
-    try:
-        import psutil
-    except ImportError:
-        names = getattr(os, "sysconf_names", {})
-        if not {"SC_PHYS_PAGES", "SC_AVPHYS_PAGES"} <= set(names):
-            return {}
-        page = os.sysconf("SC_PAGE_SIZE")
-        return {
-            "total": page * os.sysconf("SC_PHYS_PAGES"),
-            "available": page * os.sysconf("SC_AVPHYS_PAGES"),
-        }
-    memory = psutil.virtual_memory()
-    return {"total": memory.total, "available": memory.available}
 
 
 def _disk_free(folder: Path) -> int | None:
@@ -123,3 +105,13 @@ def _disk_free(folder: Path) -> int | None:
         return shutil.disk_usage(existing).free if existing else None
     except OSError:
         return None  # said as a problem when it is read
+
+
+def _memory() -> dict[str, int]:
+    """Total and available bytes; nothing before psutil is installed (the doctor asks then, too)."""
+    try:
+        import psutil
+    except ImportError:
+        return {}
+    memory = psutil.virtual_memory()
+    return {"total": memory.total, "available": memory.available}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 # one CPU's block; the whole file is long on servers, and slow: the kernel asks every core
 _CPUINFO_BYTES = 8192
+_MEMINFO_BYTES = 512
 _VALUE_BYTES = 256
 _DISPLAY_CLASS = "0x03"
 # AMD's compute-only cards say "processing accelerator"
@@ -21,6 +23,7 @@ _GPU_MAKERS = ("0x10de", "0x1002", "0x8086")
 def ask_sysfs(root: Path) -> dict[str, Any]:
     """The raw answers below `root` ("/" but for tests)."""
     return {
+        "memory": _memory(_start(root / "proc/meminfo", _MEMINFO_BYTES)),
         "cpuinfo": _start(root / "proc/cpuinfo", _CPUINFO_BYTES),
         "model": _start(root / "proc/device-tree/model", _VALUE_BYTES).strip("\0 \n"),
         "chassis": _start(root / "sys/class/dmi/id/chassis_type", _VALUE_BYTES).strip(),
@@ -34,6 +37,13 @@ def ask_sysfs(root: Path) -> dict[str, Any]:
         "kfd": _compute_nodes(root),
         "kfd_access": _access(root / "dev/kfd"),
     }
+
+
+def _memory(meminfo: str) -> dict[str, int]:
+    """Bytes of RAM in all, and those that a program could get without swapping."""
+    kib = {name: int(number) for name, number in re.findall(r"^(\w+):\s+(\d+) kB$", meminfo, re.MULTILINE)}
+    wanted = {"total": "MemTotal", "available": "MemAvailable"}
+    return {name: kib[line] * 1024 for name, line in wanted.items() if line in kib}
 
 
 def _display_cards(root: Path) -> dict[str, dict[str, Any]]:

@@ -317,11 +317,16 @@ def test_linux_files_are_found_where_the_kernel_puts_them(tmp_path: Path) -> Non
         "sys/class/kfd/kfd/topology/nodes/1/properties",
         "gfx_target_version 110000\nlocation_id 768\ndomain 0\n",
     )
+    put(
+        "proc/meminfo",
+        "MemTotal:       24684084 kB\nMemFree:         9873400 kB\nMemAvailable:   12492416 kB\n",
+    )
     put("proc/cpuinfo", "model name\t: A CPU\nflags\t\t: avx avx2\n")
     (tmp_path / "drivers" / "amdgpu").mkdir(parents=True)
     (tmp_path / slot / "driver").symlink_to(tmp_path / "drivers" / "amdgpu")
     raw = ask_sysfs(tmp_path)
     assert list(raw["pci"]) == ["0000:03:00.0"]
+    assert raw["memory"] == {"total": 24684084 * 1024, "available": 12492416 * 1024}
     (gpu,) = read_hardware(raw).gpus
     assert (gpu.name, gpu.arch, gpu.power, gpu.display) == ("AMD Radeon RX 7900 XTX", "RDNA3", 339, True)
 
