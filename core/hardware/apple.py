@@ -9,9 +9,9 @@ from core.hardware.kinds import Gpu
 from core.hardware.readings import whole
 
 _NAMES = (
-    *("machdep.cpu.brand_string", "hw.model", "hw.memsize", "hw.ncpu", "hw.perflevel0.physicalcpu"),
-    *("hw.optional.arm64", "hw.optional.neon", "hw.optional.arm.FEAT_DotProd", "hw.optional.arm.FEAT_I8MM"),
-    *("hw.optional.arm.FEAT_BF16", "hw.optional.arm.FEAT_SME", "iogpu.wired_limit_mb"),
+    *("machdep.cpu.brand_string", "hw.model", "hw.memsize", "hw.optional.neon"),
+    *("hw.optional.arm.FEAT_DotProd", "hw.optional.arm.FEAT_I8MM"),
+    *("hw.optional.arm.FEAT_BF16", "hw.optional.arm.FEAT_SME"),
 )
 _PATIENCE_S = 5
 

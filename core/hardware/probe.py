@@ -16,11 +16,12 @@ from typing import Any
 
 from core.errors import UserError
 from core.hardware.builds import read_torch
+from core.hardware.nvml import library_names
 from core.hardware.sysfs import ask_sysfs
 
 RECORDING = "LORA_GARAGE_PROBE"
 _LARGEST_RECORDING = 4 << 20
-_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES", "HSA_OVERRIDE_GFX_VERSION")
+_ENVIRONMENT = ("CUDA_VISIBLE_DEVICES",)
 
 
 def take_probe(folder: Path | None = None, site_packages: Path | None = None) -> dict[str, Any]:
@@ -34,7 +35,7 @@ def read_probe(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST_RECORDING:
             raise UserError(
-                f"{path} is too large for a recorded machine. Give the file that the probe printed."
+                f"{path} is too large for a recorded machine. Give what `python -m core.hardware` printed."
             )
         recorded = json.loads(path.read_bytes())
     except OSError as error:
@@ -69,9 +70,9 @@ def ask_machine(folder: Path | None = None, site_packages: Path | None = None) -
 
 
 def nvidia_expected(raw: dict[str, Any]) -> bool:
-    """Whether asking NVML can find anything: a card in a slot, a loaded driver, WSL, Windows."""
-    if raw["system"]["system"] == "Windows":
-        return True
+    """Whether asking NVML can find anything: a card in a slot, a loaded driver, WSL, Windows' library."""
+    if sys.platform == "win32":
+        return any(Path(name).is_file() for name in library_names())
     cards = raw.get("pci", {}).values()
     return any(card.get("vendor") == "0x10de" for card in cards) or any(
         Path(name).exists() for name in ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")

@@ -83,9 +83,12 @@ def adapter_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
         total = whole(adapter.get("HardwareInformation.qwMemorySize"))
         if ids and vendor in ("amd", "intel") and total >= _SMALLEST:
             gpus.append(_gpu(adapter, vendor, int(ids[2], 16), int(ids[3] or "0", 16), total, len(gpus)))
-        if vendor == "nvidia" and not (raw.get("nvml") or {}).get("devices"):
-            name = adapter.get("DriverDesc", "An NVIDIA card")
-            problems.append(f"{name} is installed, but its driver can't be asked. Reinstall NVIDIA's driver.")
+        if vendor == "nvidia" and not raw.get("nvml"):
+            name = adapter.get("DriverDesc", "an NVIDIA card")
+            problems.append(
+                f"Windows lists {name}, but NVIDIA's driver can't be asked. If the card is still in the "
+                "machine, reinstall the driver."
+            )
     return gpus, problems
 
 

@@ -60,6 +60,14 @@ def test_a_laptop_whose_panel_hangs_on_the_other_gpu() -> None:
     assert not found.problems
 
 
+def test_windows_lists_a_card_whose_driver_is_gone() -> None:
+    raw = read_probe(PROBES / "windows_rtx_3070_ti_laptop.json")
+    del raw["nvml"]
+    found = read_hardware(raw)
+    assert not found.gpus
+    assert "Windows lists NVIDIA GeForce RTX 3070 Ti Laptop GPU" in found.problems[0]
+
+
 def test_old_cards_carry_the_desktops_name_so_the_chassis_tells() -> None:
     raw = read_probe(PROBES / "linux_gtx_1080.json")
     assert not read_hardware(raw).gpus[0].laptop
