@@ -83,6 +83,7 @@ def download(worker: Worker, kind: Kind, name: str, target: Path) -> None:
         fetch(transfer, [file for file in repo.files if file.path == "config.json"])
         read_config(partial)
     fetch(transfer, list(repo.files))
+    remove_strays(repo, partial)
     if kind == "model":
         inspect_model(partial)
     else:
@@ -113,6 +114,14 @@ def check_room(repo: HubRepo, folder: Path) -> None:
 def _missing(file: HubFile, folder: Path) -> int:
     here = (folder / file.path, folder / PARTS / file.key)
     return max(0, file.size - max(path.stat().st_size if path.is_file() else 0 for path in here))
+
+
+def remove_strays(repo: HubRepo, folder: Path) -> None:
+    """Remove what an earlier start has brought that the repository has no more."""
+    known = {folder / file.path for file in repo.files}
+    for path in folder.rglob("*"):
+        if path.is_file() and path not in known:
+            path.unlink()
 
 
 def finish(partial: Path, target: Path) -> None:

@@ -23,7 +23,6 @@ _TRIES = 2
 # how often in a row a connection may fail without a byte, waiting 1, 2, 4, 8 s in between
 _PATIENCE = 4
 _TIMEOUT_S = 20
-_PIECE = 1 << 20
 _PARTIAL = 206
 _LOOK_S = 1.0
 # the speed shown is that of the last seconds
@@ -130,13 +129,16 @@ def _receive_some(repo: HubRepo, file: HubFile, out: io.FileIO) -> None:
     url = hf_hub_url(repo.name, file.path, repo_type=repo.kind, revision=repo.revision, endpoint=endpoint())
     # packed for the journey, a file could not be taken up in its middle
     headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-"}
-    with http_stream_backoff("GET", url, headers=headers, timeout=_TIMEOUT_S, max_retries=0) as response:
+    asked = {"headers": headers, "timeout": _TIMEOUT_S, "follow_redirects": True}
+    with http_stream_backoff("GET", url, max_retries=0, **asked) as response:
         hf_raise_for_status(response)
         if response.status_code != _PARTIAL:
             out.truncate(0)
             out.seek(0)
-        for piece in response.iter_bytes(_PIECE):
+        for piece in response.iter_bytes():
             out.write(piece)
+            if out.tell() > file.size:
+                return
 
 
 def _watch(transfer: Fetch, over: threading.Event) -> None:
@@ -144,7 +146,9 @@ def _watch(transfer: Fetch, over: threading.Event) -> None:
     while not over.wait(_LOOK_S):
         if transfer.worker.stop_requested():
             _stop(transfer.worker)
-        transfer.worker.update(stage="downloading", **progress(transfer, seen, time.monotonic()))
+        said = progress(transfer, seen, time.monotonic())
+        arrived = said["bytes"] == said["total"]
+        transfer.worker.update(stage="checking what arrived" if arrived else "downloading", **said)
 
 
 def progress(transfer: Fetch, seen: deque[tuple[float, int]], now: float) -> dict[str, float | int | None]:
@@ -168,7 +172,7 @@ def progress(transfer: Fetch, seen: deque[tuple[float, int]], now: float) -> dic
 def _stop(worker: Worker) -> None:
     worker.stopped("Download stopped. Start it again to go on where it was.")
     worker.update(status="stopped")
-    # the library has no way to be asked; what is on disk is kept for the next start
+    # threads that wait for the network can't be asked; what is on disk is kept for the next start
     os._exit(0)
 
 

@@ -119,6 +119,15 @@ def test_a_second_download_takes_the_place_of_the_first(
     assert [path.name for path in home.models.iterdir() if not path.name.startswith(".")] == [folder.name]
 
 
+def test_what_the_hub_has_no_more_does_not_stay(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
+    hub.models[NAME] = Repo(files)
+    partial = home.models / "owner--tiny.partial"
+    partial.mkdir()
+    (partial / "model-00001-of-00002.safetensors").write_bytes(b"of an earlier version")
+    (partial / "config.json").write_bytes(b"{}")
+    assert {path.name: path.read_bytes() for path in fetch(home).iterdir()} == files
+
+
 def test_a_disk_without_room_is_said_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     repo = HubRepo(NAME, "model", "", False, (HubFile("a", 3 << 30), HubFile("b", 2 << 30)))
     usage = namedtuple("usage", "total used free")

@@ -1,0 +1,112 @@
+"""The catalogue: complete entries, exact parameter counts, shapes the estimator can use, clear refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.catalogue import CatalogueModel, catalogue_model, load_catalogue, search_catalogue
+from core.errors import UserError
+from core.models import HUB_ID, lora_parameters, spec_of_config
+
+MODELS = load_catalogue()
+# the published counts are exact; a tower's buffers may be counted or not
+TOLERANCE = 0.001
+
+
+def test_there_is_something_for_every_machine() -> None:
+    assert len(MODELS) >= 40
+    assert MODELS[0].parameters < 0.2e9 and 30e9 < MODELS[-1].parameters < 33e9
+    for low, high in ((0, 1e9), (1e9, 2.5e9), (2.5e9, 5e9), (5e9, 10e9), (10e9, 16e9), (20e9, 33e9)):
+        assert sum(low <= model.parameters < high for model in MODELS) >= 4, (low, high)
+    assert {model.kind for model in MODELS} == {"instruct", "base"}
+    assert sum(not model.gated for model in MODELS) >= 40
+    assert len({model.id.casefold() for model in MODELS}) == len(MODELS)
+    assert len({model.title for model in MODELS}) == len(MODELS)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_an_entry_is_whole(model: CatalogueModel) -> None:
+    assert HUB_ID.fullmatch(model.id) and not urlsplit(model.id).scheme
+    assert model.kind in ("instruct", "base") and isinstance(model.gated, bool)
+    assert model.forbids.startswith("Forbids ") and model.forbids.endswith(".") and len(model.forbids) < 240
+    assert model.about.endswith((".", "!")) and len(model.about) < 120
+    assert 2048 <= model.context <= 1 << 20
+    for words in (model.title, model.family, model.licence, model.languages):
+        assert words.strip() == words and 0 < len(words) < 100
+    # weights of 4 to 21 bits a parameter: mixtures of 4-bit experts, heads that are stored twice
+    assert 0.5 <= model.download_bytes / model.parameters <= 2.6
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_the_shapes_give_the_published_count(model: CatalogueModel) -> None:
+    spec = spec_of_config(model.config, model.id)
+    assert spec.exact
+    assert spec.parameters == pytest.approx(model.parameters, rel=TOLERANCE)
+    assert spec.context == model.context
+    assert lora_parameters(spec, 16, "all-linear") > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "gated", "licence"),
+    [
+        # as the hub's list of models has them
+        ("Qwen/Qwen3-8B", 8_190_735_360, False, "Apache-2.0"),
+        ("meta-llama/Llama-3.1-8B-Instruct", 8_030_261_248, True, "Llama 3.1 Community License"),
+        ("google/gemma-3-4b-it", 4_300_079_472, True, "Gemma Terms of Use"),
+        ("mistralai/Mistral-7B-Instruct-v0.3", 7_248_023_552, False, "Apache-2.0"),
+        ("microsoft/phi-4", 14_659_507_200, False, "MIT"),
+        ("Qwen/Qwen2.5-3B-Instruct", 3_085_938_688, False, "Qwen Research License"),
+        ("openai/gpt-oss-20b", 20_914_757_184, False, "Apache-2.0"),
+    ],
+)
+def test_well_known_models(name: str, parameters: int, gated: bool, licence: str) -> None:
+    model = catalogue_model(name.lower())
+    assert (model.id, model.parameters, model.gated, model.licence) == (name, parameters, gated, licence)
+
+
+def test_models_of_one_licence_say_the_same() -> None:
+    said: dict[str, set[str]] = {}
+    for model in MODELS:
+        said.setdefault(model.licence, set()).add(model.forbids)
+    assert all(len(sentences) == 1 for sentences in said.values()) and len(said) >= 8
+    assert "commercial" in catalogue_model("Qwen/Qwen2.5-3B-Instruct").forbids
+
+
+def test_an_unknown_name_tells_the_nearest() -> None:
+    with pytest.raises(UserError, match=r"no model Qwen/Qwen3-8\. Did you mean Qwen/Qwen3-8B or "):
+        catalogue_model("Qwen/Qwen3-8")
+    with pytest.raises(UserError, match=r"no model x\.$"):
+        catalogue_model("x")
+
+
+def test_search() -> None:
+    assert {model.family for model in search_catalogue("GEMMA 3")} == {"Gemma 3"}
+    assert all(model.kind == "base" for model in search_catalogue("qwen3", "base"))
+    assert search_catalogue() == list(MODELS) and search_catalogue("no such thing") == []
+
+
+@settings(max_examples=50)
+@given(st.text(max_size=20))
+def test_every_word_of_a_search_is_in_what_it_finds(text: str) -> None:
+    for model in search_catalogue(text):
+        assert model.matches(text)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"licences: [", "can't be read"),
+        (b"- a", "is no catalogue"),
+        (b"licences: {}\nfamilies: [{models: [{id: a/b}]}]", "incomplete entry"),
+    ],
+)
+def test_a_damaged_file_is_said(tmp_path: Path, raw: bytes, words: str) -> None:
+    path = tmp_path / "models.yaml"
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match=words):
+        load_catalogue(path)
