@@ -29,10 +29,8 @@ def download_html(job: JobState, step: str, what: str) -> str:
 
 def _running_html(job: JobState, step: str) -> str:
     stop = button(f"{step}-stop-download", "stop-download", "Stop the download", "quiet")
-    return (
-        f'<div class="lg-wait lg-loading"><p>{esc(_how_far(job))}</p>'
-        f"{meter(job.progress, 'Download')}{stop}</div>"
-    )
+    words = esc(_how_far(job))
+    return f'<div class="lg-wait lg-loading"><p>{words}</p>{meter(job.progress, "Download")}{stop}</div>'
 
 
 def _how_far(job: JobState) -> str:

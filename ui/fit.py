@@ -79,4 +79,8 @@ def lengths_of(bench: Bench) -> Lengths | None:
     if state is None or state.tokens is None or not state.tokens.rows_measured:
         return None
     found = bench.desk.token_facts(state.tokens, bench.recipe_so_far().max_length)
-    return Lengths(found.p95, found.p99, found.max) if found.max else None
+    if not found.max:
+        return None
+    lengths = Lengths(found.p95, found.p99, found.max)
+    bench.models.note_lengths(bench.choices().data, lengths)
+    return lengths

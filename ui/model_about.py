@@ -1,4 +1,4 @@
-"""What is known about the chosen model: what it is, what its licence asks, whether it fits, how to get it."""
+"""What is known about the chosen model: what it is, its licence, whether it fits, how to get it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ from ui.model_rows import context_words, is_free, people
 _FIRST = "Download the model first."
 
 
-def here_html(bench: Bench, folder: Path, listed: CatalogueModel | None = None) -> str:
-    """A model that is on this machine. A UserError says why it can't be used."""
+def here_html(bench: Bench, folder: Path, listed: CatalogueModel | None = None, whole: bool = False) -> str:
+    """A model that is on this machine; `whole` when we have downloaded it. A UserError says what is wrong."""
+    checked: list[tuple[Mark, str]] = [("ok", "Arrived whole: every file has the hub’s size and hash.")]
     licence = [] if listed is None else [licence_line(listed)]
-    return checks([*facts(inspect_model(folder)), *fit_lines(bench, bench.models.spec(folder)), *licence])
+    fit = fit_lines(bench, bench.models.spec(folder))
+    return checks([*facts(inspect_model(folder)), *(checked if whole else []), *fit, *licence])
 
 
 def facts(info: ModelInfo) -> list[tuple[Mark, str]]:
@@ -30,7 +32,7 @@ def facts(info: ModelInfo) -> list[tuple[Mark, str]]:
         ("ok", f"{info.name}: {info.size} parameters, {size(info.bytes)} on disk, {info.architecture}."),
     ]
     if info.context:
-        items.append(("ok", f"Reads up to {info.context:,} tokens (a token is a short piece of a word)."))
+        items.append(reads_line(info.context))
     if info.chat_template:
         items.append(("ok", "Has a chat template: it knows who speaks when."))
     else:
@@ -38,18 +40,30 @@ def facts(info: ModelInfo) -> list[tuple[Mark, str]]:
     return items
 
 
+def reads_line(context: int) -> tuple[Mark, str]:
+    """How much the model reads at once."""
+    return "ok", f"Reads up to {context_words(context)} (a token is a short piece of a word)."
+
+
 def hub_model(bench: Bench, name: str) -> tuple[str, str]:
     """A model with a hub id: what is known, and why the way on is closed (empty when it is open)."""
     folder = model_folder(bench.home, name)
     listed = listed_model(name)
+    job = read_download(bench.home, name)
     if folder.is_dir():
-        return here_html(bench, folder, listed), ""
+        try:
+            return here_html(bench, folder, listed, whole=job.status == "done"), ""
+        except UserError as problem:
+            told = checks([("bad", str(problem))])
+            return told + _get_html(bench, name, False), "What is here of the model can't be used."
+    # the data can be looked at meanwhile; Start says it when the model is still missing then
+    reason = "" if job.active else _FIRST
     cached = cached_model(name)
     if cached is not None:
-        return _cached_html(bench, cached, listed), _FIRST
+        return _cached_html(bench, cached, listed), reason
     if listed is not None:
-        return _listed_html(bench, listed), _FIRST
-    return _asked_html(bench, name), _FIRST
+        return _listed_html(bench, listed), reason
+    return _asked_html(bench, name), reason
 
 
 def listed_model(name: str) -> CatalogueModel | None:
@@ -81,7 +95,7 @@ def _listed_html(bench: Bench, model: CatalogueModel) -> str:
     kind = "answers questions already" if model.kind == "instruct" else "only continues text so far"
     items: list[tuple[Mark, str]] = [
         ("ok", f"{model.id}: {model.size} parameters; it {kind}."),
-        ("ok", f"Reads up to {context_words(model.context)} (a token is a short piece of a word)."),
+        reads_line(model.context),
         *fit_lines(bench, spec),
         licence_line(model),
         room_line(bench, coming, "About "),
@@ -99,13 +113,14 @@ def room_line(bench: Bench, coming: int, about: str = "") -> tuple[Mark, str]:
 def _asked_html(bench: Bench, name: str) -> str:
     """A model that only the hub knows: what it says of it."""
     errand, known = bench.models.ask(name)
+    job = read_download(bench.home, name)
     if known is None and (errand is None or errand.status == "running"):
         asking = f'<p role="status">Asking the hub about {esc(name)}</p>{meter(None, "Hub")}'
         return f'<div class="lg-wait">{asking}</div>'
     if known is None:
         again = button("model-ask", "ask", "Ask again", "quiet")
-        said = errand.message if errand is not None else ""
-        return notice("bad", "The hub could not be asked", said, again) + _get_html(bench, name, False)
+        told = notice("bad", "The hub could not be asked", errand.message if errand else "", again)
+        return told + ("" if job.status == "none" else download_html(job, "model", "model"))
     items = _spec_lines(bench, known.spec, known.problem)
     return checks([*items, room_line(bench, known.size)]) + _get_html(bench, name, known.gated)
 
@@ -115,9 +130,7 @@ def _spec_lines(bench: Bench, spec: ModelSpec | None, problem: str) -> list[tupl
         return [("info", f"Whether it fits can be said once it is here. {problem}".strip())]
     lines: list[tuple[Mark, str]] = [("ok", f"{people(spec.parameters)} parameters, {spec.architecture}.")]
     if spec.context:
-        lines.append(
-            ("ok", f"Reads up to {context_words(spec.context)} (a token is a short piece of a word).")
-        )
+        lines.append(reads_line(spec.context))
     return [*lines, *fit_lines(bench, spec)]
 
 

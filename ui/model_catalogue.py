@@ -7,8 +7,9 @@ from core.memory import MemoryEstimate
 from core.models import ModelSpec, model_folder
 from core.presets import suggested_models
 from ui.bench import Bench
+from ui.fit_words import memory, where_words
 from ui.html import count, esc, select_field
-from ui.model_fit import gib, setting_of, where
+from ui.model_fit import setting_of
 from ui.model_rows import Row, context_words, is_free, rows_html
 
 # (up to so many parameters, value, words); the sizes in which models are published
@@ -65,11 +66,13 @@ def list_html(bench: Bench) -> str:
 
 
 def basis_words(bench: Bench) -> str:
-    """What the verdicts rest on."""
+    """What the verdicts rest on: machine, preset, recipe and data."""
     setting, recipe = setting_of(bench), bench.recipe_so_far()
-    usable = f"{gib(setting.place.usable)} GB of {where(setting)} can be used"
+    usable = f"{memory(setting.place.usable)} {where_words(setting.place)} can be used"
     way = f"{recipe.method}, rank {recipe.rank}, rows of up to {recipe.max_length:,} tokens"
-    return f"{usable}. Checked with the preset “{bench.preset()[0].title}”: {way}."
+    longest = setting.lengths.longest if setting.lengths else None
+    data = f" The longest row of your data has {longest:,}." if longest else ""
+    return f"{usable}. Checked with the preset “{bench.preset()[0].title}”: {way}.{data}"
 
 
 def catalogue_rows(bench: Bench) -> list[Row]:

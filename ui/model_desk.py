@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from core.catalogue import CatalogueModel
+from core.catalogue import CatalogueModel, load_catalogue
 from core.errors import UserError
+from core.fitting import Lengths
 from core.home import Home
 from core.hub import Found, hub_repo, search_hub
 from core.hub_account import log_in
@@ -35,12 +36,13 @@ class Setting:
 
     workload: Workload
     place: Place
+    lengths: Lengths | None = None
     correction: float = 1.0
 
     @cached_property
     def key(self) -> str:
         """Tells settings apart."""
-        return repr((self.workload, self.place, self.correction))
+        return repr((self.workload, self.place, self.lengths, self.correction))
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class ModelDesk:
         self._errands = Errands()
         self._specs: dict[tuple[Path, float], ModelSpec] = {}
         self._of_catalogue: dict[str, ModelSpec] = {}
+        self._lengths: dict[str, Lengths] = {}
         self._estimates: dict[tuple[ModelSpec, str], MemoryEstimate] = {}
         self._found: dict[str, list[Found]] = {}
         self._facts: dict[str, HubFacts] = {}
@@ -88,6 +91,19 @@ class ModelDesk:
         if model.id not in self._of_catalogue:
             self._of_catalogue[model.id] = spec_of_config(model.config, model.id)
         return self._of_catalogue[model.id]
+
+    def read_ahead(self) -> None:
+        """Read the catalogue before it is asked for."""
+        for model in load_catalogue():
+            self.catalogue_spec(model)
+
+    def note_lengths(self, data: str, lengths: Lengths) -> None:
+        """Keep what was measured: other models than the one that is here cut the same rows much alike."""
+        self._lengths[data] = lengths
+
+    def lengths(self, data: str) -> Lengths | None:
+        """How long the rows of this data are, as the last model has counted them."""
+        return self._lengths.get(data)
 
     def estimate(self, spec: ModelSpec, setting: Setting) -> MemoryEstimate:
         """What a run takes, computed once for each model while machine and recipe stay the same."""

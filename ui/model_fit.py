@@ -1,66 +1,48 @@
-"""Would it fit? What a model takes on this machine with the recipe as it stands, in a mark and in words."""
+"""Would it fit? What a model takes on this machine with the recipe and the data as they stand, in words."""
 
 from __future__ import annotations
 
 from core.catalogue import load_catalogue
 from core.fitting import Step, make_it_fit, workload_of
-from core.hardware import GIB
 from core.memory import MemoryEstimate
 from core.memory.measured import correction
 from core.models import ModelSpec
 from ui.bench import Bench
-from ui.html import Mark
+from ui.fit_words import largest_words, memory, of_memory, verdict_html, verdict_words, where_words
+from ui.html import Mark, esc
 from ui.model_desk import Setting
-
-_WORDS: dict[str, tuple[Mark, str, str]] = {
-    "fits": ("ok", "✓", "Fits"),
-    "tight": ("warn", "!", "Tight"),
-    "no": ("bad", "✗", "Doesn’t fit"),
-}
 
 
 def setting_of(bench: Bench) -> Setting:
     """What any model would be trained with here: the recipe as it stands, this machine, this data."""
-    place = bench.place()
-    workload = workload_of(bench.recipe_so_far(), place)
-    return Setting(workload, place, correction(bench.home, place).factor)
+    place, recipe = bench.place(), bench.recipe_so_far()
+    lengths = bench.models.lengths(bench.choices().data)
+    workload = workload_of(recipe, place, lengths.longest if lengths else None)
+    return Setting(workload, place, lengths, correction(bench.home, place).factor)
 
 
 def mark_html(estimate: MemoryEstimate, identifier: str) -> str:
     """A model's verdict as a sign, a word and the gigabytes."""
-    mark, sign, word = _WORDS[estimate.verdict]
-    return (
-        f'<span class="lg-fits lg-{mark}" id="{identifier}">'
-        f'<b><span aria-hidden="true">{sign}</span> {word}</b>'
-        f"<small>{gib(estimate.total)} of {gib(estimate.usable)} GB</small></span>"
-    )
-
-
-def gib(size: int) -> str:
-    """Memory in the unit that cards are sold in, with sensible digits."""
-    value = size / GIB
-    return f"{value:.2f}" if value < 1 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
-
-
-def where(setting: Setting) -> str:
-    """What the memory belongs to."""
-    return setting.place.gpu.name if setting.place.gpu is not None else "this computer’s memory"
+    taken = esc(of_memory(estimate.total, estimate.usable))
+    verdict = verdict_html(estimate.verdict)
+    return f'<span class="lg-fits" id="{identifier}">{verdict}<small>{taken}</small></span>'
 
 
 def fit_lines(bench: Bench, spec: ModelSpec) -> list[tuple[Mark, str]]:
     """The verdict on the chosen model as a sentence; where it does not fit, what would make it fit."""
     setting = setting_of(bench)
     estimate = bench.models.estimate(spec, setting)
-    mark, _, word = _WORDS[estimate.verdict]
-    taken = f"{gib(estimate.total)} of the {gib(estimate.usable)} GB"
-    share = f"a training takes about {taken} of {where(setting)}"
-    most = f"the largest part is {lower(estimate.largest.title)} with {gib(estimate.largest.bytes)} GB"
+    taken = (
+        f"a training takes about {of_memory(estimate.total, estimate.usable)} {where_words(setting.place)}"
+    )
     guess = "" if spec.exact else " Its shapes are estimated, so this is a rough count."
     if estimate.verdict == "fits":
-        return [(mark, f"{word}: {share}; {most}.{guess}")]
+        return [("ok", f"Fits: {taken}.{guess}")]
     if estimate.verdict == "tight":
-        return [(mark, f"{word}: {share}. Other programs must leave it alone meanwhile.{guess}")]
-    return [(mark, f"{word} as it is: {share}; {most}.{guess}"), ("info", remedy(bench, spec, setting))]
+        return [("warn", f"Tight: {taken}. Other programs must leave the rest alone meanwhile.{guess}")]
+    packed = setting.workload.quantization == "nf4"
+    why = f"{verdict_words('no')} as it is: {taken}. {largest_words(estimate, packed)}{guess}"
+    return [("bad", why), ("info", remedy(bench, spec, setting))]
 
 
 def remedy(bench: Bench, spec: ModelSpec, setting: Setting) -> str:
@@ -68,21 +50,21 @@ def remedy(bench: Bench, spec: ModelSpec, setting: Setting) -> str:
 
     def search() -> list[Step]:
         recipe = bench.recipe_so_far()
-        return make_it_fit(spec, recipe, setting.place, factor=setting.correction)
+        return make_it_fit(spec, recipe, setting.place, setting.lengths, factor=setting.correction)
 
     steps = bench.desk.searched(("model step", spec, setting.key), search)
     if not steps or steps[-1].total > setting.place.usable:
-        least = f" {gib(steps[-1].total)} GB is the least that it takes." if steps else ""
+        least = f" {memory(steps[-1].total)} is the least that it takes." if steps else ""
         return f"No setting makes it fit here.{least} {_instead(bench, spec, setting)}"
-    words = "; ".join(lower(step.words) for step in steps)
+    words = "; ".join(step.words[:1].lower() + step.words[1:] for step in steps)
     return (
-        f"This would make it fit, with {gib(steps[-1].total)} GB: {words}. You can choose it all the same: "
+        f"This would make it fit, with {memory(steps[-1].total)}: {words}. You can choose it all the same: "
         "“Make it fit” in the Preset step does that for you."
     )
 
 
 def _instead(bench: Bench, spec: ModelSpec, setting: Setting) -> str:
-    """The largest model of the catalogue that fits, of the same family if there is one."""
+    """The largest model of the catalogue that fits, of the same family and kind if there is one."""
     fitting = [
         model
         for model in load_catalogue()
@@ -94,8 +76,3 @@ def _instead(bench: Bench, spec: ModelSpec, setting: Setting) -> str:
     if kin:
         return f"The largest of its family that fits is {kin[-1].title}."
     return f"The largest of the catalogue that fits is {fitting[-1].title}." if fitting else ""
-
-
-def lower(words: str) -> str:
-    """The same inside a sentence."""
-    return words[:1].lower() + words[1:]

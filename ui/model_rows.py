@@ -67,11 +67,9 @@ def people(parameters: int) -> str:
     return f"{parameters / 1e9:.1f}B"
 
 
-def context_words(context: int | None) -> str:
+def context_words(context: int) -> str:
     """How much a model reads, as its publishers say it: 32k tokens."""
-    if not context:
-        return "an unknown length"
-    return f"{context // 1024}k tokens" if context >= 1024 else f"{context} tokens"
+    return f"{context // 1024}k tokens" if context % 1024 == 0 else f"{context:,} tokens"
 
 
 def is_free(model: CatalogueModel) -> bool:

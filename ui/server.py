@@ -115,7 +115,7 @@ def _max_upload_mb() -> int:
 
 
 def _announce(server: uvicorn.Server, address: str, bench: Bench, open_browser: bool) -> None:
-    """Say the address once the server answers, then do what can wait: the browser, the starter model."""
+    """Say the address once the server answers, then do what can wait: browser, starter model, catalogue."""
     while not server.started:
         if server.should_exit:
             return
@@ -124,3 +124,4 @@ def _announce(server: uvicorn.Server, address: str, bench: Bench, open_browser: 
     if open_browser:
         webbrowser.open(address)
     bench.build_starter()
+    bench.models.read_ahead()
