@@ -11,7 +11,7 @@ import gradio as gr
 from core.errors import UserError
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import knobs
-from ui import fit_learned, fit_views, preset_cards, preset_machine, preset_own
+from ui import fit_learned, fit_views, preset_cards, preset_hints, preset_machine, preset_own
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.fit import fit_of
@@ -123,6 +123,7 @@ _ACTS: dict[str, Callable[[Bench, Any], None]] = {
     "save-preset": preset_own.save,
     "load-preset": preset_own.load,
     "delete-preset": preset_own.delete,
+    "take-usual": preset_hints.take,
 }
 
 
@@ -143,7 +144,8 @@ def words_html(bench: Bench) -> str:
     except UserError as problem:
         return notice("bad", "This recipe can't be used", str(problem))
     head = "<h3>The recipe in plain words</h3>"
-    return f'<section class="lg-recipe">{head}<ul class="lg-list">{words}</ul></section>'
+    hints = preset_hints.hints_html(bench)
+    return f'<section class="lg-recipe">{head}<ul class="lg-list">{words}</ul>{hints}</section>'
 
 
 def next_html(bench: Bench) -> str:

@@ -65,10 +65,10 @@ def _delete(preset: Preset) -> str:
 
 
 def save(bench: Bench, name: Any) -> None:
-    """Keep the settings as they are now under a name, and choose it."""
-    preset = save_preset(
-        bench.home, str(name).strip(), bench.recipe_so_far(), gpu_gib=bench.preset()[0].gpu_gib
-    )
+    """Keep the settings as they are now under a name, and choose it. The chosen one may be replaced."""
+    title, chosen = str(name).strip(), bench.preset()[0]
+    same = chosen.own and chosen.title.casefold() == title.casefold()
+    preset = save_preset(bench.home, title, bench.recipe_so_far(), gpu_gib=chosen.gpu_gib, overwrite=same)
     bench.choose(preset=preset.key, changes={})
 
 

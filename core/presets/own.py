@@ -41,7 +41,9 @@ def save_preset(
     file = {"title": name, "about": about or _about(recipe), "gpu_gib": gpu_gib, "settings": settings}
     preset = parse_preset(file, own_key(name), f"“{name}”", own=True)
     if _path(home, preset.key).exists() and not overwrite:
-        raise UserError(f"You have a preset “{preset.title}” already. Choose another name, or replace it.")
+        raise UserError(
+            f"You have a preset “{preset.title}” already. Choose it to change it, or take another name."
+        )
     return _write(home, preset)
 
 
