@@ -1,0 +1,117 @@
+"""Measured peaks: kept beside their estimates, they correct later ones on the same machine, within limits."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from statistics import median as expected_median
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.hardware import GIB, card_named
+from core.home import Home
+from core.memory import Place
+from core.memory.measured import (
+    HIGHEST,
+    LOWEST,
+    Measured,
+    correction,
+    median,
+    note_measured,
+    read_measured,
+    reset_measured,
+)
+
+CPU = Place(None, 20 * GIB, 24 * GIB)
+CARD = Place(card_named("RTX 3060"), 11 * GIB, 32 * GIB)
+RUN = Measured(
+    run="2026-11-22_pirate",
+    day="2026-11-22",
+    model="SmolLM2-135M-Instruct",
+    parameters=134_515_008,
+    card="CPU",
+    quantization="none",
+    checkpointing="none",
+    backend="unsloth",
+    max_length=512,
+    estimated=2_000_000_000,
+    measured=2_200_000_000,
+    tokens_per_s=114.0,
+    work=6.5e10,
+)
+
+
+def test_without_runs_nothing_is_corrected(home: Home) -> None:
+    assert (correction(home, CPU).factor, correction(home, CPU).runs) == (1.0, 0)
+
+
+def test_a_run_corrects_its_own_kind_of_place_only(home: Home) -> None:
+    note_measured(home, RUN)
+    assert read_measured(home) == [RUN]
+    found = correction(home, CPU)
+    assert found.factor == pytest.approx(1.1)
+    assert "10% more" in found.reason and "one run" in found.reason
+    assert correction(home, CARD).factor == 1.0
+
+
+def test_one_odd_run_leads_nothing_astray(home: Home) -> None:
+    for number, peak in enumerate((2.1e9, 2.2e9, 9e9, 2.0e9, 2.1e9)):
+        note_measured(home, replace(RUN, run=f"run {number}", measured=round(peak)))
+    assert correction(home, CPU).factor == pytest.approx(1.05)
+    assert "last 5 runs" in correction(home, CPU).reason
+
+
+@pytest.mark.parametrize(("peak", "factor"), [(100, LOWEST), (90_000_000_000, HIGHEST)])
+def test_a_correction_has_limits(home: Home, peak: int, factor: float) -> None:
+    note_measured(home, replace(RUN, measured=peak))
+    assert correction(home, CPU).factor == factor
+
+
+def test_a_resumed_run_counts_once_and_old_ones_fade(home: Home) -> None:
+    note_measured(home, RUN)
+    note_measured(home, replace(RUN, measured=2_400_000_000))
+    assert [run.measured for run in read_measured(home)] == [2_400_000_000]
+    for number in range(25):
+        note_measured(home, replace(RUN, run=f"run {number}", measured=2_000_000_000))
+    assert correction(home, CPU).factor == 1.0
+
+
+def test_it_can_be_reset(home: Home) -> None:
+    note_measured(home, RUN)
+    note_measured(home, replace(RUN, run="on the card", card=CARD.gpu.name if CARD.gpu else ""))
+    reset_measured(home, CPU)
+    assert correction(home, CPU).runs == 0
+    assert correction(home, CARD).runs == 1
+    reset_measured(home)
+    assert read_measured(home) == []
+
+
+def test_nonsense_is_not_noted(home: Home) -> None:
+    note_measured(home, replace(RUN, measured=0))
+    note_measured(home, replace(RUN, estimated=0))
+    assert read_measured(home) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[", "7", '{"runs": 3}', '{"runs": [1, {"run": "x"}, null]}', '{"runs": [{"run": 1}]}', "\x00"],
+)
+def test_a_damaged_file_costs_the_correction_and_nothing_else(home: Home, text: str) -> None:
+    (home.root / "measured.json").write_text(text)
+    assert correction(home, CPU).factor == 1.0
+    note_measured(home, RUN)
+    assert read_measured(home) == [RUN]
+
+
+def test_foreign_values_in_an_entry_drop_it(home: Home) -> None:
+    good = json.loads(json.dumps(RUN.__dict__))
+    bad = [{**good, "measured": value} for value in ("1", None, True, 1.5, [], -4)]
+    (home.root / "measured.json").write_text(json.dumps({"runs": [*bad, good]}))
+    assert read_measured(home) == [RUN]
+
+
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=30))
+def test_the_median_is_the_middle(values: list[float]) -> None:
+    assert median(values) == pytest.approx(expected_median(values))

@@ -1,0 +1,145 @@
+"""Time and energy: steps and tokens exactly, speed from the best that is known, and how far it may be off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.catalogue import catalogue_model
+from core.estimate import estimate_run
+from core.hardware import GIB, Gpu, Hardware, card_named, find_hardware
+from core.home import Home
+from core.memory import Place, Workload
+from core.memory.measured import Measured, note_measured
+from core.models import ModelSpec, spec_of_config
+from core.recipe import Recipe
+from core.timing.calibration import read_calibration, write_calibration
+from core.timing.cost import operations_per_token
+from core.timing.energy import watts
+from core.timing.run_time import Range, time_left
+from core.timing.speed import AGAIN, ANOTHER, CALIBRATED, GUESSED, speed_here
+
+CPU = Place(None, 20 * GIB, 24 * GIB)
+WORK = Workload(bits=32, max_length=512)
+
+
+@pytest.fixture(scope="module")
+def starter() -> ModelSpec:
+    name = "HuggingFaceTB/SmolLM2-135M-Instruct"
+    return spec_of_config(catalogue_model(name).config, name)
+
+
+@pytest.fixture
+def hardware(home: Home) -> Hardware:
+    return replace(find_hardware(home.root), gpus=(), cores=2)
+
+
+def measured(spec: ModelSpec, **changes: object) -> Measured:
+    entry = Measured(
+        run="newest",
+        day="2026-11-22",
+        model=spec.name,
+        parameters=spec.parameters,
+        card="CPU",
+        quantization="none",
+        checkpointing="none",
+        backend="unsloth",
+        max_length=512,
+        estimated=1,
+        measured=1,
+        tokens_per_s=120.0,
+        work=120.0 * operations_per_token(spec, WORK, None),
+    )
+    return replace(entry, **changes)  # pyright: ignore[reportArgumentType]
+
+
+def test_what_is_known_best_counts(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
+    """A guess, then a calibration, then another model's run, then a run of the same model."""
+    guess = speed_here(home, starter, WORK, CPU, hardware)
+    # two cores did 114 tokens a second
+    assert (80 < guess.tokens_per_s < 160, guess.measured, guess.spread) == (True, False, GUESSED)
+    write_calibration(home, "CPU", 50 * operations_per_token(starter, WORK, None))
+    calibrated = speed_here(home, starter, WORK, CPU, hardware)
+    assert (calibrated.tokens_per_s, calibrated.spread) == (pytest.approx(50), CALIBRATED)
+    note_measured(home, measured(starter, run="other", model="another", tokens_per_s=9.0))
+    other = speed_here(home, starter, WORK, CPU, hardware)
+    assert (other.tokens_per_s, other.spread) == (pytest.approx(120), ANOTHER)
+    note_measured(home, measured(starter, tokens_per_s=100.0))
+    again = speed_here(home, starter, WORK, CPU, hardware)
+    assert (again.tokens_per_s, again.measured, again.spread) == (100.0, True, AGAIN)
+    assert "newest" in again.source
+
+
+def test_another_cards_runs_say_nothing(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
+    note_measured(home, measured(starter, card="NVIDIA GeForce RTX 3060"))
+    assert not speed_here(home, starter, WORK, CPU, hardware).measured
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", '{"CPU": 3}', '{"CPU": {"operations_per_s": "1"}}', '{"CPU": {"operations_per_s": -1}}'],
+)
+def test_a_damaged_calibration_is_none(home: Home, text: str) -> None:
+    write_calibration(home, "other", 1.0)
+    (home.root / "calibration" / "speeds.json").write_text(text)
+    assert read_calibration(home, CPU) is None
+
+
+def test_checkpointing_packed_weights_and_length_cost_time(starter: ModelSpec) -> None:
+    card = card_named("RTX 4090")
+    plain = operations_per_token(starter, WORK, None)
+    assert operations_per_token(starter, replace(WORK, checkpointing="hf"), None) == pytest.approx(
+        1.5 * plain, rel=0.05
+    )
+    assert operations_per_token(starter, replace(WORK, quantization="nf4"), None) > 2 * plain
+    assert operations_per_token(starter, replace(WORK, max_length=8192), None) > plain
+    small, large = (
+        operations_per_token(starter, replace(WORK, bits=16, quantization="nf4", micro_batch=rows), card)
+        for rows in (1, 8)
+    )
+    assert small > large
+
+
+def test_newer_and_larger_cards_are_faster(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
+    work = replace(WORK, bits=16)
+    speeds = []
+    for name in ("GTX 1660", "RTX 3060", "RTX 3090", "RTX 4090", "H100"):
+        gpu = card_named(name)
+        speeds.append(speed_here(home, starter, work, Place(gpu, gpu.total, 32 * GIB), hardware).tokens_per_s)
+    assert speeds == sorted(speeds)
+
+
+def test_a_run_is_estimated(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
+    recipe = Recipe(micro_batch=1, accumulate=8, epochs=2)
+    found = estimate_run(home, recipe, starter, hardware, CPU, rows=100, tokens_a_row=50.0)
+    assert (found.steps, found.tokens) == (26, 26 * 8 * 50)
+    assert found.seconds.low < found.seconds.likely < found.seconds.high
+    assert found.seconds.high / found.seconds.likely == pytest.approx(GUESSED)
+    # two busy cores and the rest of a desktop draw about 100 W
+    assert found.kwh.likely == pytest.approx(found.seconds.likely * watts(None, 2) / 3.6e6)
+
+
+def test_energy_follows_the_cards_power() -> None:
+    assert watts(card_named("RTX 4090"), 16) > watts(card_named("RTX 4060"), 16) > 100
+    laptop, desktop = card_named("RTX 4060 Laptop"), card_named("RTX 4060")
+    assert watts(laptop, 8) < watts(desktop, 8)
+    unknown = Gpu("A card", 12 * GIB, 12 * GIB, (8, 6), "")
+    assert 200 < watts(unknown, 8) < 400
+
+
+def test_what_is_left_gets_surer() -> None:
+    assert time_left(10, []) is None
+    assert time_left(0, [1.0]) == Range(0, 0, 0)
+    few, many = time_left(10, [1.0, 3.0]), time_left(10, [1.0, 3.0] * 10)
+    assert few is not None and many is not None
+    assert few.likely == many.likely == 20
+    assert few.high > many.high > 20 > many.low > few.low
+
+
+@given(st.integers(1, 1000), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=20))
+def test_what_is_left_is_between_its_bounds(steps: int, taken: list[float]) -> None:
+    found = time_left(steps, taken)
+    assert found is not None and 0 < found.low <= found.likely <= found.high
