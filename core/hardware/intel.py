@@ -22,12 +22,13 @@ def intel_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
         if card.get("vendor") == _VENDOR and slot != _INSIDE_CPU
     }
     gpus = [_gpu(raw, number, card) for number, card in enumerate(slots.values())]
-    problems = [
-        f"{gpu.name} does not say how much memory it has; {gpu.total_gib:.0f} GB are assumed."
-        for gpu, card in zip(gpus, slots.values())
-        if not told_memory(card)
-    ]
-    return gpus, problems
+    silent = [gpu for gpu, card in zip(gpus, slots.values()) if not told_memory(card)]
+    return gpus, [_silence(gpu) for gpu in silent]
+
+
+def _silence(gpu: Gpu) -> str:
+    assumed = f"; {gpu.total_gib:.0f} GB are assumed" if gpu.total else ""
+    return f"{gpu.name} does not say how much memory it has{assumed}."
 
 
 def _gpu(raw: dict[str, Any], number: int, card: dict[str, Any]) -> Gpu:
