@@ -78,7 +78,7 @@ def test_an_unknown_card_gets_near_ones() -> None:
         card_named("a toaster")
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.text(max_size=30))
 def test_any_text_is_a_card_or_a_sentence(text: str) -> None:
     try:
