@@ -147,8 +147,8 @@ def targets(spec: ModelSpec, workload: Workload) -> list[Linear]:
 
 
 def parameter_bytes(workload: Workload) -> float:
-    """Bytes of a trained parameter: an adapter is float32 with both engines, a whole model as it was."""
-    return workload.bits / 8 if workload.trains_everything else _FLOAT32
+    """Bytes of a trained parameter: an adapter's own format, or the whole model's."""
+    return (workload.bits if workload.trains_everything else workload.adapter_bits) / 8
 
 
 def optimizer_bytes(spec: ModelSpec, workload: Workload, trainable: int) -> tuple[int, int]:
@@ -161,7 +161,7 @@ def optimizer_bytes(spec: ModelSpec, workload: Workload, trainable: int) -> tupl
     if name == _FACTORED:
         return round(_FLOAT32 * trainable / max(1, min(workload.rank, spec.hidden))), 0
     state = _STATES.get(name, _STATES["adamw"])
-    if workload.trains_everything and "bit" not in name:
+    if "bit" not in name:
         state *= parameter_bytes(workload) / _FLOAT32
     small, large = _by_tensor(spec, workload, trainable)
     total = round(

@@ -10,7 +10,7 @@ _F16, _Q4 = 2.0, 4.9 / 8
 
 
 def disk_bytes(spec: ModelSpec, workload: Workload, trainable: int, optimizer: int) -> int:
-    """The base, the kept checkpoints (one more while it is written) with the optimizer, the adapter, the export.
+    """The base, the kept checkpoints and the next one, with the optimizer; the adapter; the export.
 
     The export merges into 16 bits, converts to an F16 GGUF and quantizes that (core.export).
     """

@@ -1,17 +1,20 @@
-"""The estimate: every term of a training's peak, summed as the driver would show it."""
+"""The estimate: every term of a training's peak, summed as the driver, or the system, would show it."""
 
 from __future__ import annotations
 
 from core.memory.adapter import optimizer_bytes, parameter_bytes, trainable_parameters
+from core.memory.computed import as_computed
 from core.memory.disk import disk_bytes
-from core.memory.host import host_bytes
+from core.memory.host import heap_bytes, host_bytes, libraries_bytes, loading_bytes
 from core.memory.kinds import MemoryEstimate, Place, Term, Verdict, Workload
 from core.memory.overhead import context_bytes, fragmentation_bytes
-from core.memory.phases import highest_moment, logits_bytes
+from core.memory.phases import Moment, highest_moment, logits_bytes
 from core.memory.weights import dequantization_bytes, linear_bytes, rest_bytes
+from core.memory.words import WHY, notes
 from core.models.spec import ModelSpec
 
-# from here on a run may fail for what the estimate can't see; its own mean error is about half of the rest
+# above this part of the room a run may fail for what no formula sees: half of the published runs are within
+# 6 % of their estimate, nearly all within 12 %
 TIGHT = 0.9
 
 
@@ -19,21 +22,26 @@ def estimate_memory(
     spec: ModelSpec, workload: Workload, place: Place, correction: float = 1.0
 ) -> MemoryEstimate:
     """What the training will take at its peak, where it would run. Pure arithmetic, no file is read."""
-    trainable = trainable_parameters(spec, workload)
-    state, paged = optimizer_bytes(spec, workload, trainable)
-    terms = _gpu_terms(spec, workload, place, trainable, state)
-    total = round(sum(term.bytes for term in terms) * correction)
-    host = host_bytes(spec, workload, paged) if place.gpu else total
+    work = as_computed(spec, workload, place.gpu)
+    trainable = trainable_parameters(spec, work)
+    state, paged = optimizer_bytes(spec, work, trainable)
+    sizes = _standing(spec, work, trainable, state)
+    if place.gpu:
+        sizes |= _on_gpu(spec, work, place)
+    else:
+        sizes |= _on_cpu(spec, work, workload.backend, sum(sizes.values()))
+    terms = tuple(Term(key, size, *WHY[key]) for key, size in sizes.items())
+    total = round(sum(sizes.values()) * correction)
     return MemoryEstimate(
         terms=terms,
         usable=place.usable,
         verdict=verdict_of(total, place.usable),
-        host_ram=host,
-        disk=disk_bytes(spec, workload, trainable, state + paged),
+        host_ram=host_bytes(spec, work, paged) if place.gpu else total,
+        disk=disk_bytes(spec, work, trainable, state + paged),
         parameters=spec.parameters,
         trainable=trainable,
         correction=correction,
-        notes=_notes(spec),
+        notes=notes(spec, workload, work, place),
     )
 
 
@@ -43,37 +51,43 @@ def verdict_of(total: int, usable: int) -> Verdict:
     return "tight" if total > TIGHT * usable else "fits"
 
 
-def _gpu_terms(
-    spec: ModelSpec, workload: Workload, place: Place, trainable: int, state: int
-) -> tuple[Term, ...]:
-    moment = highest_moment(spec, workload, logits_bytes(spec, workload))
-    each = parameter_bytes(workload)
-    adapter = 0 if workload.trains_everything else round(trainable * each)
-    return (
-        Term("weights", linear_bytes(spec, workload), "Base model", "The frozen weights of its layers."),
-        Term("unquantized", rest_bytes(spec, workload), "Embeddings and norms", "Never quantized."),
-        Term("adapter", adapter, "Adapter", "The weights that are trained, in 32 bits."),
-        Term("gradients", round(trainable * each), "Gradients", "One for each trained weight."),
-        Term("optimizer", state, "Optimizer", "Its running averages, for each trained weight."),
-        Term("activations", moment.activations, "Activations", "What layers keep for the backward pass."),
-        Term("logits", moment.logits, "Loss", "The scores of every word of the vocabulary."),
-        Term(
-            "dequantization",
-            dequantization_bytes(spec, workload),
-            "Unpacking",
-            "The largest layer in 16 bits.",
-        ),
-        Term(
-            "fragmentation",
-            fragmentation_bytes(moment),
-            "Fragments",
-            "Held by the allocator, but not usable.",
-        ),
-        Term("context", context_bytes(place.gpu), "Driver", "What the card's driver takes for the process."),
-    )
+def _standing(spec: ModelSpec, work: Workload, trainable: int, state: int) -> dict[str, int]:
+    """What lies there through the whole training."""
+    trained = round(trainable * parameter_bytes(work))
+    return {
+        "weights": linear_bytes(spec, work),
+        "unquantized": rest_bytes(spec, work),
+        "adapter": 0 if work.trains_everything else trained,
+        "gradients": trained,
+        "optimizer": state,
+    }
 
 
-def _notes(spec: ModelSpec) -> tuple[str, ...]:
-    if spec.exact:
-        return ()
-    return ("This architecture is not known here: the shapes are estimated.",)
+def _on_gpu(spec: ModelSpec, work: Workload, place: Place) -> dict[str, int]:
+    moment = highest_moment(spec, work, logits_bytes(spec, work))
+    return {
+        **_moving(spec, work, moment),
+        "fragmentation": fragmentation_bytes(moment),
+        "context": context_bytes(place.gpu),
+    }
+
+
+def _on_cpu(spec: ModelSpec, work: Workload, backend: str, standing: int) -> dict[str, int]:
+    """The worker's resident memory. For a short length the highest moment is while the model is read."""
+    moment = highest_moment(spec, work, logits_bytes(spec, work, on_cpu=True))
+    sizes = {
+        **_moving(spec, work, moment),
+        "fragmentation": heap_bytes(moment),
+        "context": libraries_bytes(backend),
+    }
+    training = standing + sum(sizes.values()) - sizes["context"]
+    return {**sizes, "loading": max(0, loading_bytes(spec, work) - training)}
+
+
+def _moving(spec: ModelSpec, work: Workload, moment: Moment) -> dict[str, int]:
+    """What comes and goes in every step."""
+    return {
+        "activations": moment.activations,
+        "logits": moment.logits,
+        "dequantization": dequantization_bytes(spec, work),
+    }

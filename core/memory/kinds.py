@@ -22,7 +22,8 @@ class Workload:
     Lengths in tokens. `longest` is the longest row that will really be computed, if the data is known: the
     smaller of it and `max_length` counts. `quantization` is that of the frozen base; `bits` of what is not
     quantized: 16 or 32. `fused_loss` says whether the logits are made piece by piece; None takes what the
-    backend does. `virtual_tokens` are those of the soft prompts.
+    backend does. `adapter_bits` is the adapter's format: 32 with both engines. `virtual_tokens` are those of
+    soft prompts. `rest_bits` is the format of what isn't quantized, where it isn't that of the maths.
     """
 
     method: str = "lora"
@@ -42,6 +43,8 @@ class Workload:
     backend: str = "unsloth"
     attention: str = "sdpa"
     fused_loss: bool | None = None
+    adapter_bits: int = 32
+    rest_bits: int | None = None
     offload_embedding: bool = False
     virtual_tokens: int = 20
     keep_checkpoints: int = 2
@@ -82,6 +85,11 @@ class Workload:
         budget of `micro_batch` full rows too, as far as a step has rows for it.
         """
         return min(self.micro_batch * self.max_length, self.micro_batch * self.accumulate * self.length)
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits of a frozen weight that is not quantized."""
+        return self.rest_bits or self.bits
 
     @property
     def trains_everything(self) -> bool:

@@ -18,10 +18,10 @@ from core.models.spec import Linear, ModelSpec
 _FLOAT32 = 4
 # activation functions that are written in Python there, and keep four tensors instead of one
 _LONG_GELU = ("gelu_new", "gelu_fast", "quick_gelu")
-# bytes of the inputs of 4-bit layers. bitsandbytes kept them until 0.43 (MatMul4Bit, ctx.tensors = (A, B)), and
-# all published runs without checkpointing are that old, with 2 to 4 bytes; newer versions keep none by their
-# source, but until one is measured the estimate stays on the safe side
-_KEPT_4_BIT = 3
+# bytes of the inputs of 4-bit layers. bitsandbytes kept them until 0.43 (MatMul4Bit: ctx.tensors = A, B), and
+# published runs without checkpointing are that old: 2 to 4 bytes. By its source 0.50 keeps none, but until a
+# run of it is measured the estimate stays on the safe side
+_KEPT_4_BIT = 2.5
 # what Unsloth's layer takes besides the tensors its kernels keep, in hidden widths of 16 bits: the layer's
 # input twice (fetched ahead), its output, and gradients; from its published context lengths on one card
 _UNSLOTH_REST = 11
@@ -82,8 +82,9 @@ def active_share(spec: ModelSpec) -> float:
 def layer_cost(spec: ModelSpec, workload: Workload) -> LayerCost:
     """What one layer costs with the engine, method and number format of the workload."""
     square = _eager_attention(spec, workload)
-    if workload.backend == "unsloth" and workload.bits == 16 and workload.kind != "full":
-        return LayerCost(_kept_by_unsloth(spec), _passing_unsloth(spec), square)
+    if workload.backend == "unsloth" and not workload.trains_everything:
+        times = workload.bits / 16
+        return LayerCost(times * _kept_by_unsloth(spec), times * _passing_unsloth(spec), square)
     return LayerCost(_kept_plain(spec, workload), _passing_plain(spec, workload), square)
 
 
@@ -128,11 +129,12 @@ def _method_tensors(spec: ModelSpec, workload: Workload) -> float:
     chosen = targets(spec, workload)
     inputs = sum(width_in_use(spec, linear) * linear.inputs for linear in chosen)
     ranks = sum(width_in_use(spec, linear) for linear in chosen) * workload.rank
-    total = number * (ranks + (inputs if workload.bits == 16 else _distinct_inputs(spec, chosen)))
+    own = workload.adapter_bits != workload.bits or workload.dropout
+    total = number * (ranks + (inputs if own else _distinct_inputs(spec, chosen)))
     if workload.dropout:
-        # the mask: a byte each on a GPU (native_dropout), the noise in the number format on a CPU
-        total += inputs * (1 if workload.bits == 16 else 2 * number)
-    if workload.quantization == "nf4" and workload.bits == 16 and workload.backend == "peft":
+        # what was dropped: a byte each on a GPU (native_dropout), the noise itself on a CPU
+        total += inputs * (1 if workload.bits == 16 else number)
+    if workload.quantization == "nf4" and workload.bits == 16 and workload.checkpointing == "none":
         total += _KEPT_4_BIT * sum(width_in_use(spec, one) * one.inputs for one in spec.linears)
     if workload.kind in ("dora", "ia3"):
         # the outputs that are scaled; DoRA also those of the pair of matrices
@@ -142,7 +144,7 @@ def _method_tensors(spec: ModelSpec, workload: Workload) -> float:
 
 
 def _distinct_inputs(spec: ModelSpec, chosen: list[Linear]) -> float:
-    """Without a change of format layers of one input keep it once, and the attention's output is kept anyway."""
+    """Without a change of format one input is kept once; that of the attention's way out is kept anyway."""
     hidden = {linear.kind for linear in chosen if linear.inputs == spec.hidden and linear.name != "o_proj"}
     down = [linear for linear in chosen if linear.kind in ("mlp", "expert") and linear.outputs == spec.hidden]
     return len(hidden) * spec.hidden + sum(width_in_use(spec, linear) * linear.inputs for linear in down)

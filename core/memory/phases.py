@@ -11,9 +11,12 @@ from core.models.spec import ModelSpec
 
 GIB = 1 << 30
 # bytes for each token and entry of the vocabulary where the logits are made in one piece: as float32, their
-# log-softmax and its gradient (12 B: measured, Transformers 5.17), and until 4.48 a shifted copy (LlamaForCausalLM)
+# log-softmax and its gradient (12: measured, Transformers 5.17), before that also a shifted copy (16)
 UNFUSED, UNFUSED_LATELY = 16, 12
-# pieces: Unsloth's and Apple's cross-entropy (Wijmans et al. 2024) plan their piece by the room there is
+# Unsloth before its fused loss wrote the gradient over the 16-bit logits; what stayed through the backward
+# pass, from lengths that it published with and without: 836.8 - 444.6 kB a token, vocabulary 128,256
+UNFUSED_UNSLOTH = 3
+# a loss in pieces: Unsloth's and Apple's cross-entropy (Wijmans et al. 2024) plan their piece by the room there is
 FUSED_PLAN = GIB // 2
 # around the loss, in hidden widths of the number format: the last hidden states, normed, and their gradients
 _AROUND_LOSS = 4
@@ -34,7 +37,7 @@ def highest_moment(spec: ModelSpec, workload: Workload, logits: int) -> Moment:
     """The moment at which most is held; what is freed before it is reused by what comes after.
 
     At the loss: everything that is kept, and the logits. In the backward pass: everything that is kept, and
-    one layer (with checkpointing it is computed again, whole). Unsloth's pieces stay reserved beside the layer.
+    one layer (with checkpointing it is computed again). A loss in pieces stays reserved beside the layer.
     """
     tokens = tokens_computed(spec, workload)
     layer = layer_cost(spec, workload)
@@ -43,7 +46,8 @@ def highest_moment(spec: ModelSpec, workload: Workload, logits: int) -> Moment:
     again = 0 if workload.checkpointing == "none" else layer.kept * tokens + layer.square * pairs(workload)
     loss = Moment(round(kept + edge), logits)
     passing = layer.passing * tokens + layer.square * pairs(workload)
-    backward = Moment(round(kept + again + passing), min(logits, FUSED_PLAN) if fused(workload) else 0)
+    stays = fused(workload) or workload.backend == "unsloth"
+    backward = Moment(round(kept + again + passing), logits if stays else 0)
     return max(loss, backward, key=lambda moment: moment.total)
 
 
@@ -87,8 +91,11 @@ def fused(workload: Workload) -> bool:
     return workload.backend == "unsloth" if workload.fused_loss is None else workload.fused_loss
 
 
-def logits_bytes(spec: ModelSpec, workload: Workload) -> int:
-    """The loss's tensors, in one piece or in pieces."""
+def logits_bytes(spec: ModelSpec, workload: Workload, on_cpu: bool = False) -> int:
+    """The loss's tensors: in pieces, or all at once."""
+    whole = workload.tokens * spec.vocab
     if fused(workload):
-        return min(FUSED_PLAN, UNFUSED_LATELY * workload.tokens * spec.vocab)
-    return UNFUSED * workload.tokens * spec.vocab
+        return min(FUSED_PLAN, UNFUSED_LATELY * whole)
+    if on_cpu:
+        return UNFUSED_LATELY * whole
+    return (UNFUSED_UNSLOTH if workload.backend == "unsloth" else UNFUSED) * whole

@@ -6,7 +6,7 @@ from core.hardware import Gpu, Hardware
 from core.memory.kinds import Place
 
 GIB = 1 << 30
-# what a desktop takes of the card that its screen hangs on: Windows with its compositor about 1 GiB; Linux less
+# what a desktop takes of the card that its screen hangs on: on Windows about 1 GiB, on Linux less
 _WINDOWS_DESKTOP, _SCREEN = GIB, GIB // 2
 # the part of the RAM that Metal lets one process have (recommendedMaxWorkingSetSize): two thirds up to 36 GiB
 _APPLE_SMALL, _APPLE_LARGE, _APPLE_EDGE = 2 / 3, 3 / 4, 36 * GIB

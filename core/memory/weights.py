@@ -1,4 +1,4 @@
-"""The frozen base model in memory: its linear layers as they are quantized, and what is left in 16 or 32 bits."""
+"""The frozen base model in memory: its layers as they are quantized, and what stays in 16 or 32 bits."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def bytes_a_weight(workload: Workload) -> float:
     """Bytes of one weight of a linear layer."""
     if workload.quantization == "nf4":
         return NF4_DOUBLE if workload.double_quantization else NF4
-    return INT8 if workload.quantization == "int8" else workload.bits / 8
+    return INT8 if workload.quantization == "int8" else workload.weight_bits / 8
 
 
 def linear_bytes(spec: ModelSpec, workload: Workload) -> int:
@@ -30,7 +30,7 @@ def linear_bytes(spec: ModelSpec, workload: Workload) -> int:
     """
     if workload.quantization == "nf4" and spec.file_bytes and spec.stored in _QUANTIZED_FILES:
         return max(0, spec.file_bytes - rest_bytes(spec, workload, stored=True))
-    whole = workload.bits / 8
+    whole = workload.weight_bits / 8
     each = bytes_a_weight(workload)
     return round(
         sum(
@@ -41,7 +41,7 @@ def linear_bytes(spec: ModelSpec, workload: Workload) -> int:
 
 
 def quantizable(fused: bool, workload: Workload) -> bool:
-    """Whether bitsandbytes finds the layer: experts in one parameter are no nn.Linear, Unsloth takes them apart."""
+    """Whether bitsandbytes finds it: experts in one parameter are no nn.Linear; Unsloth takes them apart."""
     return not fused or workload.backend == "unsloth"
 
 
@@ -54,7 +54,7 @@ def rest_bytes(spec: ModelSpec, workload: Workload, stored: bool = False) -> int
     count = spec.other_parameters
     if workload.offload_embedding and not spec.tied and not stored:
         count -= spec.embedding
-    return round(count * workload.bits / 8)
+    return round(count * (workload.weight_bits) / 8)
 
 
 def dequantization_bytes(spec: ModelSpec, workload: Workload) -> int:
