@@ -85,7 +85,7 @@ def test_an_unknown_name_tells_the_nearest() -> None:
 
 
 def test_search() -> None:
-    assert {model.family for model in search_catalogue("GEMMA 3")} == {"Gemma 3"}
+    assert [model.title for model in search_catalogue("BASE SmolLM3")] == ["SmolLM3 3B Base"]
     assert all(model.kind == "base" for model in search_catalogue("qwen3", "base"))
     assert search_catalogue() == list(MODELS) and search_catalogue("no such thing") == []
 
