@@ -22,7 +22,7 @@ def choose_preset(hardware: Hardware) -> tuple[Preset, str]:
     if not fitting:
         return preset_named("cpu"), _too_small(gpu)
     chosen = max(fitting, key=lambda preset: preset.gpu_gib)
-    return chosen, f"{_what(gpu)}: the {chosen.title} preset.{_maths(gpu)}"
+    return chosen, f"{_what(gpu)}: the preset “{chosen.title}”.{_maths(gpu)}"
 
 
 def suggested_models(preset: Preset, gpu: Gpu | None = None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.hardware import GIB, Gpu, Hardware
+from core.hardware import GIB, Gpu, Hardware, read_hardware
+from core.home import APP_FOLDER
 from core.presets import (
     Preset,
     choose_preset,
@@ -24,6 +26,7 @@ from core.presets import (
 )
 from core.recipe import Recipe
 
+PROBES = APP_FOLDER / "tests" / "data" / "probes"
 SMALLEST = {"nvidia": 3.5, "amd": 7.5, "intel": 5.2, "apple": 7}
 
 
@@ -143,6 +146,32 @@ def test_a_card_that_is_refused_gets_no_gpu_preset(hardware: Hardware, words: st
     assert preset.key == "cpu"
     assert words in reason
     assert "CPU preset" in reason
+
+
+@pytest.mark.parametrize(
+    ("probe", "key", "words"),
+    [
+        ("container_without_gpu", "cpu", "No GPU"),
+        ("linux_arc_a770_i915", "cpu", "made for CPUs"),
+        ("linux_arc_b580_small_window", "intel-10gb", "12.0 GiB"),
+        ("linux_gb10", "gpu-80gb", "with the machine"),
+        ("linux_gtx_1080", "cpu", "compute capability 6.1"),
+        ("linux_radeon_780m", "amd-08gb", "with the machine"),
+        ("linux_rtx_5080_and_4090", "gpu-24gb", "RTX 4090"),
+        ("linux_rx_6600_and_ryzen_gpu", "cpu", "RDNA2"),
+        ("linux_rx_7900_xtx", "amd-20gb", "24.0 GiB"),
+        ("linux_tesla_t4_driver_535", "cpu", "install driver"),
+        ("mac_m1_pro", "apple-16gb", "16 GiB"),
+        ("windows_rtx_3070_ti_laptop", "gpu-08gb", "8.0 GiB"),
+        ("windows_rx_9070_xt", "cpu", "not Windows"),
+        ("wsl_rtx_5070_ti", "gpu-16gb", "15.9 GiB"),
+    ],
+)
+def test_recorded_machines_get_their_preset(probe: str, key: str, words: str) -> None:
+    hardware = read_hardware(json.loads((PROBES / f"{probe}.json").read_text("utf-8")))
+    preset, reason = choose_preset(hardware)
+    assert preset.key == key
+    assert words in reason
 
 
 def test_a_refused_card_does_not_stand_before_one_that_trains() -> None:
