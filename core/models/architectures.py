@@ -52,6 +52,11 @@ def _falcon(parts: Parts, fields: Fields, sizes: Sizes) -> None:
     parts.extra(2 * sizes.hidden if two else 0, sizes.layers)
 
 
+def _every_head(fields: Fields, sizes: Sizes) -> Sizes:
+    """No grouped keys, and no width of a head but the usual, whatever else a config says."""
+    return replace(sizes, kv_heads=sizes.heads, head_dim=sizes.hidden // sizes.heads)
+
+
 def _gpt2(parts: Parts, fields: Fields, sizes: Sizes) -> None:
     parts.extra(fields.whole("max_position_embeddings", "n_positions") * sizes.hidden)
 
@@ -154,6 +159,7 @@ DENSE: dict[str, Family] = {
         embedding="gpt_neox.embed_in",
         norm_bias=True,
         defaults={"attention_bias": True},
+        resize=_every_head,
     ),
     "gpt2": Family(
         attention=Attention("attn", fused="c_attn", out="c_proj", bias=True, out_bias=True),
@@ -164,6 +170,7 @@ DENSE: dict[str, Family] = {
         tied=True,
         inner=4,
         more=_gpt2,
+        resize=_every_head,
     ),
     "opt": Family(
         attention=Attention(out="out_proj", bias=True, out_bias=True),
@@ -173,6 +180,7 @@ DENSE: dict[str, Family] = {
         norm_bias=True,
         tied=True,
         more=_opt,
+        resize=_every_head,
     ),
     "bloom": Family(
         attention=Attention("self_attention", fused="query_key_value", out="dense", bias=True, out_bias=True),
@@ -183,6 +191,7 @@ DENSE: dict[str, Family] = {
         tied=True,
         inner=4,
         more=_bloom,
+        resize=_every_head,
     ),
     "mpt": Family(
         attention=Attention("attn", fused="Wqkv", out="out_proj"),
@@ -191,6 +200,7 @@ DENSE: dict[str, Family] = {
         embedding="transformer.wte",
         tied=True,
         inner=4,
+        resize=_every_head,
     ),
 }
 

@@ -1,0 +1,130 @@
+"""Parameter counts, layer names and LoRA counts are those of Transformers' models and of PEFT."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.errors import UserError
+from core.models import lora_parameters, spec_of_config
+
+ROOT = Path(__file__).resolve().parents[2]
+SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+TARGETS: list[dict[str, Any]] = [
+    {"target_modules": SEVEN, "rank": 16, "rank_pattern": {}},
+    {"target_modules": ["q_proj", "v_proj", "lm_head"], "rank": 4, "rank_pattern": {}},
+    {
+        "target_modules": "all-linear",
+        "rank": 8,
+        "rank_pattern": {"layers.1.self_attn.q_proj": 2, "v_proj": 3},
+    },
+]
+SMALL = {
+    "hidden_size": 96,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "intermediate_size": 160,
+    "vocab_size": 512,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+EXPERTS = {"num_experts_per_tok": 2, "moe_intermediate_size": 48}
+CASES: dict[str, dict[str, Any]] = {
+    "llama": {"tie_word_embeddings": True},
+    "qwen2": {},
+    "qwen3": {"head_dim": 32},
+    "gemma2": {"head_dim": 32},
+    "phi": {"num_key_value_heads": 6},
+    "phi3": {},
+    "olmo2": {},
+    "cohere2": {},
+    "glm4": {"head_dim": 16, "attention_bias": True},
+    "starcoder2": {},
+    "stablelm": {"use_qkv_bias": True},
+    "falcon": {"new_decoder_architecture": True, "num_kv_heads": 2, "intermediate_size": 4 * 96},
+    "gpt_neox": {},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "qwen3_moe": {"num_experts": 4, "head_dim": 32, "mlp_only_layers": [0], **EXPERTS},
+    "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 16},
+    "deepseek_v3": {
+        **EXPERTS,
+        "n_routed_experts": 4,
+        "n_group": 2,
+        "topk_group": 1,
+        "num_key_value_heads": 6,
+        "first_k_dense_replace": 1,
+        "q_lora_rank": 24,
+        "kv_lora_rank": 16,
+        "qk_nope_head_dim": 16,
+        "qk_rope_head_dim": 8,
+        "v_head_dim": 16,
+    },
+    "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"]},
+    "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "gemma4_text": {"num_kv_shared_layers": 1, "use_double_wide_mlp": True, "head_dim": 32},
+}
+VISION = {
+    "model_type": "siglip_vision_model",
+    "hidden_size": 48,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 28,
+    "patch_size": 14,
+    "vision_use_head": False,
+}
+
+
+def configs() -> list[dict[str, Any]]:
+    plain = [{**SMALL, **more, "model_type": kind} for kind, more in CASES.items()]
+    text = {**SMALL, "model_type": "gemma3_text", "head_dim": 32}
+    seeing = {"model_type": "gemma3", "text_config": text, "vision_config": VISION}
+    return [*plain, seeing]
+
+
+@pytest.fixture(scope="module")
+def truths() -> list[dict[str, Any]]:
+    """What Transformers and PEFT make of the configs, from one process, since they take long to load."""
+    cases = [{"config": config, "targets": TARGETS} for config in configs()]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.unit.model_truth"],
+        input=json.dumps(cases),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_counts_and_names_are_those_of_transformers_and_peft(truths: list[dict[str, Any]]) -> None:
+    wrong = {}
+    for config, truth in zip(configs(), truths, strict=True):
+        spec = spec_of_config(config)
+        found = [linear for linear in (*spec.linears, *spec.vision) if not linear.fused]
+        ours = {
+            "parameters": spec.parameters,
+            "linears": sorted(name for linear in found for name in linear.full_names),
+            "trainable": [_count(config, target) for target in TARGETS],
+        }
+        if ours != truth or not spec.exact:
+            wrong[config["model_type"]] = {
+                key: (ours[key], truth[key]) for key in ours if ours[key] != truth[key]
+            }
+    assert not wrong
+
+
+def _count(config: dict[str, Any], target: dict[str, Any]) -> int | str:
+    try:
+        return lora_parameters(spec_of_config(config), **target)
+    except UserError:
+        return "refused"
