@@ -17,7 +17,8 @@ _SYSTEM_SHARE, _SYSTEM_LEAST = 0.1, int(1.5 * GIB)
 def place_of(hardware: Hardware, gpu: Gpu | None = None) -> Place:
     """The card that would train (or the given one) with what is left to a training; else the CPU."""
     card = gpu or hardware.training_gpu
-    usable = usable_of(card, hardware.system) if card else ram_for_training(hardware.ram)
+    desktop = "Windows" if hardware.wsl else hardware.system  # inside WSL, Windows' desktop holds the card
+    usable = usable_of(card, desktop) if card else ram_for_training(hardware.ram)
     return Place(card, usable, hardware.ram, hardware.disk_free, hardware.system)
 
 

@@ -16,6 +16,7 @@ from core.hardware import GIB, MIB, Gpu, Hardware, find_hardware, read_hardware,
 from core.hardware.builds import parse_torch, torch_build
 from core.hardware.families import amd_family, computes_bf16, gfx_name, nvidia_family
 from core.hardware.sysfs import ask_sysfs
+from core.memory import place_of
 from core.training.worker import the_training_gpu
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
@@ -50,6 +51,11 @@ def test_wsl_with_an_nvidia_card() -> None:
     assert found.wsl and not found.problems and not gpu.laptop
     assert found.headline == "NVIDIA GeForce RTX 5070 Ti · 16 GB · 13.0 free"
     assert "avx2" in found.instructions
+
+
+def test_inside_wsl_windows_desktop_takes_its_part_of_the_card() -> None:
+    assert place_of(machine("wsl_rtx_5070_ti")).usable == 16303 * MIB - GIB
+    assert place_of(machine("linux_rtx_5080_and_4090")).usable == 24564 * MIB
 
 
 def test_a_laptop_whose_panel_hangs_on_the_other_gpu() -> None:
