@@ -14,7 +14,6 @@ from core.errors import UserError
 from core.models import HUB_ID, lora_parameters, spec_of_config
 
 MODELS = load_catalogue()
-# the published counts are exact; a tower's buffers may be counted or not
 TOLERANCE = 0.001
 
 
@@ -29,8 +28,12 @@ def test_there_is_something_for_every_machine() -> None:
     assert len({model.title for model in MODELS}) == len(MODELS)
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
-def test_an_entry_is_whole(model: CatalogueModel) -> None:
+def test_every_entry_is_whole() -> None:
+    for model in MODELS:
+        check_entry(model)
+
+
+def check_entry(model: CatalogueModel) -> None:
     assert HUB_ID.fullmatch(model.id) and not urlsplit(model.id).scheme
     assert model.kind in ("instruct", "base") and isinstance(model.gated, bool)
     assert model.forbids.startswith("Forbids ") and model.forbids.endswith(".") and len(model.forbids) < 240
@@ -42,13 +45,13 @@ def test_an_entry_is_whole(model: CatalogueModel) -> None:
     assert 0.5 <= model.download_bytes / model.parameters <= 2.6
 
 
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
-def test_the_shapes_give_the_published_count(model: CatalogueModel) -> None:
-    spec = spec_of_config(model.config, model.id)
-    assert spec.exact
-    assert spec.parameters == pytest.approx(model.parameters, rel=TOLERANCE)
-    assert spec.context == model.context
-    assert lora_parameters(spec, 16, "all-linear") > 0
+def test_the_shapes_give_the_published_counts() -> None:
+    for model in MODELS:
+        spec = spec_of_config(model.config, model.id)
+        assert spec.exact, model.id
+        assert spec.parameters == pytest.approx(model.parameters, rel=TOLERANCE), model.id
+        assert spec.context == model.context, model.id
+        assert lora_parameters(spec, 16, "all-linear") > 0, model.id
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,7 @@ def test_search() -> None:
     assert search_catalogue() == list(MODELS) and search_catalogue("no such thing") == []
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.text(max_size=20))
 def test_every_word_of_a_search_is_in_what_it_finds(text: str) -> None:
     for model in search_catalogue(text):

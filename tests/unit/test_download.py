@@ -9,17 +9,19 @@ from collections import deque, namedtuple
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save
 
 from core.download import check_room, download, download_job, read_download, start_download
 from core.download_files import Fetch, progress
+from core.download_files import fetch as fetch_files
 from core.errors import UserError
 from core.files import read_json
 from core.home import Home
 from core.hub_files import HubFile, HubRepo
 from core.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
 from core.models import inspect_model, model_folder
-from tests.tiny_model import make_tiny_model
 from tests.unit.hub_server import Hub, Repo
 
 NAME = "owner/tiny"
@@ -31,9 +33,20 @@ UNWANTED = {
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    folder = make_tiny_model(tmp_path_factory.mktemp("tiny"))
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def files() -> dict[str, bytes]:
+    """What a model's repository holds; the weights are small."""
+    return model_files(200_000)
+
+
+def model_files(size: int) -> dict[str, bytes]:
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama"}
+    weights = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    return {
+        "config.json": json.dumps(config).encode(),
+        "tokenizer.json": b"{}",
+        "README.md": b"# About",
+        "model.safetensors": save({"weights": weights}),
+    }
 
 
 def fetch(home: Home, name: str = NAME) -> Path:
@@ -139,12 +152,12 @@ def test_a_disk_without_room_is_said_before(tmp_path: Path, monkeypatch: pytest.
     check_room(repo, tmp_path)
 
 
-def test_a_disk_that_becomes_full_is_said(hub: Hub, little_disk: Path, files: dict[str, bytes]) -> None:
+def test_a_disk_that_becomes_full_is_said(hub: Hub, little_disk: Path) -> None:
+    files = model_files(2_000_000)
     hub.models[NAME] = Repo(files)
     repo = HubRepo(
         NAME, "model", "0" * 40, False, (HubFile("model.safetensors", len(files["model.safetensors"])),)
     )
-    from core.download_files import fetch as fetch_files
 
     with pytest.raises(UserError, match="The disk became full while owner/tiny was fetched"):
         fetch_files(Fetch(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
@@ -168,13 +181,14 @@ def test_speed_and_time_left_are_those_of_the_last_seconds(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_killed_and_stopped_it_goes_on_where_it_was(
-    hub: Hub, home: Home, tmp_path: Path, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+    hub: Hub, home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    files = model_files(8_000_000)
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     hub.models[NAME] = Repo(files)
     size = len(files["model.safetensors"])
-    hub.bytes_a_second = size / 10
+    hub.bytes_a_second = size / 6
     job = start_download(home, NAME)
     here = wait_for_bytes(home, size // 10)
     assert here.fields["total"] == sum(map(len, files.values()))
@@ -196,8 +210,8 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
     start_download(home, NAME)
     assert wait_job(job, timeout_s=60).status == "done"
     assert (model_folder(home, NAME) / "model.safetensors").read_bytes() == files["model.safetensors"]
-    # what was on its way when a worker ended is sent twice
-    assert hub.sent["model.safetensors"] < 1.3 * size
+    # what was on its way when a worker ended is sent twice: it fills the socket's buffers
+    assert hub.sent["model.safetensors"] < 1.6 * size
 
 
 def wait_for_bytes(home: Home, count: int) -> JobState:

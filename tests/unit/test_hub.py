@@ -132,6 +132,7 @@ print(logged_in(), set(kept()))
 """
 
 
+@pytest.mark.slow
 def test_a_token_is_kept_by_huggingface_hub_alone(hub: Hub, tmp_path: Path) -> None:
     # huggingface_hub reads its settings once, so this needs a process of its own
     there = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
