@@ -25,7 +25,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         _refuse_tricks(text)
         value = yaml.load(text, _LOADER)
     except FileNotFoundError:
-        raise UserError(f"There is no file {path}. Give the path of a recipe (YAML).") from None
+        raise UserError(f"There is no file {path}. Give the path of a YAML file.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path} can't be read: {error}.") from error
     except yaml.YAMLError as error:
@@ -36,7 +36,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         # a number or a date that is none
         raise UserError(f"{path} is not valid YAML: {short(str(error))}.") from error
     if not isinstance(value, dict):
-        raise UserError(f"{path} holds no recipe: it must be a list of `knob: value` lines.")
+        raise UserError(f"{path} holds no recipe or preset: it must have `name: value` lines.")
     return value
 
 

@@ -2,7 +2,7 @@
 
 from core.presets.advice import usual_epochs, usual_learning_rate
 from core.presets.choose import choose_preset, suggested_models
-from core.presets.own import delete_preset, export_preset, import_preset, own_presets, save_preset
+from core.presets.own import delete_preset, import_preset, own_presets, save_preset
 from core.presets.preset import Match, Preset, load_preset, preset_knobs
 from core.presets.shelf import load_presets, preset_named
 
@@ -11,7 +11,6 @@ __all__ = [
     "Preset",
     "choose_preset",
     "delete_preset",
-    "export_preset",
     "import_preset",
     "load_preset",
     "load_presets",

@@ -62,15 +62,6 @@ def import_preset(home: Home, path: Path) -> Preset:
     return _write(home, replace(preset, key=own_key(preset.title, number), title=title))
 
 
-def export_preset(home: Home, preset: Preset, folder: Path) -> Path:
-    """Write any preset, ours too, as a file for somebody else; its path."""
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder} for the preset's file. Make it first.")
-    path = folder / f"{preset.key}.yaml"
-    write_atomic(path, preset.to_yaml())
-    return path
-
-
 def own_key(name: str, number: int = 1) -> str:
     """The file's name for a title: `my-pirate-8-gb` for “Pirate, 8 GB”."""
     words = re.sub(r"[^\w]+", "-", name.casefold()).strip("-_")[:_LONGEST_KEY].strip("-_")

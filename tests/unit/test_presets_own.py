@@ -9,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.home import Home, open_home
+from core.home import APP_FOLDER, Home, open_home
 from core.presets import (
     delete_preset,
-    export_preset,
     import_preset,
     load_presets,
     own_presets,
@@ -67,7 +66,8 @@ def test_deleted_is_deleted_and_ours_stay(home: Home) -> None:
 
 
 def test_a_shared_file_arrives_elsewhere(home: Home, tmp_path: Path) -> None:
-    file = export_preset(home, save_preset(home, "Pirate", RECIPE, "Talks like one."), tmp_path)
+    file = tmp_path / "from-a-friend.yaml"
+    file.write_text(save_preset(home, "Pirate", RECIPE, "Talks like one.").to_yaml(), "utf-8")
     friend = open_home(tmp_path / "friend")
     got = import_preset(friend, file)
     assert got.recipe() == preset_named("my-pirate", home).recipe()
@@ -77,8 +77,8 @@ def test_a_shared_file_arrives_elsewhere(home: Home, tmp_path: Path) -> None:
     assert [preset.key for preset in own_presets(friend)[0]] == ["my-pirate", "my-pirate-2"]
 
 
-def test_ours_can_be_shared_and_become_somebodys_own(home: Home, tmp_path: Path) -> None:
-    got = import_preset(home, export_preset(home, preset_named("gpu-24gb"), tmp_path))
+def test_ours_can_become_somebodys_own(home: Home) -> None:
+    got = import_preset(home, APP_FOLDER / "presets" / "gpu-24gb.yaml")
     assert got.own
     assert got.hardware is None
     assert got.models == preset_named("gpu-24gb").models
@@ -124,8 +124,6 @@ def test_a_damaged_file_is_named_and_harms_no_other(home: Home) -> None:
 def test_files_that_are_not_there(home: Home, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="can't be read"):
         import_preset(home, tmp_path / "none.yaml")
-    with pytest.raises(UserError, match="no folder"):
-        export_preset(home, preset_named("cpu"), tmp_path / "none")
 
 
 def test_a_recipe_may_name_an_own_preset(home: Home, tmp_path: Path) -> None:
