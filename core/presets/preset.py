@@ -20,7 +20,7 @@ from core.recipe import Recipe, knobs, parse_recipe, problems_of
 _GROUPS = ("Engine", "Adapter", "Data", "Training", "Checks")
 # what a training gets of memory that a card shares with the machine; Apple's presets count all of it
 _OF_SHARED = 2 / 3
-MODEL_ID = r"^[\w.-]{1,96}(/[\w.-]{1,96})?$"
+_MODEL_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 
 
 class Match(BaseModel):
@@ -72,7 +72,7 @@ class PresetFile(BaseModel):
     @field_validator("models")
     @classmethod
     def _ids(cls, value: list[str]) -> list[str]:
-        if not all(re.match(MODEL_ID, name) for name in value):
+        if not all(_MODEL_ID.fullmatch(name) for name in value):
             raise ValueError("must be ids like Qwen/Qwen3-4B")
         return value
 

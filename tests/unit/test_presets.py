@@ -201,6 +201,8 @@ def test_a_name_that_is_none_lists_those_that_are() -> None:
         ("title: A\nsettings: {speed: 1}\n", "no setting “speed”"),
         ('title: "A\\nB"\nsettings: {}\n', "one line of ordinary text"),
         ("title: A\nmodels: [../../etc]\nsettings: {}\n", "must be ids"),
+        ("title: A\nmodels: [../..]\nsettings: {}\n", "must be ids"),
+        ('title: A\nmodels: ["Qwen/Qwen3-4B\\n"]\nsettings: {}\n', "must be ids"),
         ("title: A\nrun: rm\nsettings: {}\n", "no setting “run”"),
         ("title: A\nhardware: {vendor: nvidia, from_gib: 9, below_gib: 8}\nsettings: {}\n", "less than"),
     ],
