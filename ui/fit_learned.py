@@ -40,7 +40,7 @@ def correction_words(fit: Fit) -> str:
     """What the measurements change in every estimate here."""
     if abs(fit.correction.factor - 1) < 0.005:
         return f"The estimate is not corrected: {fit.correction.reason}"
-    return f"The estimate above is corrected by × {fit.correction.factor:.2f}: {fit.correction.reason}"
+    return f"The estimate above is multiplied by {fit.correction.factor:.2f}. {fit.correction.reason}"
 
 
 def forget(bench: Bench) -> None:

@@ -29,7 +29,7 @@ def cards_html(bench: Bench) -> str:
 
 
 def _by_class(presets: list[Preset], suited: Preset) -> str:
-    """A group of cards for each class; the class of this machine first, in it the matched preset."""
+    """A fold of cards for each class; that of this machine first and open, in it the matched preset first."""
     order = sorted(_CLASSES, key=lambda vendor: (vendor != suited.vendor, vendor != ""))
     groups = []
     for vendor in order:
@@ -37,9 +37,11 @@ def _by_class(presets: list[Preset], suited: Preset) -> str:
             (item for item in presets if item.vendor == vendor), key=lambda item: item.key != suited.key
         )
         if group:
-            title = f'<h4 class="lg-class">{esc(_CLASSES[vendor])}</h4>'
             cards = choice_cards("preset", _CLASSES[vendor], [_card(item, suited) for item in group], "")
-            groups.append(title + cards)
+            title = f"{esc(_CLASSES[vendor])} <small>{len(group)}</small>"
+            one = fold(f"presets-{vendor or 'own'}", title, cards)
+            opened = vendor == suited.vendor or not vendor
+            groups.append(one.replace("<details ", "<details open ", 1) if opened else one)
     return "".join(groups)
 
 

@@ -35,7 +35,7 @@ def instead_words(hardware: Hardware) -> str:
     gpu = hardware.training_gpu
     if gpu is not None:
         return f"The {short_name(gpu.name)} trains instead."
-    return "Until then the processor trains, with the CPU preset: slowly, and small models only."
+    return "The processor trains instead, with the CPU preset: slowly, and small models only."
 
 
 def _numbers_html(hardware: Hardware) -> str:

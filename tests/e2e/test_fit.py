@@ -66,8 +66,10 @@ def gigabytes(page: Any) -> float:
 
 def wait_for(page: Any, condition: str, than: float) -> None:
     page.wait_for_function(
-        "([condition, than]) => { const now = parseFloat(document.querySelector('.lg-fit-total b').textContent);"
-        " return condition === 'less' ? now < than : now > than; }",
+        """([condition, than]) => {
+            const now = parseFloat(document.querySelector('.lg-fit-total b').textContent);
+            return condition === 'less' ? now < than : now > than;
+        }""",
         arg=[condition, than],
     )
 
