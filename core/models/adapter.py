@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.errors import UserError
 from core.models.spec import Linear, ModelSpec
@@ -99,9 +99,8 @@ def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINE
         names = [long for name in names for long in _SHORT.get(name, (name,))]
     rest = [name for name in names if not any(_ends(name, old) for old in moved)]
     targets = _moved_targets(spec, names, moved)
-    for linear in _everywhere(spec):
-        if not linear.fused and any(_ends(linear.path, name) for name in rest):
-            targets.append(Target(linear))
+    candidates = (linear for linear in _everywhere(spec) if not linear.fused)
+    targets += [Target(found) for linear in candidates if (found := _named(linear, rest))]
     if not targets:
         known = ", ".join(dict.fromkeys(linear.name for linear in spec.linears if not linear.fused))
         raise UserError(f"{spec.name or 'The model'} has no layers named {', '.join(names)}. It has {known}.")
@@ -113,6 +112,21 @@ def _names(target_modules: str | Iterable[str]) -> list[str]:
     return [
         part.strip() for text in given for part in re.sub(r"\(.*?\)", "", text).split(",") if part.strip()
     ]
+
+
+def _named(linear: Linear, names: list[str]) -> Linear | None:
+    """The layer, or as many of its matrices as names with a layer's number mean."""
+    if any(_ends(linear.path, name) for name in names):
+        return linear
+    numbered = [name for name in names if "." in name and any(letter.isdigit() for letter in name)]
+    if not numbered:
+        return None
+    layers = tuple(n for n in linear.layers if any(_ends(linear.path.format(n), name) for name in numbered))
+    return (
+        replace(linear, layers=layers, count=linear.count * len(layers) // len(linear.layers))
+        if layers
+        else None
+    )
 
 
 def _ends(path: str, name: str) -> bool:

@@ -10,6 +10,7 @@ from core.errors import UserError
 # far beyond any model, small enough that arithmetic and loops over layers stay quick
 LARGEST = 1 << 28
 MOST_LAYERS = 2000
+LARGEST_FACTOR = 100
 
 
 class Fields:
@@ -45,6 +46,15 @@ class Fields:
             raise UserError(f"{self.where} has an impossible {names[0]}: {value!r}.")
         return value
 
+    def factor(self, name: str) -> float:
+        """A number to multiply a width by; 1 when the field is not there."""
+        value = self.get(name)
+        if value is None:
+            return 1.0
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST_FACTOR:
+            raise UserError(f"{self.where} has an impossible {name}: {value!r}.")
+        return float(value)
+
     def flag(self, name: bool | str) -> bool:
         """A yes or no; `name` may be the answer itself, where a family has no field for it."""
         return name if isinstance(name, bool) else bool(self.get(name))
@@ -53,6 +63,15 @@ class Fields:
         """A list of words; empty when the field is not there."""
         value = self.get(name)
         return [str(item) for item in value] if isinstance(value, list) else []
+
+    def numbers(self, name: str) -> tuple[int, ...] | None:
+        """A list of whole numbers: of layers, mostly. None when the field is not there."""
+        value = self.get(name)
+        if value is None:
+            return None
+        if not isinstance(value, list) or not all(type(item) is int for item in value):
+            raise UserError(f"{self.where} has an impossible {name}: {value!r}.")
+        return tuple(value)
 
     def part(self, name: str, defaults: Mapping[str, Any] | None = None) -> Fields:
         """The fields of a part: `text_config`, `vision_config`."""

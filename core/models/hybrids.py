@@ -55,8 +55,8 @@ def _delta_net(parts: Parts, fields: Fields, sizes: Sizes, at: str, layers: tupl
 def _lfm2(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     """Short convolutions in most layers, attention in a few."""
     everywhere = tuple(range(sizes.layers))
-    listed = fields.get("full_attn_idxs")
-    missing = tuple(listed) if isinstance(listed, list) else everywhere
+    listed = fields.numbers("full_attn_idxs")
+    missing = everywhere if listed is None else tuple(number for number in everywhere if number in listed)
     full = layers_with_attention(fields, sizes.layers, missing)
     family.attention.add(parts, fields, sizes, family.blocks, full)
     rest = others(sizes.layers, full)
@@ -73,8 +73,7 @@ def _lfm2_width(fields: Fields, sizes: Sizes) -> Sizes:
     wide = fields.whole("block_ff_dim", default=sizes.intermediate)
     if fields.flag("block_auto_adjust_ff_dim"):
         multiple = fields.whole("block_multiple_of", default=256)
-        factor = fields.get("block_ffn_dim_multiplier")
-        wide = int((factor if isinstance(factor, (int, float)) else 1) * int(2 * wide / 3))
+        wide = int(fields.factor("block_ffn_dim_multiplier") * int(2 * wide / 3))
         wide = multiple * -(-wide // multiple)
     return replace(sizes, intermediate=wide)
 

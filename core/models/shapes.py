@@ -212,7 +212,7 @@ class Experts:
             return tuple(n for n in range(layers) if (n + 1) % step == 0 and start <= n <= last)
         if self.dense == "step":
             step = fields.whole("decoder_sparse_step", default=1)
-            dense = set(fields.get("mlp_only_layers") or ())
+            dense = set(fields.numbers("mlp_only_layers") or ())
             return tuple(n for n in range(layers) if n not in dense and (n + 1) % step == 0)
         return tuple(range(layers))
 

@@ -132,8 +132,8 @@ def _gemma4_audio(parts: Parts, fields: Fields, hidden: int) -> None:
     """Gemma 4's conformer for sound (modeling_gemma4.py)."""
     own, layers = fields.whole("hidden_size", default=1024), fields.whole("num_hidden_layers", default=12)
     heads = fields.whole("num_attention_heads", default=8)
-    channels = fields.get("subsampling_conv_channels")
-    first, second = channels if isinstance(channels, list) and len(channels) == 2 else (128, 32)
+    channels = fields.numbers("subsampling_conv_channels") or (128, 32)
+    first, second = channels[0], channels[-1]
     out = fields.whole("output_proj_dims", default=1536)
     parts.extra(first * 9 + first + second * first * 9 + second)
     at, block = "model.audio_tower", "model.audio_tower.layers.{}"

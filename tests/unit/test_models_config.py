@@ -1,0 +1,207 @@
+"""config.json: what is refused before any library sees it, what is missing, and what shapes follow."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import UserError
+from core.models import check_config, spec_of_config
+from core.models.fields import LARGEST, Fields
+
+LLAMA: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "tie_word_embeddings": False,
+    "torch_dtype": "bfloat16",
+}
+GPT_OSS: dict[str, Any] = {
+    "model_type": "gpt_oss",
+    "hidden_size": 2880,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 64,
+    "num_key_value_heads": 8,
+    "head_dim": 64,
+    "intermediate_size": 2880,
+    "vocab_size": 201088,
+    "num_local_experts": 32,
+    "num_experts_per_tok": 4,
+}
+
+
+def test_llama_has_its_published_counts() -> None:
+    spec = spec_of_config(LLAMA, "Llama-3.1-8B")
+    assert (spec.parameters, spec.active, spec.exact) == (8_030_261_248, 8_030_261_248, True)
+    assert (spec.kv_heads, spec.head_dim, spec.context, spec.stored) == (8, 128, 131072, "bf16")
+    assert {linear.name: (linear.inputs, linear.outputs, linear.count) for linear in spec.linears} == {
+        "q_proj": (4096, 4096, 32),
+        "k_proj": (4096, 1024, 32),
+        "v_proj": (4096, 1024, 32),
+        "o_proj": (4096, 4096, 32),
+        "gate_proj": (4096, 14336, 32),
+        "up_proj": (4096, 14336, 32),
+        "down_proj": (14336, 4096, 32),
+    }
+    # embedding, head, two norms a layer and the last one
+    assert spec.other_parameters == 2 * 128256 * 4096 + 65 * 4096
+
+
+def test_tied_weights_count_once() -> None:
+    spec = spec_of_config({**LLAMA, "tie_word_embeddings": True})
+    assert spec.parameters == 8_030_261_248 - spec.embedding
+
+
+def test_a_mixture_uses_a_part_of_itself() -> None:
+    spec = spec_of_config(GPT_OSS)
+    # as its model card has it: 20.9B in all, 3.6B at work
+    assert (spec.parameters, spec.experts) == (20_914_757_184, 32)
+    assert 3.5e9 < spec.active < 4.2e9
+    assert all(linear.fused for linear in spec.linears if linear.kind == "expert")
+
+
+def test_gemma_3_takes_its_own_defaults() -> None:
+    """The published 4B config names no heads and no vocabulary: the class has them."""
+    text = {
+        "model_type": "gemma3_text",
+        "hidden_size": 2560,
+        "intermediate_size": 10240,
+        "num_hidden_layers": 34,
+    }
+    vision = {
+        "hidden_size": 1152,
+        "image_size": 896,
+        "intermediate_size": 4304,
+        "num_attention_heads": 16,
+        "num_hidden_layers": 27,
+        "patch_size": 14,
+        "vision_use_head": False,
+    }
+    spec = spec_of_config({"model_type": "gemma3", "text_config": text, "vision_config": vision})
+    assert (spec.parameters, spec.vision_parameters, spec.exact) == (4_300_079_472, 419_816_304, True)
+    assert spec.linears[0].path == "model.language_model.layers.{}.self_attn.q_proj"
+
+
+@pytest.mark.parametrize("missing", ["hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size"])
+def test_a_missing_field_is_named_with_its_file(missing: str) -> None:
+    config = {key: value for key, value in LLAMA.items() if key != missing}
+    with pytest.raises(UserError, match=rf"models/x/config\.json has no {missing}"):
+        spec_of_config(config, where="models/x/config.json")
+
+
+@pytest.mark.parametrize("value", [0, -1, True, "4096", 4096.5, [1, 2], LARGEST + 1, 10**30])
+def test_an_impossible_number_is_named(value: object) -> None:
+    with pytest.raises(UserError, match="impossible hidden_size"):
+        spec_of_config({**LLAMA, "hidden_size": value})
+
+
+def test_layers_beyond_any_model_are_refused_at_once() -> None:
+    with pytest.raises(UserError, match="impossible num_hidden_layers"):
+        spec_of_config({**LLAMA, "num_hidden_layers": 200_000_000})
+
+
+def test_another_type_is_taken_for_a_llama_and_says_so() -> None:
+    spec = spec_of_config({**LLAMA, "model_type": "nobody_knows"})
+    assert (spec.exact, spec.model_type, spec.parameters) == (False, "nobody_knows", 8_030_261_248)
+
+
+@pytest.mark.parametrize(
+    "quantization, stored",
+    [
+        ({"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}, "nf4"),
+        ({"quant_method": "bitsandbytes", "load_in_8bit": True}, "int8"),
+        ({"quant_method": "gptq", "bits": 4}, "gptq"),
+    ],
+)
+def test_quantized_configs_say_what_they_store(quantization: dict[str, Any], stored: str) -> None:
+    assert spec_of_config({**LLAMA, "quantization_config": quantization}).stored == stored
+
+
+@pytest.mark.parametrize(
+    "config, words",
+    [
+        ({"model_type": "llama\nimport os"}, "line break"),
+        ({"model_type": "__import__('os')"}, "impossible model type"),
+        ({"model_type": 7}, "impossible model type"),
+        ({"architectures": ["A", "os.system('x')"]}, "impossible model type"),
+        ({"architectures": "A;B"}, "impossible model type"),
+        ({"rope_scaling": {"type": "a\x1b[31m"}}, "rope_scaling.type"),
+        ({"rope_scaling": {"a\nb": 1}}, "below rope_scaling"),
+        ({"_name_or_path": "x" * 2000}, "2000 characters in _name_or_path"),
+        ({"x": "a\u2028b"}, "control character in x"),
+        ({"trust_remote_code": True}, "run Python code"),
+        ({"model_type": "own_type", "auto_map": {"AutoModel": "modeling.Own"}}, "run Python code"),
+        ({"text_config": {"model_type": "a b"}}, "impossible model type"),
+    ],
+)
+def test_what_is_no_data_is_refused(config: dict[str, Any], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        check_config({**LLAMA, **config}, "config.json")
+
+
+def test_code_beside_a_built_in_type_is_left_alone() -> None:
+    """Phi-3 and others still name the files they were first published with; they are never run."""
+    config = {**LLAMA, "model_type": "phi3", "auto_map": {"AutoConfig": "configuration_phi3.Phi3Config"}}
+    assert spec_of_config(config).exact
+
+
+def test_a_deep_config_is_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(40):
+        deep = {"a": deep}
+    with pytest.raises(UserError, match="too large or too deep"):
+        check_config({**LLAMA, "deep": deep}, "config.json")
+
+
+@pytest.mark.parametrize("config", [None, [], "x", 3])
+def test_no_object_is_no_config(config: object) -> None:
+    with pytest.raises(UserError, match="holds no JSON object"):
+        spec_of_config(config)
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+_MORE = "head_dim text_config vision_config layer_types num_experts auto_map mlp_only_layers full_attn_idxs"
+_MORE += (
+    " per_layer_config num_kv_shared_layers block_ffn_dim_multiplier quantization_config dtype mamba_n_heads"
+)
+_FIELDS = st.sampled_from([*LLAMA, *_MORE.split()])
+_KINDS = (
+    "llama gemma4_text gemma4 qwen3_5_text qwen2_moe lfm2 falcon deepseek_v3 gemma3 falcon_h1 ernie4_5_moe x"
+)
+
+
+@settings(max_examples=60)
+@given(
+    kind=st.sampled_from(_KINDS.split()),
+    damage=st.dictionaries(_FIELDS, _JSON, max_size=4),
+)
+def test_any_config_gives_a_spec_or_a_sentence(kind: str, damage: dict[str, Any]) -> None:
+    try:
+        spec = spec_of_config({**LLAMA, "model_type": kind, **damage})
+    except UserError as error:
+        assert "config.json" in str(error)
+    else:
+        assert spec.parameters >= spec.linear_parameters + spec.embedding > 0
+
+
+def test_fields_fall_back_to_the_family() -> None:
+    fields = Fields({"a": None, "c": [8, 8]}, "config.json", {"a": 3})
+    assert (fields.whole("a"), fields.whole("b", "c"), fields.flag("d"), fields.words("c")) == (
+        3,
+        8,
+        False,
+        ["8", "8"],
+    )
