@@ -1,8 +1,8 @@
-"""The estimate of a training on the CPU beside what the real worker takes: `python -m tests.benchmarks.host_memory`.
+"""Estimated and measured memory of trainings on the CPU: `python -m tests.benchmarks.host_memory`.
 
 Trains the starter model on the sample data, a few steps a case, with both engines, in 32, 16 and 4 bits and
-three lengths, and prints the worker's highest resident memory beside the estimate (goal: within 15 %). About a
-minute a case on two cores; `--only unsloth,fp32,none,512` runs one. The exit code is 1 above the goal.
+three lengths, and prints the worker's highest resident memory beside the estimate (goal: within 15 %). A case
+takes a minute on two cores; `--only unsloth,fp32,none,512` runs one. The exit code is 1 above the goal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from core.runs import Run, create_run
 from core.starter import ensure_starter
 
 GOAL = 0.15
-STEPS = 6
+STEPS = 4
 WORKER = "core.training.worker"
 ENGINES = ("unsloth", "peft")
 FORMATS = (("fp32", "none"), ("bf16", "none"), ("fp32", "nf4"))
@@ -67,7 +67,7 @@ def make_run(home: Home, case: Case) -> Run:
 
 
 def measure(run: Run) -> tuple[int, str, int] | None:
-    """The worker's highest resident memory in bytes, the precision it took, the longest row; None: it failed."""
+    """The worker's highest resident memory in bytes, its precision, the longest row; None if it failed."""
     command = [sys.executable, "-m", WORKER, str(run.folder)]
     with open(run.folder / "worker.log", "ab") as log:
         done = subprocess.run(

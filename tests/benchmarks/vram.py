@@ -55,12 +55,12 @@ APART = {
     72: _OFFLOADED,
 }
 # what the sources say of loss and adapter, which our engines do otherwise: a loss in pieces (also where
-# Unsloth was older than its own), adapters in 16 bits, LitGPT's dropout; and Transformers' usual preparation for
-# 4 bits (peft.prepare_model_for_kbit_training), which makes embeddings and norms float32
+# Unsloth was older than its own), adapters in 16 bits, dropout; and the usual preparation for 4 bits
+# (peft.prepare_model_for_kbit_training), which makes embeddings and norms float32
 _PIECES = {"axolotl": True, "torchtune": True}
 _WHOLE_LOSS = "unfused"
 _SIXTEEN_BIT_ADAPTER = ("torchtune", "litgpt")
-_DROPOUT = {"litgpt": 0.05}
+_DROPOUT = {"litgpt": 0.05, "axolotl": 0.05}
 
 
 @dataclass(frozen=True)
