@@ -130,7 +130,8 @@ def _receive_some(repo: HubRepo, file: HubFile, out: io.FileIO) -> None:
     # packed for the journey, a file could not be taken up in its middle
     headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-"}
     asked = {"headers": headers, "timeout": _TIMEOUT_S, "follow_redirects": True}
-    with http_stream_backoff("GET", url, max_retries=0, **asked) as response:
+    # a busy hub is asked again here; a broken connection by the caller, who knows what has come
+    with http_stream_backoff("GET", url, retry_on_exceptions=(), **asked) as response:
         hf_raise_for_status(response)
         if response.status_code != _PARTIAL:
             out.truncate(0)

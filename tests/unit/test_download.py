@@ -14,11 +14,12 @@ import pytest
 from safetensors.numpy import save
 
 from core.download import check_room, download, download_job, read_download, start_download
-from core.download_files import Fetch, progress
+from core.download_files import PARTS, Fetch, progress
 from core.download_files import fetch as fetch_files
 from core.errors import UserError
 from core.files import read_json
 from core.home import Home
+from core.hub import hub_repo
 from core.hub_files import HubFile, HubRepo
 from core.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
 from core.models import inspect_model, model_folder
@@ -82,6 +83,20 @@ def test_a_connection_that_breaks_is_taken_up_again(
     hub.cut["model.safetensors"] = 3
     assert (fetch(home) / "model.safetensors").read_bytes() == files["model.safetensors"]
     assert hub.sent["model.safetensors"] == len(files["model.safetensors"])
+
+
+@pytest.mark.parametrize("left", [100_000, 300_000])
+def test_what_a_killed_worker_left_is_taken_up(
+    hub: Hub, home: Home, files: dict[str, bytes], left: int
+) -> None:
+    hub.models[NAME] = Repo(files)
+    weights = hub_repo(NAME).files[-1]
+    part = home.models / "owner--tiny.partial" / PARTS / weights.key
+    part.parent.mkdir(parents=True)
+    part.write_bytes(files[weights.path][:left].ljust(left, b"x"))
+    assert (fetch(home) / weights.path).read_bytes() == files[weights.path]
+    # a part that is too long can't be one of this file
+    assert hub.sent[weights.path] == weights.size - (left if left < weights.size else 0)
 
 
 def test_damage_that_stays_is_said(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
