@@ -8,6 +8,7 @@ from pathlib import Path
 from core.dataset.check import CheckState, Question
 from core.dataset.report import Report
 from core.dataset.shapes import Refused, guess_columns, recognise
+from core.dataset.split import wanted
 from core.dataset.store import Store
 from core.errors import UserError
 from core.recipe import Recipe
@@ -91,6 +92,13 @@ def draft_of(bench: Bench, seen: Look) -> dict[str, str]:
     columns = seen.first.table.columns
     guess = guess_columns(columns, [row.data for row in seen.first.rows])
     return {column: drawn.get(column, "ignore" if drawn else guess[column]) for column in columns}
+
+
+def rows_to_train(report: Report, recipe: Recipe) -> int:
+    """The usable rows without those that will be held out."""
+    if data_paths(recipe)[1] is not None:
+        return report.rows_usable
+    return report.rows_usable - wanted(report.rows_usable, recipe.heldout_share)
 
 
 def row_in_sight(bench: Bench, seen: Look) -> Sight | str:

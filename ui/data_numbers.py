@@ -9,7 +9,7 @@ import numpy as np
 from core.dataset.measure import TokenFacts, TokenTable
 from core.dataset.report import Report
 from core.dataset.store import Store
-from core.estimate import Speed, count_steps, seconds
+from core.estimate import RunTime, count_steps
 from core.recipe import Recipe
 from ui.data_plots import histogram, lengths_html, turns_html
 from ui.html import actions, button, checks, count, duration, esc, facts, meter
@@ -26,7 +26,7 @@ class Numbers:
     report: Report
     store: Store
     recipe: Recipe
-    speed: Speed | None
+    time: RunTime | None
     tokens: TokenTable
     rows: int
     wait: str = ""
@@ -126,11 +126,12 @@ def _time_html(numbers: Numbers, found: TokenFacts) -> str:
     steps = count_steps(recipe, numbers.rows)
     limited = " (the most that the recipe allows)" if recipe.max_steps is not None else ""
     sentence = f"This recipe takes {count(steps, 'step')}{limited}."
-    if numbers.speed is None:
+    run = numbers.time
+    if run is None:
         return checks([("info", sentence)])
-    took = seconds(recipe, numbers.rows, found.total / found.rows_kept, numbers.speed)
-    trust = "An estimate" if numbers.speed.measured else "A guess that may be wrong by a factor of 3"
-    return checks([("info", f"{sentence} About {rounded(took)}. {trust}: {numbers.speed.source}.")])
+    likely, low, high = (rounded(taken) for taken in (run.seconds.likely, run.seconds.low, run.seconds.high))
+    trust = "An estimate" if run.measured else "A guess"
+    return checks([("info", f"{sentence} About {likely}. {trust} ({low} to {high}): {run.source}.")])
 
 
 def rounded(taken: float) -> str:

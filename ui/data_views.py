@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from core.dataset.check import CheckState
-from core.dataset.report import Report
-from core.dataset.split import wanted
 from core.errors import UserError
-from core.estimate import Speed
-from core.models import inspect_model
-from core.recipe import Recipe
-from core.runs import data_paths
+from core.estimate import RunTime
 from ui.bench import Bench
 from ui.data_check import reject_reason, state_html
 from ui.data_columns import columns_html
 from ui.data_first import table_html
-from ui.data_look import Look, draft_of, has_tokenizer, look, row_in_sight
+from ui.data_look import Look, draft_of, has_tokenizer, look, row_in_sight, rows_to_train
 from ui.data_numbers import Numbers, numbers_html
 from ui.data_numbers import waiting_html as no_numbers
 from ui.data_preview import Shown, failed_html, preview_html, templates_html
 from ui.data_preview import waiting_html as no_row
 from ui.data_problems import cleaned_html, problems_html
+from ui.fit import fit_of
+from ui.fit_time import time_of
 from ui.html import notice, primary
 
 
@@ -95,7 +92,7 @@ def numbers_view(bench: Bench) -> str:
             report=report,
             store=state.store,
             recipe=seen.recipe,
-            speed=_speed(bench, seen.recipe),
+            time=_time(bench),
             tokens=state.tokens,
             rows=rows_to_train(report, seen.recipe),
             wait=_counting(state),
@@ -119,19 +116,11 @@ def _counting(state: CheckState) -> str:
     return f"Counting tokens: {done:,} of {total:,} rows" if done and total else "Counting tokens …"
 
 
-def rows_to_train(report: Report, recipe: Recipe) -> int:
-    """The usable rows without those that will be held out."""
-    if data_paths(recipe)[1] is not None:
-        return report.rows_usable
-    return report.rows_usable - wanted(report.rows_usable, recipe.heldout_share)
-
-
-def _speed(bench: Bench, recipe: Recipe) -> Speed | None:
+def _time(bench: Bench) -> RunTime | None:
     try:
-        parameters = inspect_model(bench.model_folder()).parameters
+        return time_of(bench, fit_of(bench))
     except UserError:
         return None
-    return bench.desk.speed(recipe, bench.hardware, parameters)
 
 
 def first_view(bench: Bench) -> str:

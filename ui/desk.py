@@ -30,8 +30,7 @@ from core.dataset.report import Problem, Report, report
 from core.dataset.shapes import Message, Recognised, recognise
 from core.dataset.store import Store, text_fixes
 from core.errors import UserError
-from core.estimate import RunTime, Speed, expected_speed
-from core.hardware import Hardware
+from core.estimate import RunTime
 from core.home import Home
 from core.recipe import Recipe
 from ui.data_problems import Entry, Place
@@ -46,7 +45,7 @@ _SEARCHES = 8
 # all views of one tick read the same state
 _TICK_S = 0.3
 _REST_S = 3.0
-_SPEED_S = 30.0
+_TIME_S = 30.0
 Found = TypeVar("Found")
 
 
@@ -104,7 +103,6 @@ class Desk:
         self._exact: set[str] = set()
         self._known: _Known | None = None
         self._reports: list[_Made] = []
-        self._speed: tuple[Any, float, Speed] | None = None
         self._cleaned: tuple[Any, Changes] | None = None
         self._cleaning = threading.Lock()
         self._entries: tuple[Report, list[Entry]] | None = None
@@ -176,14 +174,6 @@ class Desk:
             self._entries = (made, [_entry(problem, state, recipe) for problem in made.problems])
         return self._entries[1]
 
-    def speed(self, recipe: Recipe, hardware: Hardware, parameters: int) -> Speed:
-        """How fast such a run will be; earlier runs are asked now and then."""
-        terms = (recipe.model, recipe.quantization, parameters)
-        if self._speed is None or self._speed[0] != terms or time.monotonic() > self._speed[1]:
-            found = expected_speed(self.home, recipe, hardware, parameters)
-            self._speed = (terms, time.monotonic() + _SPEED_S, found)
-        return self._speed[2]
-
     def token_facts(self, tokens: TokenTable, max_length: int) -> TokenFacts:
         """The lengths of the measured rows; counted once while neither they nor the maximum change."""
         known = self._facts
@@ -195,7 +185,7 @@ class Desk:
         """How long such a run takes; earlier runs are asked now and then."""
         known = self._run_time
         if known is None or known[0] != question or time.monotonic() > known[1]:
-            known = self._run_time = (question, time.monotonic() + _SPEED_S, estimate())
+            known = self._run_time = (question, time.monotonic() + _TIME_S, estimate())
         return known[2]
 
     def at_once(self, question: Hashable, answer: Callable[[], Found]) -> Found:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from core.errors import UserError
 from core.estimate import RunTime, estimate_run
+from core.jobs import read_job
+from core.runs import active_run
+from core.timing.calibration import calibration_job, read_calibration, start_calibration
 from ui.bench import Bench
-from ui.data_look import look
+from ui.data_look import look, rows_to_train
 from ui.data_numbers import rounded, short
-from ui.data_views import rows_to_train
 from ui.fit import Fit
-from ui.html import count, esc, facts
+from ui.html import button, checks, count, esc, facts, meter
 
 
 def time_of(bench: Bench, fit: Fit) -> RunTime | None:
@@ -24,7 +26,8 @@ def time_of(bench: Bench, fit: Fit) -> RunTime | None:
     found = bench.desk.token_facts(seen.state.tokens, fit.recipe.max_length)
     if rows <= 0 or not found.rows_kept:
         return None
-    question = (fit.spec, fit.recipe.model_dump_json(), fit.place, rows, found.total)
+    measured = read_calibration(bench.home, fit.place)
+    question = (fit.spec, fit.recipe.model_dump_json(), fit.place, rows, found.total, measured)
 
     def estimated() -> RunTime:
         average = found.total / found.rows_kept
@@ -44,7 +47,28 @@ def time_html(bench: Bench, fit: Fit) -> str:
         ("Time", f"about {rounded(run.seconds.likely)}"),
         ("Energy", f"about {energy_words(run.kwh.likely)}"),
     ]
-    return f'<div class="lg-time">{facts(numbers)}<p class="lg-help">{esc(doubt_words(run))}</p></div>'
+    words = f'<p class="lg-help">{esc(doubt_words(run))}</p>'
+    return f'<div class="lg-time">{facts(numbers)}{words}{"" if run.measured else _measure_html(bench)}</div>'
+
+
+def _measure_html(bench: Bench) -> str:
+    """A short measurement of this machine in place of the guess; how it goes."""
+    job = read_job(calibration_job(bench.home))
+    if job.active:
+        return f'<p class="lg-help" role="status">Measuring this machine …</p>{meter(None, "Measuring")}'
+    failed = job.status in ("failed", "died")
+    problem = checks([("warn", f"The measurement has failed. {job.message}")]) if failed else ""
+    return problem + button(
+        "fit-measure", "measure-machine", "Measure this machine (some ten seconds)", "quiet"
+    )
+
+
+def measure_machine(bench: Bench) -> None:
+    """Start the short measurement. A training would disturb it, and it the training."""
+    busy = active_run(bench.home)
+    if busy is not None:
+        raise UserError(f"“{busy.name}” is training: measure the machine when it has ended.")
+    start_calibration(bench.home)
 
 
 def time_words(run: RunTime) -> str:

@@ -11,7 +11,7 @@ import gradio as gr
 from core.errors import UserError
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import knobs
-from ui import fit_learned, fit_views, preset_cards, preset_hints, preset_machine, preset_own
+from ui import fit_learned, fit_time, fit_views, preset_cards, preset_hints, preset_machine, preset_own
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.fit import fit_of
@@ -119,6 +119,7 @@ _ACTS: dict[str, Callable[[Bench, Any], None]] = {
     "make-it-fit": lambda bench, _: take_steps(bench, "fit"),
     "use-the-room": lambda bench, _: take_steps(bench, "room"),
     "undo-fit": lambda bench, _: undo_steps(bench),
+    "measure-machine": lambda bench, _: fit_time.measure_machine(bench),
     "forget-measured": lambda bench, _: fit_learned.forget(bench),
     "save-preset": preset_own.save,
     "load-preset": preset_own.load,
