@@ -1,15 +1,9 @@
 """Base models: find one, check it, and read its shapes without loading it."""
 
 from core.models.adapter import lora_parameters, lora_targets
+from core.models.cache import cached_model, hf_cache_models
 from core.models.config import check_config, spec_of_config
-from core.models.find import (
-    cached_model,
-    find_spec,
-    hf_cache_models,
-    spec_of_file,
-    spec_of_folder,
-    spec_of_hub,
-)
+from core.models.find import find_spec, resolve_model, spec_of_file, spec_of_folder, spec_of_hub
 from core.models.folder import (
     HUB_ID,
     STARTER,
@@ -21,7 +15,6 @@ from core.models.folder import (
     model_folder,
     model_name,
     read_config,
-    resolve_model,
     weight_files,
 )
 from core.models.headers import safetensors_header

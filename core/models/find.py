@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 from core.errors import UserError
-from core.files import read_json
 from core.home import Home
+from core.models.cache import cached_model
 from core.models.config import check_config, spec_of_config
-from core.models.folder import HUB_ID, STARTER, model_folder, model_name, read_config, weight_files
+from core.models.folder import (
+    HUB_ID,
+    STARTER,
+    inspect_model,
+    is_hub_id,
+    model_folder,
+    model_name,
+    read_config,
+    read_config_file,
+    weight_files,
+)
 from core.models.headers import safetensors_header, stored_in
 from core.models.spec import ModelSpec
 from core.models.unknown import spec_of_headers
@@ -29,9 +38,9 @@ def find_spec(home: Home, text: str) -> ModelSpec:
         spec = spec_of_folder(folder) if (folder / "config.json").is_file() else _in_catalogue(STARTER_ID)
         return replace(spec or spec_of_hub(STARTER_ID), name=STARTER_ID.partition("/")[2])
     path = Path(text).expanduser()
-    if path.is_file():
+    if text and path.is_file():
         return spec_of_file(path)
-    if path.is_dir():
+    if text and path.is_dir():
         return spec_of_folder(path)
     if not HUB_ID.fullmatch(text):
         raise UserError(
@@ -57,9 +66,33 @@ def _in_catalogue(name: str) -> ModelSpec | None:
     return None
 
 
+def resolve_model(home: Home, name: str) -> Path:
+    """The folder of a model that is here, checked; the starter is built on first use.
+
+    A hub id must have been downloaded before, by `core.download` or into the Hugging Face cache; otherwise
+    a UserError says so.
+    """
+    if name == STARTER:
+        from core.starter import ensure_starter
+
+        return ensure_starter(home)
+    folder = model_folder(home, name)
+    if is_hub_id(name) and not folder.is_dir():
+        cached = cached_model(name)
+        if cached is None:
+            raise UserError(
+                f"The model {name} is not on this machine yet. Download it in the Model step first."
+            )
+        folder = cached
+    inspect_model(folder)
+    return folder
+
+
 def spec_of_file(path: Path) -> ModelSpec:
     """The shapes that one config.json describes, without weights."""
-    return spec_of_config(read_json(path), path.resolve().parent.name, str(path))
+    if path.suffix != ".json":
+        raise UserError(f"{path} is no config.json. Give that file, or the folder that it lies in.")
+    return spec_of_config(read_config_file(path), path.resolve().parent.name, str(path))
 
 
 def spec_of_folder(folder: Path) -> ModelSpec:
@@ -99,47 +132,3 @@ def spec_of_hub(name: str) -> ModelSpec:
 
     config, headers = read_remote(name)
     return spec_with_weights(config, headers, name, f"config.json of {name}")
-
-
-def cache_folder() -> Path:
-    """Where huggingface_hub keeps what it downloaded (its environment variables, in its order)."""
-    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
-        if os.environ.get(variable):
-            return Path(os.environ[variable]).expanduser() / below
-    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "huggingface" / "hub"
-
-
-def hf_cache_models() -> list[Path]:
-    """Snapshots of complete models in the local Hugging Face cache, by name; the newest of each."""
-    folders = sorted(cache_folder().glob("models--*--*"), key=lambda path: path.name.casefold())
-    return [snapshot for folder in folders if (snapshot := _snapshot(folder)) is not None]
-
-
-def cached_model(name: str) -> Path | None:
-    """The snapshot of the hub id `name` in the Hugging Face cache, if it is complete."""
-    return _snapshot(cache_folder() / f"models--{name.replace('/', '--')}")
-
-
-def _snapshot(folder: Path) -> Path | None:
-    """The revision that `main` means, else the newest one that has a config and safetensors."""
-    snapshots = sorted(folder.glob("snapshots/*/config.json"), key=_changed, reverse=True)
-    complete = [path.parent for path in snapshots if _complete(path.parent)]
-    main = folder / "refs" / "main"
-    revision = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
-    return next((path for path in complete if path.name == revision), complete[0] if complete else None)
-
-
-def _changed(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        # a link whose file was cleaned away
-        return 0.0
-
-
-def _complete(folder: Path) -> bool:
-    try:
-        return bool(weight_files(folder))
-    except (UserError, OSError):
-        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.models.headers import safetensors_header, stored_in
 STARTER = "starter"
 STARTER_NAME = "SmolLM2-135M-Instruct"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_MAX_CONFIG = 32 << 20
 _SNAPSHOT = re.compile(r"models--(.+?)--(.+)")
 
 
@@ -60,22 +62,6 @@ def is_hub_id(name: str) -> bool:
     return bool(HUB_ID.fullmatch(name)) and not Path(name).expanduser().is_dir()
 
 
-def resolve_model(home: Home, name: str) -> Path:
-    """The folder of a model that is here, checked; the starter is built on first use.
-
-    A hub id must have been downloaded before (`core.download`); otherwise a UserError says so.
-    """
-    if name == STARTER:
-        from core.starter import ensure_starter
-
-        return ensure_starter(home)
-    folder = model_folder(home, name)
-    if is_hub_id(name) and not folder.is_dir():
-        raise UserError(f"The model {name} is not on this machine yet. Download it in the Model step first.")
-    inspect_model(folder)
-    return folder
-
-
 def inspect_model(folder: Path) -> ModelInfo:
     """Check a Hugging Face folder and read its shapes from config.json and the safetensors headers."""
     if not folder.is_dir():
@@ -100,14 +86,23 @@ def inspect_model(folder: Path) -> ModelInfo:
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json with everything in it checked, before any library sees it."""
     where = str(folder / "config.json")
-    config = read_json(folder / "config.json")
-    if config is None:
-        raise UserError(f"{folder} has no config.json: it is not a Hugging Face model folder.")
-    config = check_config(config, where)
+    config = check_config(read_config_file(folder / "config.json"), where)
     if not config.get("model_type") or not config.get("architectures"):
         missing = "model_type" if not config.get("model_type") else "architectures"
         raise UserError(f"{where} names no {missing}. Get the complete config.json.")
     return config
+
+
+def read_config_file(path: Path) -> Any:
+    """What a config.json holds, not checked yet. A file far too large for one is not read."""
+    if not path.is_file():
+        raise UserError(f"{path.parent} has no config.json: it is not a Hugging Face model folder.")
+    if path.stat().st_size > _MAX_CONFIG:
+        raise UserError(f"{path} is too large for a model's config. Get the model again.")
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged ({error}). Get the model again.") from error
 
 
 def weight_files(folder: Path) -> list[Path]:

@@ -1,0 +1,252 @@
+"""From a folder, a file, the cache, the catalogue or the hub to shapes, without reading weights."""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UserError
+from core.home import Home
+from core.models import find_spec, hf_cache_models, inspect_model, resolve_model, spec_of_folder, spec_of_hub
+from core.models.headers import header_length, parse_header, stored_in
+from tests.unit.hub_server import Hub, Repo
+
+SMALL: dict[str, Any] = {
+    "model_type": "llama",
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 16,
+    "vocab_size": 32,
+    "tie_word_embeddings": True,
+    "dtype": "bfloat16",
+}
+# 32×8 embedding, 2 × (4 × 8×8 + 3 × 8×16 + 2×8), 8
+SMALL_PARAMETERS = 256 + 2 * (256 + 384 + 16) + 8
+ITEM = {"BF16": 2, "F32": 4, "U8": 1, "I8": 1, "I32": 4, "F16": 2}
+Tensors = dict[str, tuple[str, list[int]]]
+
+
+def entries(tensors: Tensors) -> dict[str, Any]:
+    header, end = {}, 0
+    for name, (dtype, shape) in tensors.items():
+        size = ITEM[dtype]
+        for side in shape:
+            size *= side
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [end, end + size]}
+        end += size
+    return header
+
+
+def weights(tensors: Tensors, padding: int = 0) -> bytes:
+    header = entries(tensors)
+    raw = json.dumps({"__metadata__": {"format": "pt", "note": "x" * padding}, **header}).encode()
+    end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
+    return struct.pack("<Q", len(raw)) + raw + bytes(end)
+
+
+def llama_tensors(dtype: str = "BF16") -> Tensors:
+    tensors: Tensors = {"model.embed_tokens.weight": (dtype, [32, 8]), "model.norm.weight": (dtype, [8])}
+    for layer in range(2):
+        at = f"model.layers.{layer}"
+        for name in ("q_proj", "k_proj", "v_proj", "o_proj"):
+            tensors[f"{at}.self_attn.{name}.weight"] = (dtype, [8, 8])
+        for name in ("gate_proj", "up_proj"):
+            tensors[f"{at}.mlp.{name}.weight"] = (dtype, [16, 8])
+        tensors[f"{at}.mlp.down_proj.weight"] = (dtype, [8, 16])
+        for name in ("input_layernorm", "post_attention_layernorm"):
+            tensors[f"{at}.{name}.weight"] = (dtype, [8])
+    return tensors
+
+
+def folder(path: Path, tensors: Tensors | None = None, **config: Any) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").write_text(json.dumps({**SMALL, **config}))
+    (path / "tokenizer.json").write_text("{}")
+    if tensors is not None:
+        (path / "model.safetensors").write_bytes(weights(tensors))
+    return path
+
+
+def test_a_folder_tells_shapes_size_and_what_is_stored(tmp_path: Path, home: Home) -> None:
+    model = folder(tmp_path / "acme--tiny", llama_tensors())
+    spec = find_spec(home, str(model))
+    assert (spec.name, spec.parameters, spec.exact) == ("acme/tiny", SMALL_PARAMETERS, True)
+    assert (spec.file_bytes, spec.stored) == (2 * SMALL_PARAMETERS, "bf16")
+
+
+def test_a_bare_config_is_enough(tmp_path: Path, home: Home) -> None:
+    model = folder(tmp_path / "tiny")
+    for text in (str(model), str(model / "config.json")):
+        spec = find_spec(home, text)
+        assert (spec.name, spec.parameters, spec.file_bytes) == ("tiny", SMALL_PARAMETERS, None)
+    (model / "config.json").write_text("{")
+    with pytest.raises(UserError, match=r"config\.json"):
+        find_spec(home, str(model / "config.json"))
+
+
+def test_four_bits_are_counted_as_parameters(tmp_path: Path) -> None:
+    tensors = llama_tensors()
+    for name in [name for name in tensors if "_proj" in name]:
+        _, (rows, columns) = tensors[name]
+        tensors[name] = ("U8", [rows * columns // 2, 1])
+        tensors[f"{name}.absmax"] = ("U8", [rows * columns // 64 or 1])
+        tensors[f"{name}.quant_map"] = ("F32", [16])
+        tensors[f"{name}.quant_state.bitsandbytes__nf4"] = ("U8", [90])
+    quantization = {"load_in_4bit": True, "quant_method": "bitsandbytes"}
+    spec = spec_of_folder(folder(tmp_path / "a", tensors, quantization_config=quantization))
+    assert (spec.parameters, spec.stored) == (SMALL_PARAMETERS, "nf4")
+    assert stored_in([entries(tensors)]).parameters == SMALL_PARAMETERS
+    # a dynamic repository leaves some projections in 16 bits
+    tensors["model.layers.0.mlp.down_proj.weight"] = ("BF16", [8, 16])
+    assert spec_of_folder(folder(tmp_path / "b", tensors)).stored == "mixed"
+
+
+def test_other_packings() -> None:
+    gptq: Tensors = {"a.qweight": ("I32", [16, 8]), "a.qzeros": ("I32", [1, 8]), "a.scales": ("F16", [1, 8])}
+    assert (stored_in([entries(gptq)]).parameters, stored_in([entries(gptq)]).kind) == (16 * 8 * 8, "int4")
+    int8: Tensors = {"a.weight": ("I8", [4, 4]), "a.SCB": ("F32", [4])}
+    assert (stored_in([entries(int8)]).parameters, stored_in([entries(int8)]).kind) == (16, "int8")
+    mxfp4: Tensors = {"a.gate_up_proj_blocks": ("U8", [2, 4, 16]), "a.gate_up_proj_scales": ("U8", [2, 4])}
+    assert stored_in([entries(mxfp4)]).parameters == 256
+    tied: Tensors = {"e.weight": ("BF16", [4, 4]), "lm_head.weight": ("BF16", [4, 4]), "mtp.x": ("F32", [9])}
+    assert (stored_in([entries(tied)], True).parameters, stored_in([entries(tied)]).parameters) == (16, 32)
+
+
+def test_an_unknown_type_is_counted_from_its_headers(tmp_path: Path) -> None:
+    model = folder(tmp_path / "new", llama_tensors("F32"), model_type="llama_of_tomorrow", hidden_size=None)
+    spec = spec_of_folder(model)
+    assert (spec.exact, spec.parameters, spec.stored) == (False, SMALL_PARAMETERS, "fp32")
+    assert (spec.hidden, spec.vocab, spec.layers, spec.tied) == (8, 32, 2, True)
+    shapes = {
+        linear.name: (linear.inputs, linear.outputs, linear.count, linear.kind) for linear in spec.linears
+    }
+    assert shapes["down_proj"] == (16, 8, 2, "mlp")
+    assert shapes["q_proj"] == (8, 8, 2, "attention")
+
+
+def snapshot(cache: Path, name: str, revision: str, tensors: Tensors | None) -> Path:
+    top = cache / f"models--{name.replace('/', '--')}"
+    (top / "refs").mkdir(parents=True, exist_ok=True)
+    (top / "refs" / "main").write_text(revision)
+    return folder(top / "snapshots" / revision, tensors)
+
+
+def test_the_cache_is_listed_and_used(tmp_path: Path, home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    monkeypatch.setenv("HF_HUB_CACHE", str(cache))
+    assert hf_cache_models() == []
+    old = snapshot(cache, "acme/tiny-model", "aaaa", llama_tensors())
+    new = snapshot(cache, "acme/tiny-model", "bbbb", llama_tensors())
+    half = snapshot(cache, "acme/half", "cccc", None)
+    assert hf_cache_models() == [new]
+    assert inspect_model(new).name == "acme/tiny-model"
+    assert find_spec(home, "acme/tiny-model").file_bytes == 2 * SMALL_PARAMETERS
+    assert resolve_model(home, "acme/tiny-model") == new
+    (new.parent.parent / "refs" / "main").write_text(old.name)
+    assert hf_cache_models() == [old]
+    folder(half, llama_tensors())
+    assert len(hf_cache_models()) == 2
+
+
+def test_downloaded_models_come_before_the_cache_and_the_catalogue(tmp_path: Path, home: Home) -> None:
+    folder(home.models / "Qwen--Qwen3-0.6B", llama_tensors())
+    assert find_spec(home, "Qwen/Qwen3-0.6B").parameters == SMALL_PARAMETERS
+
+
+def test_the_catalogue_needs_no_network(home: Home) -> None:
+    spec = find_spec(home, "qwen/qwen3-0.6b")
+    assert (spec.name, spec.parameters, spec.file_bytes) == ("Qwen/Qwen3-0.6B", 596_049_920, None)
+    # the starter is known before it is built
+    assert find_spec(home, "starter").parameters == 134_515_008
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "a/b/c", "owner/na me"])
+def test_what_names_no_model_gets_a_sentence(home: Home, text: str) -> None:
+    with pytest.raises(UserError, match="There is no model"):
+        find_spec(home, text)
+
+
+def test_files_that_are_no_config_are_not_read(tmp_path: Path, home: Home) -> None:
+    for name, words in (("model.safetensors", "is no config.json"), ("config.json", "too large")):
+        with open(tmp_path / name, "wb") as file:
+            file.truncate(1 << 30)
+        with pytest.raises(UserError, match=words):
+            find_spec(home, str(tmp_path / name))
+
+
+def served(hub: Hub, files: dict[str, bytes], **more: Any) -> None:
+    hub.models["acme/tiny"] = Repo({"config.json": json.dumps(SMALL).encode(), **files}, **more)
+
+
+def test_the_hub_sends_headers_not_weights(hub: Hub, home: Home) -> None:
+    raw = weights({**llama_tensors(), "unused": ("BF16", [8 << 20])})
+    served(hub, {"model.safetensors": raw})
+    spec = find_spec(home, "acme/tiny")
+    assert (spec.name, spec.parameters, spec.stored) == ("acme/tiny", SMALL_PARAMETERS, "bf16")
+    # the rest of the 16 MiB is never read; some lie in the connection's buffers
+    assert hub.sent["model.safetensors"] < len(raw) // 2
+
+
+def test_shards_and_long_headers_are_put_together(hub: Hub) -> None:
+    tensors = llama_tensors()
+    names = list(tensors)
+    first = {name: tensors[name] for name in names[:9]}
+    second = {name: tensors[name] for name in names[9:]}
+    index = {"weight_map": {name: "a.safetensors" if name in first else "b.safetensors" for name in names}}
+    served(
+        hub,
+        {
+            "model.safetensors.index.json": json.dumps(index).encode(),
+            "a.safetensors": weights(first, padding=300_000),
+            "b.safetensors": weights(second),
+        },
+    )
+    spec = spec_of_hub("acme/tiny")
+    assert (spec.parameters, spec.file_bytes) == (SMALL_PARAMETERS, 2 * SMALL_PARAMETERS)
+
+
+@pytest.mark.parametrize(
+    "files, words",
+    [
+        ({}, "no weights in safetensors format"),
+        ({"model.safetensors": b"\xff" * 64}, "impossible header length"),
+        ({"model.safetensors": struct.pack("<Q", 900) + b"{}"}, "cut off|damaged"),
+        ({"config.json": b"{"}, "no valid JSON"),
+        ({"config.json": b'{"model_type": "a\\nb"}'}, "line break"),
+        ({"model.safetensors.index.json": b'{"weight_map": {"a": "../../x"}}'}, "impossible files"),
+    ],
+)
+def test_what_the_hub_may_send_instead(hub: Hub, files: dict[str, bytes], words: str) -> None:
+    served(hub, files)
+    with pytest.raises(UserError, match=words):
+        spec_of_hub("acme/tiny")
+
+
+def test_gated_missing_and_unreachable_models_say_so(
+    hub: Hub, home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served(hub, {}, gated=True)
+    with pytest.raises(UserError, match="gated"):
+        spec_of_hub("acme/tiny")
+    with pytest.raises(UserError, match="knows no model|acme/none"):
+        find_spec(home, "acme/none")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UserError, match="can't be reached"):
+        find_spec(home, "acme/tiny")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_header_or_a_sentence(raw: bytes) -> None:
+    for read in (parse_header, header_length):
+        try:
+            read(raw, "x.safetensors")
+        except UserError as error:
+            assert "x.safetensors is damaged" in str(error)
