@@ -18,7 +18,7 @@ from core.memory.measured import Correction, correction, reset_measured
 from core.memory.search import Step, make_it_fit, use_the_room
 from core.models import ModelSpec, find_spec
 from core.timing.energy import watts
-from core.timing.run_time import RunTime, run_time
+from core.timing.run_time import Range, RunTime, run_time
 from core.timing.speed import Speed, speed_here
 from core.timing.steps import rows_seen, steps_of
 
@@ -81,15 +81,18 @@ def _fit(
     estimate = estimator(place, known.factor)
     lengths = data.lengths if data else None
     speed = speed_here(home, spec, workload, place, hardware)
+    refused = _refusal(place, hardware)
     return Fit(
         spec=spec,
         workload=workload,
         place=place,
         estimate=estimate(spec, workload),
         correction=known,
-        refusal=_refusal(place, hardware),
-        suggestions=make_it_fit(spec, workload, place, estimate, lengths, smaller_models()),
-        room=use_the_room(spec, workload, place, estimate),
+        refusal=refused,
+        suggestions=[]
+        if refused
+        else make_it_fit(spec, workload, place, estimate, lengths, smaller_models()),
+        room=[] if refused else use_the_room(spec, workload, place, estimate),
         speed=speed,
         data=data,
         time=_time(data, workload, speed, place, hardware, args.epochs) if data else None,
@@ -116,7 +119,7 @@ def _workload(args: argparse.Namespace, spec: ModelSpec, place: Place) -> Worklo
     """The arguments as a Workload; what was not given is what suits the place."""
     packed = place.gpu is not None and place.gpu.vendor in _WITH_4_BIT
     method = args.method or ("qlora" if packed else "lora")
-    backend = args.backend or ("peft" if args.no_double_quantization else "unsloth")
+    backend = args.backend or _backend(args, place)
     length = args.max_length or (_GPU_LENGTH if place.gpu else _CPU_LENGTH)
     return Workload(
         method=method,
@@ -134,6 +137,12 @@ def _workload(args: argparse.Namespace, spec: ModelSpec, place: Place) -> Worklo
         attention=args.attention,
         offload_embedding=args.offload_embedding,
     )
+
+
+def _backend(args: argparse.Namespace, place: Place) -> str:
+    """Unsloth, but for what it does not do."""
+    apple = place.gpu is not None and place.gpu.vendor == "apple"
+    return "peft" if apple or args.no_double_quantization or args.attention != "auto" else "unsloth"
 
 
 def backend_checkpointing(backend: str) -> str:
@@ -241,14 +250,18 @@ def _speed_json(speed: Speed) -> dict[str, Any]:
 
 
 def _time_json(time: RunTime) -> dict[str, Any]:
-    minutes = [round(seconds / 60, 2) for seconds in time.seconds]
     return {
         "steps": time.steps,
         "tokens": time.tokens,
-        "minutes": dict(zip(("low", "likely", "high"), minutes)),
-        "kwh": dict(zip(("low", "likely", "high"), (round(value, 4) for value in time.kwh))),
+        "minutes": _range_json(Range(*(seconds / 60 for seconds in time.seconds))),
+        "kwh": _range_json(time.kwh),
         "source": time.source,
     }
+
+
+def _range_json(values: Range) -> dict[str, float]:
+    """In three digits: it is known no better."""
+    return {name: float(f"{value:.3g}") for name, value in values._asdict().items()}
 
 
 def gib(bytes: int) -> float:

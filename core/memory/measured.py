@@ -1,7 +1,8 @@
 """Peaks that were measured at the end of runs, kept beside their estimates; they correct later estimates.
 
 `home/measured.json` holds one entry a run. The correction is the median of measured over estimated of the
-newest runs on the same kind of place, within limits, so one odd run can't lead the others astray.
+newest runs on the same kind of place, large ones weighing more, and within limits: one odd run can't lead the
+others astray.
 """
 
 from __future__ import annotations
@@ -101,18 +102,26 @@ def correction(home: Home, place: Place) -> Correction:
     here = [known for known in read_measured(home) if known.card == name][-_ASKED:]
     if not here:
         return Correction(1.0, 0, "No run was measured on this machine yet.")
-    factor = min(max(median([known.ratio for known in here]), LOWEST), HIGHEST)
+    middle = median([(known.ratio, known.estimated) for known in here])
+    factor = min(max(middle, LOWEST), HIGHEST)
     runs = "the one run measured" if len(here) == 1 else f"the last {len(here)} runs measured (their median)"
     less = "more" if factor >= 1 else "less"
     reason = f"{abs(factor - 1):.0%} {less} than the formula says: {runs} on {_shown(name)}."
     return Correction(factor, len(here), reason)
 
 
-def median(values: Sequence[float]) -> float:
-    """The middle value, or the mean of the two in the middle."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+def median(weighted: Sequence[tuple[float, float]]) -> float:
+    """The middle of (value, weight) pairs: half of all weight lies on values up to it.
+
+    Large runs weigh more: what libraries take beside the model says little of larger ones.
+    """
+    half, seen = sum(weight for _, weight in weighted) / 2, 0.0
+    ordered = sorted(weighted)
+    for value, weight in ordered:
+        seen += weight
+        if seen >= half:
+            return value
+    return ordered[-1][0]
 
 
 def _alone(home: Home) -> AbstractContextManager[Any]:

@@ -17,6 +17,8 @@ from core.timing.rates import A_CORE, card_rate
 # machine; a short measurement of its arithmetic; a guess from the class of the hardware
 AGAIN, ANOTHER, CALIBRATED, GUESSED = 1.25, 1.6, 1.6, 3.0
 _ASKED = 8
+# small models leave a machine waiting for Python: they say nothing of much larger ones
+_LIKE_SIZE = 8
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ def speed_here(home: Home, spec: ModelSpec, workload: Workload, place: Place, ha
     if same:
         found = same[-1].tokens_per_s
         return Speed(found, f"as fast as {same[-1].run}, {found:,.0f} tokens/s", True, AGAIN)
-    rates = [run.work for run in runs[-_ASKED:] if run.work > 0]
+    rates = [(run.work, 1.0) for run in runs if run.work > 0 and _alike(run, spec)][-_ASKED:]
     if rates:
         found = median(rates) / work
         return Speed(found, f"as other models did on this machine, {_short(found)} tokens/s", True, ANOTHER)
@@ -62,6 +64,11 @@ def guessed_speed(work: float, place: Place, hardware: Hardware) -> Speed:
     else:
         rate, what = card_rate(gpu), gpu.name
     return Speed(rate / work, f"a rough {_short(rate / work)} tokens/s for {what}", False, GUESSED)
+
+
+def _alike(run: Measured, spec: ModelSpec) -> bool:
+    """Of a size that keeps the machine as busy."""
+    return 1 / _LIKE_SIZE <= run.parameters / max(spec.parameters, 1) <= _LIKE_SIZE
 
 
 def _same(run: Measured, spec: ModelSpec, workload: Workload) -> bool:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from statistics import median as expected_median
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.hardware import GIB, card_named
@@ -112,6 +111,17 @@ def test_foreign_values_in_an_entry_drop_it(home: Home) -> None:
     assert read_measured(home) == [RUN]
 
 
-@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=30))
-def test_the_median_is_the_middle(values: list[float]) -> None:
-    assert median(values) == pytest.approx(expected_median(values))
+def test_a_large_run_counts_more(home: Home) -> None:
+    for number in range(3):
+        note_measured(home, replace(RUN, run=f"small {number}"))
+    note_measured(home, replace(RUN, run="large", estimated=9_000_000_000, measured=9_000_000_000))
+    assert correction(home, CPU).factor == 1.0
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.floats(0.01, 100), st.floats(1, 1e12)), min_size=1, max_size=30))
+def test_half_of_the_weight_lies_on_either_side_of_the_median(pairs: list[tuple[float, float]]) -> None:
+    middle, half = median(pairs), sum(weight for _, weight in pairs) / 2
+    below = sum(weight for value, weight in pairs if value < middle)
+    up_to = sum(weight for value, weight in pairs if value <= middle)
+    assert below <= half * (1 + 1e-9) and up_to >= half * (1 - 1e-9)

@@ -1,0 +1,165 @@
+"""`fit`: a bare config.json is enough, the JSON keeps its promises, errors are sentences, it loads little."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app import parser
+from core import commands
+from core.catalogue import catalogue_model
+from core.home import APP_FOLDER, Home
+from core.memory.measured import Measured, note_measured
+
+QWEN = "Qwen/Qwen3-8B"
+HEAVY = ("torch", "transformers", "peft", "gradio", "pyarrow", "numpy", "pydantic", "httpx", "tokenizers")
+KEYS = {
+    "total_gib",
+    "usable_gib",
+    "verdict",
+    "terms",
+    "host_ram_gib",
+    "disk_gib",
+    "parameters",
+    "suggestions",
+}
+
+
+@pytest.fixture
+def fit(capsys: pytest.CaptureFixture[str]):
+    """Runs the command: (exit code, JSON, everything printed before it)."""
+
+    def run(*words: str) -> tuple[int, dict[str, Any], str]:
+        code = commands.run(parser().parse_args(["fit", *words, "--json"]))
+        *text, last = capsys.readouterr().out.strip().splitlines()
+        return code, json.loads(last), "\n".join(text)
+
+    return run
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    file = tmp_path / "Qwen3-8B" / "config.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(catalogue_model(QWEN).config))
+    return file
+
+
+def test_a_bare_config_is_enough(fit: Any, config: Path) -> None:
+    code, found, text = fit("--model", str(config), "--gpu", "12")
+    assert code == 0 and found.keys() >= KEYS
+    assert found["parameters"] == {"total": 8_190_735_360, "trainable": 43_646_976}
+    assert found["usable_gib"] == 12 and found["verdict"] == "fits" and found["suggestions"] == []
+    assert sum(found["terms"].values()) == pytest.approx(found["total_gib"], abs=0.01)
+    assert "it fits" in text and "43,646,976" in text
+    by_id = fit("--model", QWEN, "--gpu", "12")[1]
+    assert {key: by_id[key] for key in KEYS} == {key: found[key] for key in KEYS}
+
+
+def test_what_does_not_fit_is_an_answer(fit: Any) -> None:
+    words = ("--gpu", "8", "--batch", "4", "--accumulate", "4", "--max-length", "4096")
+    code, found, text = fit("--model", QWEN, *words)
+    assert (code, found["verdict"]) == (0, "no")
+    assert found["suggestions"] and "Make it fit" in text
+    assert {"change", "total_gib"} <= found["suggestions"][0].keys()
+    assert found["suggestions"][-1]["total_gib"] < 8 < found["total_gib"]
+    assert found["settings"]["micro_batch"] * found["settings"]["accumulate"] == 16
+
+
+def test_every_argument_counts(fit: Any, config: Path) -> None:
+    text = "--gpu 24 --method lora --rank 32 --max-length 1024 --batch 2 --accumulate 8 --backend peft "
+    text += (
+        "--optimizer adamw_torch --checkpointing hf --target-modules q,v --attention eager --precision fp16"
+    )
+    words = text.split()
+    settings = fit("--model", str(config), *words)[1]["settings"]
+    wanted = {
+        **{"method": "lora", "quantization": "none", "rank": 32, "max_length": 1024, "micro_batch": 2},
+        **{"accumulate": 8, "optimizer": "adamw_torch", "checkpointing": "hf", "backend": "peft"},
+        **{"attention": "eager", "bits": 16, "target_modules": ["q_proj", "v_proj"]},
+    }
+    assert {key: settings[key] for key in wanted} == wanted
+    packed = ("--model", str(config), "--gpu", "24")
+    assert fit(*packed, "--no-double-quantization")[1]["total_gib"] > fit(*packed)[1]["total_gib"]
+
+
+def test_without_a_card_it_is_this_machine(fit: Any) -> None:
+    found = fit("--model", "starter")[1]
+    assert found["total_gib"] == found["host_ram_gib"]
+    assert found["settings"]["method"] in ("lora", "qlora")
+
+
+def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: Path, tmp_path: Path) -> None:
+    words = ("--model", str(tiny_model), "--gpu", "RTX 3060", "--max-length", "2048")
+    data = tmp_path / "rows.jsonl"
+    rows = [{"instruction": f"Say {number}.", "output": "word " * number} for number in range(1, 101)]
+    data.write_text("\n".join(map(json.dumps, rows)))
+    code, found, text = fit(*words, "--data", str(data))
+    assert code == 0 and found["data"]["rows"] == 95
+    assert found["data"]["p95"] <= found["data"]["p99"] <= found["data"]["max"] < 200
+    assert found["time"]["steps"] == 18
+    assert found["time"]["minutes"]["low"] < found["time"]["minutes"]["likely"]
+    assert found["time"]["kwh"]["likely"] > 0 and "kWh" in text
+    # short rows need less than the maximum
+    assert found["total_gib"] <= fit(*words)[1]["total_gib"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--model", "/no/such/folder"), "/no/such/folder"),
+        (("--model", QWEN, "--gpu", "RTX 9999"), "No card"),
+        (("--model", QWEN, "--target-modules", "q,foo"), "foo"),
+        (("--model", QWEN, "--optimizer", "adamax"), "adamax"),
+        (("--model", QWEN, "--method", "magic"), "magic"),
+        (("--model", QWEN, "--rank", "0"), "--rank"),
+        (("--model", QWEN, "--batch", "-1"), "--batch"),
+        (("--model", QWEN, "--data", "/no/such/file"), "/no/such/file"),
+    ],
+)
+def test_errors_are_sentences(fit: Any, words: tuple[str, ...], said: str) -> None:
+    code, found, _ = fit(*words)
+    assert code == 2 and said in found["error"]
+
+
+def test_a_config_that_names_code_is_refused(fit: Any, config: Path) -> None:
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps({**values, "model_type": "qwen3\nimport os"}))
+    assert fit("--model", str(config))[0] == 2
+
+
+def test_a_bad_card_is_refused_with_the_reason(fit: Any) -> None:
+    code, found, text = fit("--model", QWEN, "--gpu", "RX 6800 XT")
+    assert (code, found["verdict"]) == (0, "no") and "RDNA2" in found["refusal"]
+    assert "can't train" in text and not found["suggestions"] and not found["room"]
+
+
+def test_the_correction_is_shown_and_can_be_taken_back(fit: Any, home: Home) -> None:
+    words = ("--model", QWEN, "--gpu", "RTX 3060")
+    plain = fit(*words)[1]
+    entry = Measured(
+        **{"run": "r", "day": "2026-11-22", "model": "m", "parameters": 1, "quantization": "nf4"},
+        **{"checkpointing": "unsloth", "backend": "unsloth", "max_length": 2048},
+        **{"card": "NVIDIA GeForce RTX 3060", "estimated": 1000, "measured": 1100},
+    )
+    note_measured(home, entry)
+    code, found, text = fit(*words)
+    assert code == 0 and found["total_gib"] == pytest.approx(1.1 * plain["total_gib"], abs=0.01)
+    assert sum(found["terms"].values()) == pytest.approx(found["total_gib"], abs=0.01)
+    assert found["correction"]["runs"] == 1 and "Corrected" in text
+    assert fit(*words, "--forget-measured")[1]["total_gib"] == plain["total_gib"]
+
+
+def test_nothing_heavy_is_loaded(config: Path, home_folder: Path) -> None:
+    code = (
+        "import sys; from app import parser; from core import commands;"
+        f"code = commands.run(parser().parse_args(['fit', '--model', {str(config)!r}, '--gpu', '6']));"
+        f"print(code, sorted(set({HEAVY!r}) & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=APP_FOLDER, capture_output=True, text=True)
+    assert done.stdout.strip().splitlines()[-1] == "0 []", done.stderr
