@@ -71,16 +71,20 @@ def spec_of(bench: Bench) -> ModelSpec:
 
 
 def lengths_of(bench: Bench) -> Lengths | None:
-    """The lengths of the chosen data, as soon as they are measured."""
+    """The lengths of the chosen data, as soon as they are measured.
+
+    While the chosen model is not here, those that the last one has counted: others cut text much alike.
+    """
+    data = bench.choices().data
     try:
         state = look(bench).state
     except UserError:
         return None
     if state is None or state.tokens is None or not state.tokens.rows_measured:
-        return None
+        return bench.models.lengths(data)
     found = bench.desk.token_facts(state.tokens, bench.recipe_so_far().max_length)
     if not found.max:
         return None
     lengths = Lengths(found.p95, found.p99, found.max)
-    bench.models.note_lengths(bench.choices().data, lengths)
+    bench.models.note_lengths(data, lengths)
     return lengths
