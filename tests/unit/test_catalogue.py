@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 
 from core.catalogue import CatalogueModel, catalogue_model, load_catalogue, search_catalogue
 from core.errors import UserError
+from core.hardware import Hardware, card_named
+from core.memory import Workload, estimate_memory, place_of
 from core.models import HUB_ID, lora_parameters, spec_of_config
 
 MODELS = load_catalogue()
@@ -78,6 +81,20 @@ def test_models_of_one_licence_say_the_same() -> None:
         said.setdefault(model.licence, set()).add(model.forbids)
     assert all(len(sentences) == 1 for sentences in said.values()) and len(said) >= 8
     assert "commercial" in catalogue_model("Qwen/Qwen2.5-3B-Instruct").forbids
+
+
+def test_the_cards_that_an_entry_names_have_room() -> None:
+    work = Workload(quantization="nf4", optimizer="adamw_8bit", checkpointing="unsloth", max_length=2048)
+    named = 0
+    for model in MODELS:
+        if cards := re.search(r"(?:for|of) (?:[\d]+ to )?(\d+) GB cards", model.about):
+            gpu = card_named(f"{cards[1]}GiB")
+            place = place_of(Hardware((gpu,), "", 8, 64 << 30, 60 << 30, 1 << 40, "Linux"), gpu)
+            estimate = estimate_memory(spec_of_config(model.config, model.id), work, place)
+            short = "with short texts" in model.about
+            assert estimate.verdict == "fits" or (short and estimate.verdict == "tight"), model.id
+            named += 1
+    assert named > 20
 
 
 def test_an_unknown_name_tells_the_nearest() -> None:
