@@ -11,16 +11,20 @@ from ui.bench import Bench
 from ui.choices import Choices
 from ui.data_look import look
 from ui.fit import spec_of
-from ui.html import actions, button, checks
+from ui.html import button, count, esc
 
 
 def hints_html(bench: Bench) -> str:
     """A sentence and a button for each setting that data or model want otherwise; empty where none does."""
     parts = []
     for name, (value, why) in hints(bench).items():
-        take = button(f"take-{name}", "take-usual", f"Take {value:g}", "quiet", name)
-        parts.append(checks([("info", why)]) + actions(take))
+        take = button(f"take-{name}", "take-usual", f"Take {_named(name, value)}", "quiet", name)
+        parts.append(f'<p class="lg-help">{esc(why)} {take}</p>')
     return "".join(parts)
+
+
+def _named(name: str, value: float) -> str:
+    return count(round(value), "epoch") if name == "epochs" else f"a learning rate of {value:g}"
 
 
 def hints(bench: Bench) -> dict[str, tuple[float, str]]:

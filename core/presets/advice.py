@@ -18,7 +18,5 @@ def usual_epochs(rows: int) -> tuple[float, str]:
 
 def usual_learning_rate(parameters: int) -> tuple[float, str]:
     """The adapter's learning rate for a base model of that size, and why."""
-    billions = parameters / 1e9
-    if parameters >= _LARGE:
-        return 1e-4, f"A model of {billions:.0f} B parameters learns better at 1e-4."
-    return 2e-4, f"2e-4 is usual for a model of {billions:.1f} B parameters."
+    rate = 1e-4 if parameters >= _LARGE else 2e-4
+    return rate, f"A model of {parameters / 1e9:.2g} B parameters is usually trained at {rate:g}."
