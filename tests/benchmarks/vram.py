@@ -60,6 +60,8 @@ APART = {
 _PIECES = {"axolotl": True, "torchtune": True}
 _WHOLE_LOSS = "unfused"
 _SIXTEEN_BIT_ADAPTER = ("torchtune", "litgpt")
+# checkpoints in the host's memory are Unsloth's way
+_CHECKPOINTING = {"hf_offload": "unsloth"}
 _DROPOUT = {"litgpt": 0.05, "axolotl": 0.05}
 
 
@@ -210,13 +212,18 @@ def _ask_command(case: dict[str, Any], memory: float | None) -> tuple[int, dict[
             "--accumulate",
             "1",
         ]
-        command += ["--optimizer", work.optimizer, "--checkpointing", work.checkpointing]
+        command += [
+            "--optimizer",
+            work.optimizer,
+            "--checkpointing",
+            _CHECKPOINTING.get(work.checkpointing, work.checkpointing),
+        ]
         command += ["--backend", work.backend, "--target-modules", work.target_modules[0]]
         command += [] if work.double_quantization else ["--no-double-quantization"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=APP, check=False)
     if done.returncode:
         raise SystemExit(f"case {case['number']}: {' '.join(command)}\n{done.stderr}")
-    answer = json.loads(done.stdout)
+    answer = json.loads(done.stdout.splitlines()[-1])
     terms = {name: gib * GIB for name, gib in answer["terms"].items()}
     return round(answer["total_gib"] * GIB), terms, answer["verdict"]
 
