@@ -7,6 +7,8 @@ Walks from the starter model and the sample data to a chat, as a newcomer would,
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from tests.app_process import App, Watched, browser, running_app
 
 FOLDER = Path(__file__).resolve().parent.parent / "assets" / "screenshots"
+SMALL_CARD = FOLDER.parents[1] / "tests" / "data" / "probes" / "windows_rtx_3070_ti_laptop.json"
 QUESTION = "Where do penguins live?"
 # a training on a slow machine
 PATIENCE_MS = 3_600_000
@@ -32,8 +35,10 @@ def main() -> None:
         watched = Watched(chromium)
         watched.context.set_default_timeout(PATIENCE_MS)
         walk(watched.page, app)
-        for width, scheme, steps in ((1440, "dark", ("train", "chat")), (390, "light", ("data", "train"))):
+        looks = ((1440, "dark", ("train", "chat")), (390, "light", ("data", "preset", "train")))
+        for width, scheme, steps in looks:
             again(chromium, app, width, scheme, steps)
+    on_a_small_card()
 
 
 def walk(page: Any, app: App) -> None:
@@ -43,7 +48,7 @@ def walk(page: Any, app: App) -> None:
     shoot(page, "1-model")
     open_step(page, "data", "#data-numbers .lg-hist")
     shoot(page, "2-data")
-    open_step(page, "preset", "#lg-next-preset")
+    open_step(page, "preset", "#fit-parts .lg-time")
     shoot(page, "3-preset")
     open_step(page, "train", "#train-panel :is(button, a)")
     if page.is_visible("#train-start") and not page.is_visible("#lg-next-train"):
@@ -85,11 +90,31 @@ def again(chromium: Any, app: App, width: int, scheme: str, steps: tuple[str, ..
     """Some steps in another look."""
     page = Watched(chromium, width, scheme).page
     curve = "#train-chart [role=status] >> text=smoothed loss"
-    ready = {"train": curve, "data": "#data-numbers .lg-hist", "chat": "#chat-base .bot"}
+    ready = {
+        "train": curve,
+        "data": "#data-numbers .lg-hist",
+        "preset": "#fit-parts .lg-time",
+        "chat": "#chat-base .bot",
+    }
     page.goto(app.address)
     for step in steps:
         open_step(page, step, ready[step])
         shoot(page, f"{step}-{scheme if width > 1000 else 'phone'}")
+
+
+def on_a_small_card() -> None:
+    """An 8 B model on a recorded card of 8 GB: what would make it fit."""
+    os.environ["LORA_GARAGE_PROBE"] = str(SMALL_CARD)
+    settings = {"max_length": 8192, "rank": 64, "optimizer": "adamw_torch", "checkpointing": "hf"}
+    chosen = {"model_kind": "catalogue", "catalogue": "Qwen/Qwen3-8B", "changes": settings}
+    with tempfile.TemporaryDirectory() as home:
+        (Path(home) / "choices.json").write_text(json.dumps(chosen))
+        with running_app(Path(home)) as app, browser() as chromium:
+            for width, scheme in ((1440, "light"), (1440, "dark")):
+                page = Watched(chromium, width, scheme).page
+                page.goto(app.address + "#preset")
+                page.wait_for_selector("#fit-make")
+                shoot(page, f"fit-{scheme}")
 
 
 def open_step(page: Any, step: str, ready: str) -> None:

@@ -21,7 +21,7 @@ _HELPS = {
     "optimizer": "An 8-bit optimizer or a lower rank would help most.",
     "activations": "Shorter rows, a smaller micro-batch or gradient checkpointing would help most.",
     "logits": "Shorter rows or a smaller micro-batch would help most.",
-    "context": "No setting changes that; everything else is small.",
+    "context": "No setting changes that.",
 }
 _PACKED = "It is kept in 4 bits already: only a smaller model needs less."
 _MAKERS = ("NVIDIA ", "GeForce ", "AMD ", "Intel(R) ", "Intel ", "(TM)")

@@ -181,19 +181,21 @@ def numbers(progress: Progress) -> list[tuple[str, str]]:
     items.append(("Loss", f"{progress.points[-1][1]:.3f}" if progress.points else "–"))
     items.append(("Held-out loss", f"{progress.heldout[-1][1]:.3f}" if progress.heldout else "–"))
     items.append(("Speed", f"{progress.tokens_per_s:,.0f} tokens/s" if progress.tokens_per_s else "–"))
-    items += _memory_items(progress)
+    peak = progress.peak_memory or progress.memory
+    items.append(("Peak memory", memory(peak) if peak else "–"))
     left = duration(progress.eta_s) if progress.eta_s and progress.job.active else "–"
     items.append(("Time left", left))
     return items
 
 
-def _memory_items(progress: Progress) -> list[tuple[str, str]]:
-    """The measured peak beside what was estimated, as far as they are known."""
-    peak = progress.peak_memory or progress.memory
-    items = [("Peak memory", memory(peak) if peak else "–")]
-    if progress.estimated_memory:
-        items.append(("Estimated", memory(progress.estimated_memory)))
-    return items
+def memory_words(progress: Progress) -> str:
+    """The measured peak beside what was estimated before the start; empty while one is not known."""
+    peak, expected = progress.peak_memory, progress.estimated_memory
+    if not peak or not expected:
+        return ""
+    off = peak / expected - 1
+    beside = f"{abs(off):.0%} {'more' if off > 0 else 'less'}" if abs(off) >= 0.005 else "the same"
+    return f"Estimated before the start: {memory(expected)}. The peak so far is {memory(peak)}, {beside}."
 
 
 def _engine_html(progress: Progress) -> str:
@@ -202,7 +204,11 @@ def _engine_html(progress: Progress) -> str:
     name = _ENGINES.get(progress.engine, progress.engine)
     reason = f": {progress.reason}" if progress.reason else ""
     precision = f" · {progress.precision}" if progress.precision else ""
-    return f'<p class="lg-help" id="train-engine">Engine: {esc(name)}{esc(precision)}{esc(reason)}</p>'
+    compared = memory_words(progress)
+    beside = f'<p class="lg-help" id="train-memory">{esc(compared)}</p>' if compared else ""
+    return (
+        f'<p class="lg-help" id="train-engine">Engine: {esc(name)}{esc(precision)}{esc(reason)}</p>{beside}'
+    )
 
 
 def _buttons(bench: Bench, run: Run, progress: Progress) -> str:

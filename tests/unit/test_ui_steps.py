@@ -179,6 +179,14 @@ def test_a_finished_run_leads_to_its_export(bench: Bench) -> None:
     assert 'href="#export"' in page
 
 
+def test_the_measured_peak_stands_beside_the_estimate(bench: Bench) -> None:
+    planned = {**STARTED, "estimated_memory": 4 * GIB}
+    add_run(bench, "r", [planned, {**STEPS[0], "memory": 3 * GIB, "peak_memory": 5 * GIB}])
+    page = train.top_html(bench)
+    assert "Estimated before the start: 4.0 GB. The peak so far is 5.0 GB, 25% more." in page
+    assert "<dd>5.0 GB</dd>" in page
+
+
 def test_a_failed_run_shows_its_sentence_and_its_log(bench: Bench) -> None:
     run = add_run(bench, "r", [STARTED], "failed", message="Memory ran out. Choose less.")
     (run.folder / "worker.log").write_text("Traceback: boom")
