@@ -9,7 +9,7 @@ from typing import Any
 from core.errors import UserError
 from core.fit_data import Data, read_data
 from core.fit_print import print_fit
-from core.fitting import bits_of, estimator, smaller_models
+from core.fitting import as_trained, bits_of, estimator, smaller_models
 from core.hardware import GIB, Hardware, card_named, find_hardware, refusal
 from core.home import Home
 from core.memory import MemoryEstimate, Place, Workload
@@ -59,7 +59,7 @@ def fit(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     if args.calibrate:
         _calibrate(home)
     spec = find_spec(home, args.model)
-    workload = _workload(args, spec, place)
+    workload = as_trained(_workload(args, spec, place), place)
     data = read_data(home, args.data, args.model, workload.max_length) if args.data else None
     if data is not None:
         workload = replace(workload, longest=data.lengths.longest)
@@ -132,7 +132,7 @@ def _workload(args: argparse.Namespace, spec: ModelSpec, place: Place) -> Worklo
         micro_batch=_within(args.batch, "--batch"),
         accumulate=_within(args.accumulate, "--accumulate"),
         optimizer=_optimizer(args.optimizer, packed),
-        checkpointing=args.checkpointing or (backend_checkpointing(backend) if place.gpu else "none"),
+        checkpointing=args.checkpointing or ("unsloth" if place.gpu else "none"),
         backend=backend,
         attention=args.attention,
         offload_embedding=args.offload_embedding,
@@ -143,11 +143,6 @@ def _backend(args: argparse.Namespace, place: Place) -> str:
     """Unsloth, but for what it does not do."""
     apple = place.gpu is not None and place.gpu.vendor == "apple"
     return "peft" if apple or args.no_double_quantization or args.attention != "auto" else "unsloth"
-
-
-def backend_checkpointing(backend: str) -> str:
-    """The checkpointing that an engine is used with on a card."""
-    return "unsloth" if backend == "unsloth" else "hf"
 
 
 def _optimizer(name: str | None, packed: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.home import Home
 from core.memory import estimate_memory, search
 from core.memory.kinds import MemoryEstimate, Place, Workload
-from core.memory.levers import Lengths
+from core.memory.levers import WITH_8_BIT, Lengths
 from core.memory.measured import correction
 from core.memory.search import Candidate, Step
 from core.models.spec import ModelSpec
@@ -22,6 +23,7 @@ __all__ = [
     "Candidate",
     "Lengths",
     "Step",
+    "as_trained",
     "bits_of",
     "changes_of",
     "estimate_recipe",
@@ -38,7 +40,18 @@ def workload_of(recipe: Recipe, place: Place, longest: int | None = None) -> Wor
 
     The engine is guessed without loading one: Unsloth where it is installed and can do what is asked for.
     """
-    return Workload.of(recipe, backend_of(recipe), bits_of(recipe.precision, place), longest)
+    backend = backend_of(recipe)
+    work = Workload.of(recipe, backend, bits_of(recipe.precision, place), longest)
+    return as_trained(work, place)
+
+
+def as_trained(work: Workload, place: Place) -> Workload:
+    """With what the engines do instead of what they can't do here (core.training.trainer, peft_engine)."""
+    if work.backend == "peft" and work.checkpointing == "unsloth":
+        work = replace(work, checkpointing="hf")
+    if "8bit" in work.optimizer and (place.gpu is None or place.gpu.vendor not in WITH_8_BIT):
+        work = replace(work, optimizer="adamw_torch")
+    return work
 
 
 def backend_of(recipe: Recipe) -> str:

@@ -14,8 +14,8 @@ _ROUND = 64
 _SHORTEST = 512
 _LOWEST_RANK = 8
 # cards that bitsandbytes has 4-bit and 8-bit kernels for
-_WITH_8_BIT = ("nvidia", "amd")
-_WITH_4_BIT = (*_WITH_8_BIT, "intel")
+WITH_8_BIT = ("nvidia", "amd")
+_WITH_4_BIT = (*WITH_8_BIT, "intel")
 
 Change = dict[str, Any]
 
@@ -100,7 +100,7 @@ def _batch_words(at: Situation, change: Change) -> str:
 
 
 def _optimizer(at: Situation) -> list[Change]:
-    if not _on(at, _WITH_8_BIT):
+    if not _on(at, WITH_8_BIT):
         return []
     smaller = ["adamw_8bit", "paged_adamw_8bit"]
     if at.workload.optimizer in smaller:
@@ -169,7 +169,7 @@ def _four_bits(at: Situation) -> list[Change]:
 
 
 def _offload(at: Situation) -> list[Change]:
-    possible = _on(at, _WITH_8_BIT) and not at.workload.offload_embedding
+    possible = _on(at, WITH_8_BIT) and not at.workload.offload_embedding
     return [{"offload_embedding": True}] if possible else []
 
 

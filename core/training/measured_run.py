@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from core.fitting import as_trained
 from core.hardware import find_hardware
 from core.home import Home
 from core.jobs import Worker
@@ -78,6 +79,6 @@ def _plan(
     place = Place.of(replace(hardware, gpus=()) if setup.device == "cpu" else hardware)
     spec = spec_of_folder(folder)
     bits = 32 if setup.precision == "fp32" else 16
-    workload = Workload.of(recipe, engine, bits, max(lengths, default=None))
+    workload = as_trained(Workload.of(recipe, engine, bits, max(lengths, default=None)), place)
     estimate = estimate_memory(spec, workload, place)
     return Planned(spec, workload, place, estimate, correction(home, place).factor, len(lengths))

@@ -88,6 +88,21 @@ def test_every_argument_counts(fit: Any, config: Path) -> None:
     assert fit(*packed, "--no-double-quantization")[1]["total_gib"] > fit(*packed)[1]["total_gib"]
 
 
+def test_what_cannot_be_done_is_estimated_as_it_is_done_instead(fit: Any) -> None:
+    asked = (
+        "--model",
+        "starter",
+        "--checkpointing",
+        "unsloth",
+        "--optimizer",
+        "adamw_8bit",
+        "--backend",
+        "peft",
+    )
+    apple = fit(*asked, "--gpu", "M3 Max")[1]["settings"]
+    assert (apple["checkpointing"], apple["optimizer"]) == ("hf", "adamw_torch")
+
+
 def test_without_a_card_it_is_this_machine(fit: Any) -> None:
     found = fit("--model", "starter")[1]
     assert found["total_gib"] == found["host_ram_gib"]

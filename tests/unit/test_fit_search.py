@@ -168,7 +168,7 @@ def test_an_apple_gpu_gets_no_bitsandbytes(llama: ModelSpec) -> None:
 
 def test_on_a_cpu_no_unsloth_checkpointing() -> None:
     spec = spec_of("Qwen/Qwen3-0.6B")
-    place = Place(None, 4 * GIB, 6 * GIB)
+    place = Place(None, 6 * GIB, 8 * GIB)
     work = Workload(bits=32, max_length=4096, micro_batch=4)
     steps = fit(spec, work, place)
     assert {step.change.get("checkpointing") for step in steps} <= {None, "hf"}
