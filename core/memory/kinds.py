@@ -20,10 +20,11 @@ class Workload:
     """What decides the peak of a training: a Recipe's knobs, and those that only other programs have.
 
     Lengths in tokens. `longest` is the longest row that will really be computed, if the data is known: the
-    smaller of it and `max_length` counts. `quantization` is that of the frozen base; `bits` of what is not
-    quantized: 16 or 32. `fused_loss` says whether the logits are made piece by piece; None takes what the
-    backend does. `adapter_bits` is the adapter's format: 32 with both engines. `virtual_tokens` are those of
-    soft prompts. `rest_bits` is the format of what isn't quantized, where it isn't that of the maths.
+    smaller of it and `max_length` counts. `trained_share` of the positions have something to learn (in chats
+    the answers). `quantization` is that of the frozen base; `bits` of the maths, and of what is not quantized
+    unless `rest_bits` says otherwise: 16 or 32. `adapter_bits` is the adapter's format, 32 with both engines.
+    `fused_loss` says whether the logits are made piece by piece; None takes what the backend does.
+    `virtual_tokens` are those of soft prompts.
     """
 
     method: str = "lora"
@@ -36,6 +37,7 @@ class Workload:
     dropout: float = 0.0
     max_length: int = 1024
     longest: int | None = None
+    trained_share: float = 0.75
     micro_batch: int = 1
     accumulate: int = 8
     optimizer: str = "adamw_torch"

@@ -97,5 +97,6 @@ def logits_bytes(spec: ModelSpec, workload: Workload, on_cpu: bool = False) -> i
     if fused(workload):
         return min(FUSED_PLAN, UNFUSED_LATELY * whole)
     if on_cpu:
-        return UNFUSED_LATELY * whole
+        # there our own loss makes them only where a token is trained (core.training.losses)
+        return round(UNFUSED_LATELY * whole * workload.trained_share)
     return (UNFUSED_UNSLOTH if workload.backend == "unsloth" else UNFUSED) * whole
