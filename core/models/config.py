@@ -105,7 +105,7 @@ def spec_of_config(config: Any, name: str = "", where: str = "") -> ModelSpec:
     fields = Fields(config, where)
     if isinstance(config.get("text_config"), dict):
         fields = fields.part("text_config")
-    outer = str(config.get("model_type") or "")
+    outer = str(config.get("model_type") or _type_of_class(architecture_of(config)))
     wrapper = WRAPPERS.get(outer) if fields.values is not config else None
     kind = _text_type(outer, str(fields.values.get("model_type") or ""), wrapper)
     family = FAMILIES.get(kind)
@@ -114,7 +114,8 @@ def spec_of_config(config: Any, name: str = "", where: str = "") -> ModelSpec:
         shape = shape.inside("model.language_model")
     fields.defaults = shape.defaults
     spec = _spec(fields, shape, config, name)
-    spec = replace(spec, exact=family is not None and (wrapper is not None or fields.values is config))
+    exact = family is not None and (wrapper is not None or fields.values is config)
+    spec = replace(spec, model_type=outer or kind, exact=exact)
     return _with_towers(spec, wrapper, Fields(config, where)) if wrapper else spec
 
 
@@ -123,6 +124,12 @@ def _text_type(outer: str, inner: str, wrapper: Wrapper | None) -> str:
     if inner and inner in FAMILIES:
         return inner
     return wrapper.text if wrapper else inner or outer
+
+
+def _type_of_class(name: str) -> str:
+    """The type that a class's name means, for configs that leave `model_type` out: LlamaForCausalLM."""
+    stem = name.removesuffix("ForCausalLM").lower()
+    return next((kind for kind in FAMILIES if kind.replace("_", "") == stem), "")
 
 
 def _with_towers(spec: ModelSpec, wrapper: Wrapper, fields: Fields) -> ModelSpec:
@@ -143,11 +150,10 @@ def _spec(fields: Fields, family: Family, config: dict[str, Any], name: str) -> 
     parts = Parts()
     tied = _tied(fields, family, config)
     family.add(parts, fields, sizes, tied)
-    architectures = config.get("architectures") or [""]
     return ModelSpec(
         name=name,
-        architecture=str(architectures[0]),
-        model_type=str(config.get("model_type") or fields.get("model_type") or ""),
+        architecture=architecture_of(config),
+        model_type="",
         hidden=sizes.hidden,
         layers=sizes.layers,
         heads=sizes.heads,
@@ -159,7 +165,7 @@ def _spec(fields: Fields, family: Family, config: dict[str, Any], name: str) -> 
         linears=tuple(parts.linears),
         parameters=parts.total,
         active=parts.total - parts.idle,
-        context=_context(fields),
+        context=context_of(fields),
         experts=_experts(family, fields),
         stored=stored_as(config),
         embedding_path=family.embedding,
@@ -175,7 +181,14 @@ def _tied(fields: Fields, family: Family, config: dict[str, Any]) -> bool:
     return family.tied
 
 
-def _context(fields: Fields) -> int | None:
+def architecture_of(config: dict[str, Any]) -> str:
+    """The first class that the config names: LlamaForCausalLM."""
+    names = config.get("architectures") or ""
+    return str(names[0] if isinstance(names, list) else names)
+
+
+def context_of(fields: Fields) -> int | None:
+    """The longest text in tokens, where the config tells."""
     value = fields.get("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from core.errors import UserError
 from core.home import Home
@@ -20,7 +21,7 @@ from core.models.folder import (
     read_config_file,
     weight_files,
 )
-from core.models.headers import safetensors_header, stored_in
+from core.models.headers import UNPACKED, Stored, safetensors_header, stored_in
 from core.models.spec import ModelSpec
 from core.models.unknown import spec_of_headers
 
@@ -107,20 +108,37 @@ def spec_of_folder(folder: Path) -> ModelSpec:
     return spec_with_weights(config, headers, model_name(folder), where)
 
 
-def spec_with_weights(config: dict, headers: list[dict], name: str, where: str) -> ModelSpec:
+def spec_with_weights(
+    config: dict[str, Any], headers: list[dict[str, Any]], name: str, where: str
+) -> ModelSpec:
     """A config's shapes with what the weights' headers add; from the headers alone for unknown types."""
-    stored = stored_in(headers, bool(config.get("tie_word_embeddings")), _bits(config))
+    bits = _bits(config)
     try:
         spec = spec_of_config(config, name, where)
     except UserError:
+        # what is no data is refused; where only fields are missing the headers have the shapes
         check_config(config, where)
         spec = None
     if spec is None or not spec.exact:
+        stored = stored_in(headers, bool(config.get("tie_word_embeddings")), bits)
         spec = spec_of_headers(config, stored, name, where)
+    else:
+        stored = stored_in(headers, spec.tied, bits, spec.layers)
+        spec = _as_counted(spec, stored, config, where)
     return replace(spec, file_bytes=stored.bytes, stored=stored.kind)
 
 
-def _bits(config: dict) -> int:
+def _as_counted(spec: ModelSpec, stored: Stored, config: dict[str, Any], where: str) -> ModelSpec:
+    """The headers have the last word on the count, where they show it: another vocabulary, more parts."""
+    more = stored.parameters - spec.parameters
+    if not more or stored.kind not in UNPACKED:
+        return spec
+    if stored.parameters < spec.linear_parameters + spec.embedding:
+        return spec_of_headers(config, stored, spec.name, where)
+    return replace(spec, parameters=stored.parameters, active=spec.active + more)
+
+
+def _bits(config: dict[str, Any]) -> int:
     quantization = config.get("quantization_config")
     bits = quantization.get("bits") if isinstance(quantization, dict) else None
     return bits if bits in (2, 3, 4, 8) else 4

@@ -15,14 +15,17 @@ from core.models.spec import Linear, LinearKind
 
 MAX_HEADER = 100 << 20
 LENGTH_BYTES = 8
+# kinds whose tensors have the shapes of the matrices that they hold
+UNPACKED = ("bf16", "fp16", "fp32", "fp8")
 _NAMES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
 # what quantizers lay beside a weight: scales, code books, notes (bitsandbytes, GPTQ and AWQ, FP8, MXFP4)
 _BESIDE = re.compile(
     r"\.(absmax|quant_map|nested_absmax|nested_quant_map|quant_state\..*|SCB|weight_format|qzeros|scales"
     r"|g_idx|weight_scale|weight_scale_inv|input_scale|activation_scale)$|_scales$"
 )
-# next-token heads of some checkpoints, which Transformers doesn't load
-_NOT_LOADED = re.compile(r"^(model\.)?mtp\.")
+# what Transformers doesn't load as parameters: heads that guess more tokens, buffers of old checkpoints
+_NOT_LOADED = re.compile(r"^(model\.)?mtp\.|\.rotary_emb\.inv_freq$|\.(attn|attention)\.(masked_)?bias$")
+_LAYER = re.compile(r"^model\.(?:language_model\.)?layers\.(\d+)\.")
 _NUMBER = re.compile(r"\.(\d+)(?=\.)")
 
 
@@ -75,13 +78,21 @@ def safetensors_header(path: Path) -> dict[str, Any]:
     return header
 
 
-def stored_in(headers: Iterable[Mapping[str, Any]], tied: bool = False, bits: int = 4) -> Stored:
-    """All headers of a model together. `bits` is the width that GPTQ and AWQ pack into 32."""
+def stored_in(
+    headers: Iterable[Mapping[str, Any]], tied: bool = False, bits: int = 4, layers: int | None = None
+) -> Stored:
+    """All headers of a model together. `bits` is the width that GPTQ and AWQ pack into 32.
+
+    A head that is tied to the embedding, and layers beyond `layers`, are stored by some and never loaded.
+    """
     entries = {name: entry for header in headers for name, entry in header.items()}
     shapes: dict[str, tuple[int, ...]] = {}
     kinds: dict[str, int] = {}
     for name, entry in entries.items():
-        if _BESIDE.search(name) or _NOT_LOADED.match(name) or (tied and name == "lm_head.weight"):
+        if _BESIDE.search(name) or _NOT_LOADED.search(name) or (tied and name == "lm_head.weight"):
+            continue
+        number = _LAYER.match(name) if layers is not None else None
+        if number and int(number[1]) >= (layers or 0):
             continue
         kind, times = _packing(name, entry["dtype"], entries, bits)
         shape = tuple(entry["shape"])

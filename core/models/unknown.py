@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from core.errors import UserError
-from core.models.config import spec_of_config, stored_as
+from core.models.config import architecture_of, context_of, spec_of_config, stored_as
 from core.models.fields import Fields
-from core.models.headers import Stored, linears_of
+from core.models.headers import UNPACKED, Stored, linears_of
 from core.models.spec import Linear, ModelSpec
 
+_EXPERT_FIELDS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _EMBEDDINGS = tuple(
     f"{name}.weight" for name in ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings")
 )
@@ -17,7 +18,7 @@ _EMBEDDINGS = tuple(
 
 def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: str) -> ModelSpec:
     """Counted from the headers, so the sum is right; what each matrix is for is guessed from its name."""
-    linears = linears_of(stored.shapes) if stored.kind in ("bf16", "fp16", "fp32") else ()
+    linears = linears_of(stored.shapes) if stored.kind in UNPACKED else ()
     if not linears:
         # packed weights don't show their shapes
         return spec_of_config(config, name, where)
@@ -27,9 +28,10 @@ def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: st
         fields = fields.part("text_config")
     layers = 1 + max(max(linear.layers, default=0) for linear in linears)
     heads = fields.whole("num_attention_heads", "n_head", "n_heads", default=max(1, hidden // 128))
+    experts = fields.whole(*_EXPERT_FIELDS, default=0, least=0)
     return ModelSpec(
         name=name,
-        architecture=str((config.get("architectures") or [""])[0]),
+        architecture=architecture_of(config),
         model_type=str(config.get("model_type", "")),
         hidden=hidden,
         layers=fields.whole("num_hidden_layers", "n_layer", "n_layers", default=layers),
@@ -38,12 +40,12 @@ def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: st
         head_dim=fields.whole("head_dim", default=max(1, hidden // heads)),
         intermediate=fields.whole("intermediate_size", "n_inner", "ffn_dim", default=_widest(linears)),
         vocab=vocab,
-        tied=not any(shape == "lm_head.weight" for shape in stored.shapes),
+        tied=not any(tensor.endswith("lm_head.weight") for tensor in stored.shapes),
         linears=linears,
         parameters=stored.parameters,
-        active=stored.parameters,
-        context=fields.get("max_position_embeddings", "n_positions", "max_seq_len"),
-        experts=fields.whole("num_experts", "num_local_experts", "n_routed_experts", default=0, least=0),
+        active=_active(stored, linears, fields, experts),
+        context=context_of(fields),
+        experts=experts,
         exact=False,
         stored=stored_as(config),
     )
@@ -57,4 +59,14 @@ def _embedding(stored: Stored, where: str) -> tuple[int, int]:
 
 
 def _widest(linears: tuple[Linear, ...]) -> int:
-    return max(max(linear.outputs, linear.inputs) for linear in linears if linear.kind != "attention")
+    wide = (max(linear.outputs, linear.inputs) for linear in linears if linear.kind != "attention")
+    return max(wide, default=1)
+
+
+def _active(stored: Stored, linears: tuple[Linear, ...], fields: Fields, experts: int) -> int:
+    """Without the experts that a token is not sent to."""
+    if not experts:
+        return stored.parameters
+    used = min(experts, fields.whole("num_experts_per_tok", "top_k_experts", "moe_k", default=experts))
+    all_experts = sum(linear.parameters for linear in linears if linear.kind == "expert")
+    return stored.parameters - all_experts * (experts - used) // experts

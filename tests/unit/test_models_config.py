@@ -109,6 +109,12 @@ def test_layers_beyond_any_model_are_refused_at_once() -> None:
         spec_of_config({**LLAMA, "num_hidden_layers": 200_000_000})
 
 
+def test_a_class_tells_the_type_where_no_other_field_does() -> None:
+    config = {key: value for key, value in LLAMA.items() if key != "model_type"}
+    assert spec_of_config(config).exact
+    assert not spec_of_config({**config, "architectures": None}).exact
+
+
 def test_another_type_is_taken_for_a_llama_and_says_so() -> None:
     spec = spec_of_config({**LLAMA, "model_type": "nobody_knows"})
     assert (spec.exact, spec.model_type, spec.parameters) == (False, "nobody_knows", 8_030_261_248)

@@ -132,6 +132,21 @@ def test_an_unknown_type_is_counted_from_its_headers(tmp_path: Path) -> None:
     assert shapes["q_proj"] == (8, 8, 2, "attention")
 
 
+def test_headers_have_the_last_word_on_the_count(tmp_path: Path) -> None:
+    more = {**llama_tensors(), "extra.weight": ("BF16", [100])}
+    left_out: Tensors = {
+        "lm_head.weight": ("BF16", [32, 8]),
+        "mtp.layers.0.weight": ("BF16", [9]),
+        "model.layers.2.mlp.up_proj.weight": ("BF16", [16, 8]),
+        "model.layers.0.self_attn.rotary_emb.inv_freq": ("F32", [4]),
+    }
+    spec = spec_of_folder(folder(tmp_path / "more", {**more, **left_out}))
+    assert (spec.parameters, spec.exact) == (SMALL_PARAMETERS + 100, True)
+    # weights that are another model than the config says
+    less = spec_of_folder(folder(tmp_path / "less", llama_tensors(), hidden_size=800))
+    assert (less.parameters, less.hidden, less.exact) == (SMALL_PARAMETERS, 8, False)
+
+
 def snapshot(cache: Path, name: str, revision: str, tensors: Tensors | None) -> Path:
     top = cache / f"models--{name.replace('/', '--')}"
     (top / "refs").mkdir(parents=True, exist_ok=True)
@@ -187,7 +202,7 @@ def served(hub: Hub, files: dict[str, bytes], **more: Any) -> None:
 
 
 def test_the_hub_sends_headers_not_weights(hub: Hub, home: Home) -> None:
-    raw = weights({**llama_tensors(), "unused": ("BF16", [8 << 20])})
+    raw = weights({**llama_tensors(), "mtp.unused": ("BF16", [8 << 20])})
     served(hub, {"model.safetensors": raw})
     spec = find_spec(home, "acme/tiny")
     assert (spec.name, spec.parameters, spec.stored) == ("acme/tiny", SMALL_PARAMETERS, "bf16")
