@@ -1,7 +1,7 @@
 """Download worker: one model or data set from the hub, with progress; cut off, it goes on where it was.
 
 `python -m core.download JOB_FOLDER --kind model --id owner/name --to FOLDER`. The files gather in
-`FOLDER.partial`, which is renamed when all of them are there and have the hub's sizes and hashes.
+`.downloads` beside FOLDER and get their place when all of them are there with the hub's sizes and hashes.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from core.models import HUB_ID, inspect_model, model_folder, read_config
 # what a disk needs beside the files themselves, so that the system and the app go on
 _DISK_MARGIN = 512 << 20
 _GIB = 1 << 30
+_DOWNLOADS = ".downloads"
 
 
 def dataset_folder(home: Home, name: str) -> Path:
@@ -34,7 +35,12 @@ def dataset_folder(home: Home, name: str) -> Path:
 def download_job(home: Home, name: str, kind: Kind = "model") -> Path:
     """The job folder of the download of the hub id `name`."""
     folder = home.models if kind == "model" else home.datasets
-    return folder / ".downloads" / name.replace("/", "--")
+    return folder / _DOWNLOADS / name.replace("/", "--")
+
+
+def partial_folder(target: Path) -> Path:
+    """Where the files gather that will be `target`; nobody takes it for a model of its own."""
+    return target.parent / _DOWNLOADS / f"{target.name}.partial"
 
 
 def start_download(home: Home, name: str, kind: Kind = "model") -> Path:
@@ -74,7 +80,7 @@ def download(worker: Worker, kind: Kind, name: str, target: Path) -> None:
     repo = hub_repo(name, kind)
     if repo.gated and not logged_in():
         raise UserError(gated_words(name, kind))
-    partial = target.with_name(target.name + ".partial")
+    partial = partial_folder(target)
     partial.mkdir(parents=True, exist_ok=True)
     check_room(repo, partial)
     transfer = Fetch(worker, repo, partial)
@@ -107,7 +113,7 @@ def check_room(repo: HubRepo, folder: Path) -> None:
     if needed and needed + _DISK_MARGIN > free:
         raise UserError(
             f"{repo.name} needs {needed / _GIB:.1f} GiB more on the disk, and {free / _GIB:.1f} GiB are free "
-            f"at {folder.parent}. Free some space, or start the app with --home on a larger disk."
+            f"at {folder}. Free some space, or start the app with --home on a larger disk."
         )
 
 
@@ -127,7 +133,7 @@ def remove_strays(repo: HubRepo, folder: Path) -> None:
 def finish(partial: Path, target: Path) -> None:
     """Give the complete folder its name; an older one of that name goes once the new one is in its place."""
     shutil.rmtree(partial / PARTS, ignore_errors=True)
-    older = target.with_name(f"{target.name}.older")
+    older = partial.with_name(f"{target.name}.older")
     shutil.rmtree(older, ignore_errors=True)
     if target.exists():
         replace(target, older)

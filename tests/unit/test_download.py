@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from core.download import check_room, download, download_job, read_download, start_download
+from core.download import check_room, download, download_job, partial_folder, read_download, start_download
 from core.download_files import PARTS, Fetch, progress
 from core.download_files import fetch as fetch_files
 from core.errors import UserError
@@ -22,7 +22,7 @@ from core.home import Home
 from core.hub import hub_repo
 from core.hub_files import HubFile, HubRepo
 from core.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
-from core.models import inspect_model, model_folder
+from core.models import inspect_model, local_models, model_folder
 from tests.unit.hub_server import Hub, Repo
 
 NAME = "owner/tiny"
@@ -91,7 +91,7 @@ def test_what_a_killed_worker_left_is_taken_up(
 ) -> None:
     hub.models[NAME] = Repo(files)
     weights = hub_repo(NAME).files[-1]
-    part = home.models / "owner--tiny.partial" / PARTS / weights.key
+    part = partial_folder(model_folder(home, NAME)) / PARTS / weights.key
     part.parent.mkdir(parents=True)
     part.write_bytes(files[weights.path][:left].ljust(left, b"x"))
     assert (fetch(home) / weights.path).read_bytes() == files[weights.path]
@@ -104,8 +104,9 @@ def test_damage_that_stays_is_said(hub: Hub, home: Home, files: dict[str, bytes]
     hub.damage["model.safetensors"] = 9
     with pytest.raises(UserError, match=r"model\.safetensors of owner/tiny arrived damaged twice"):
         fetch(home)
-    folder = model_folder(home, NAME)
-    assert not folder.exists() and not list(home.models.rglob("model.safetensors"))
+    assert not list(home.models.rglob("model.safetensors"))
+    # its config has come, but it is no model
+    assert not model_folder(home, NAME).exists() and local_models(home) == []
 
 
 def test_gated_is_refused_before_anything_comes(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
@@ -149,8 +150,8 @@ def test_a_second_download_takes_the_place_of_the_first(
 
 def test_what_the_hub_has_no_more_does_not_stay(hub: Hub, home: Home, files: dict[str, bytes]) -> None:
     hub.models[NAME] = Repo(files)
-    partial = home.models / "owner--tiny.partial"
-    partial.mkdir()
+    partial = partial_folder(model_folder(home, NAME))
+    partial.mkdir(parents=True)
     (partial / "model-00001-of-00002.safetensors").write_bytes(b"of an earlier version")
     (partial / "config.json").write_bytes(b"{}")
     assert {path.name: path.read_bytes() for path in fetch(home).iterdir()} == files
