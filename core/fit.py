@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Container
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from core.memory import MemoryEstimate, Place, Workload
 from core.memory.adapter import known_optimizers
 from core.memory.measured import Correction, correction, reset_measured
 from core.memory.search import Step, make_it_fit, use_the_room
-from core.models import ModelSpec, find_spec
+from core.models import ModelSpec, find_spec, lora_targets
 from core.timing.energy import watts
 from core.timing.run_time import Range, RunTime, run_time
 from core.timing.speed import Speed, speed_here
@@ -165,14 +166,25 @@ def _targets(text: str, spec: ModelSpec) -> tuple[str, ...]:
     if names in ([], ["all"], ["all-linear"]):
         return ("all-linear",)
     known = dict.fromkeys(linear.name for linear in spec.linears)
-    whole = [name if name in known else f"{name}_proj" for name in names]
-    wrong = [name for name, full in zip(names, whole) if full not in known]
+    found = {name: _modules(name, spec, known) for name in names}
+    wrong = [name for name, modules in found.items() if not modules]
     if wrong:
         raise UserError(
             f"--target-modules: {spec.name} has no layer {', '.join(wrong)}. It has {', '.join(known)}; "
             "or say all-linear."
         )
-    return tuple(whole)
+    return tuple(dict.fromkeys(module for modules in found.values() for module in modules))
+
+
+def _modules(name: str, spec: ModelSpec, known: Container[str]) -> list[str]:
+    """The modules that a name means: its own, `q` for q_proj, or the one that holds it (query_key_value)."""
+    own = next((each for each in (name, f"{name}_proj") if each in known), None)
+    if own:
+        return [own]
+    try:
+        return [target.linear.name for target in lora_targets(spec, name)]
+    except UserError:
+        return []
 
 
 def _time(
