@@ -86,6 +86,8 @@ def on_act(bench: Bench, name: str, value: Any) -> None:
         bench.models.search_again()
     elif name == "ask":
         bench.models.ask(model, again=True)
+    elif name == "log-in" and bench.models.login() is None:
+        raise UserError("Paste the token into the field first.")
     elif name == "build-starter":
         bench.build_starter()
 

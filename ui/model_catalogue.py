@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from core.catalogue import CatalogueModel, load_catalogue
 from core.memory import MemoryEstimate
-from core.models import ModelSpec, model_folder
 from core.presets import suggested_models
 from ui.bench import Bench
 from ui.fit_words import memory, where_words
@@ -77,15 +76,19 @@ def basis_words(bench: Bench) -> str:
 
 def catalogue_rows(bench: Bench) -> list[Row]:
     """The rows in their order."""
-    setting = setting_of(bench)
-    suggested = suggestions(bench)
+    setting, suggested = setting_of(bench), suggestions(bench)
+    here = {item.name for item in bench.models.locals()}
     found = []
     for model in load_catalogue():
-        spec = bench.models.catalogue_spec(model)
-        estimate = bench.models.estimate(spec, setting)
+        estimate = bench.models.estimate(bench.models.catalogue_spec(model), setting)
         first = suggested.index(model.id) if model.id in suggested else len(suggested)
-        order = (first, _ORDER[estimate.verdict], spec.parameters)
-        found.append((order, _row(bench, model, spec, estimate, model.id in suggested)))
+        order = (first, _ORDER[estimate.verdict], model.parameters)
+        marks = {
+            "Suggested": model.id in suggested,
+            "On this machine": model.id in here,
+            "Gated": model.gated,
+        }
+        found.append((order, _row(model, estimate, tuple(word for word, holds in marks.items() if holds))))
     return [row for _, row in sorted(found, key=lambda item: item[0])]
 
 
@@ -94,30 +97,24 @@ def suggestions(bench: Bench) -> tuple[str, ...]:
     return suggested_models(bench.preset()[0], bench.hardware.best_gpu)
 
 
-def _row(bench: Bench, model: CatalogueModel, spec: ModelSpec, estimate: MemoryEstimate, first: bool) -> Row:
-    here = model_folder(bench.home, model.id).is_dir()
-    marks = {"Suggested": first, "On this machine": here, "Gated": model.gated}
-    facts = (
-        "Instruct" if model.kind == "instruct" else "Base",
-        f"reads {context_words(model.context)}",
-        model.languages,
-    )
+def _row(model: CatalogueModel, estimate: MemoryEstimate, marks: tuple[str, ...]) -> Row:
     tags = {
         "fit": estimate.verdict,
-        "size": next(value for limit, value, _ in _SIZES if spec.parameters <= limit),
+        "size": next(value for limit, value, _ in _SIZES if model.parameters <= limit),
         "kind": model.kind,
         "licence": " ".join(filter(None, ("free" if is_free(model) else "", "" if model.gated else "open"))),
         "words": model.family.lower(),
     }
+    kind = "Instruct" if model.kind == "instruct" else "Base"
     return Row(
         value=model.id,
         title=model.title,
         size=model.size,
-        marks=tuple(word for word, holds in marks.items() if holds),
+        marks=marks,
         about=model.about,
-        facts=facts,
+        facts=(kind, f"reads {context_words(model.context)}", model.languages),
         # what it asks of those who pass a model on stands with the chosen one
-        note=f"{model.licence}. {model.forbids.split(';')[0]}.".replace("..", "."),
+        note=f"{model.licence}. {model.forbids.split(';')[0].rstrip('.')}.",
         estimate=estimate,
         tags=tags,
     )

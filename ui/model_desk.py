@@ -5,6 +5,7 @@ Everything is on disk or on the hub; what is kept here only saves asking again a
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ from core.models import (
 from ui.errand import Errand, Errands
 
 _REMEMBERED = 400
+_SETTINGS = 4
+_LOCALS_S = 3.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,8 @@ class ModelDesk:
         self._specs: dict[tuple[Path, float], ModelSpec] = {}
         self._of_catalogue: dict[str, ModelSpec] = {}
         self._lengths: dict[str, Lengths] = {}
-        self._estimates: dict[tuple[ModelSpec, str], MemoryEstimate] = {}
+        self._estimates: dict[str, dict[ModelSpec, MemoryEstimate]] = {}
+        self._locals: tuple[float, list[Local]] | None = None
         self._found: dict[str, list[Found]] = {}
         self._facts: dict[str, HubFacts] = {}
 
@@ -107,17 +111,21 @@ class ModelDesk:
 
     def estimate(self, spec: ModelSpec, setting: Setting) -> MemoryEstimate:
         """What a run takes, computed once for each model while machine and recipe stay the same."""
-        key = (spec, setting.key)
-        if key not in self._estimates:
-            made = estimate_memory(spec, setting.workload, setting.place, setting.correction)
-            self._estimates = dict([*self._estimates.items(), (key, made)][-_REMEMBERED:])
-        return self._estimates[key]
+        known = self._estimates.get(setting.key)
+        if known is None:
+            known = {}
+            self._estimates = dict([*self._estimates.items(), (setting.key, known)][-_SETTINGS:])
+        if spec not in known:
+            known[spec] = estimate_memory(spec, setting.workload, setting.place, setting.correction)
+        return known[spec]
 
     def locals(self) -> list[Local]:
-        """The models in the home folder, then those in the Hugging Face cache, by name."""
-        own = [Local(path, model_name(path), False) for path in local_models(self.home)]
-        cached = [Local(path, model_name(path), True) for path in hf_cache_models()]
-        return [*own, *sorted(cached, key=lambda item: item.name.lower())]
+        """The models in the home folder, then those in the Hugging Face cache; looked for now and then."""
+        if self._locals is None or time.monotonic() > self._locals[0]:
+            own = [Local(path, model_name(path), False) for path in local_models(self.home)]
+            cached = [Local(path, model_name(path), True) for path in hf_cache_models()]
+            self._locals = (time.monotonic() + _LOCALS_S, [*own, *cached])
+        return self._locals[1]
 
     def search(self, words: str) -> None:
         """Ask the hub for models with these words, without waiting for the answer."""

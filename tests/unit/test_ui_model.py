@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.catalogue import load_catalogue
+from core.catalogue import catalogue_model, load_catalogue
+from core.errors import UserError
 from core.files import write_json
 from core.fitting import Lengths
 from core.home import Home
@@ -70,8 +71,8 @@ def test_suggested_models_stand_first_then_what_fits_from_small_to_large(bench: 
     first = suggestions(bench)
     assert tuple(row.value for row in rows[: len(first)]) == first
     order = {"fits": 0, "tight": 1, "no": 2}
-    rest = [row.estimate for row in rows[len(first) :] if row.estimate is not None]
-    keys = [(order[item.verdict], item.parameters) for item in rest]
+    rest = [(row, row.estimate) for row in rows[len(first) :] if row.estimate is not None]
+    keys = [(order[item.verdict], catalogue_model(row.value).parameters) for row, item in rest]
     assert keys == sorted(keys)
 
 
@@ -199,6 +200,8 @@ def test_a_catalogue_model_in_the_cache_needs_no_download(
 ) -> None:
     snapshot = cached_model(tmp_path / "cache", tiny_model, "Qwen/Qwen3-0.6B")
     model.on_edit(bench, "catalogue", "Qwen/Qwen3-0.6B")
+    (row,) = (row for row in catalogue_rows(bench) if row.value == "Qwen/Qwen3-0.6B")
+    assert "On this machine" in row.marks
     page = model.body_html(bench)
     assert "nothing has to be downloaded" in page and 'data-act="download"' not in page
     model.on_act(bench, "use-folder", str(snapshot))
@@ -270,6 +273,8 @@ def test_a_wrong_token_is_said_and_a_login_is_seen(
     model.on_edit(bench, "catalogue", "meta-llama/Llama-3.2-1B-Instruct")
     page = model.body_html(bench)
     assert 'type="password"' in page and f"{hub.address}/settings/tokens" in page
+    with pytest.raises(UserError, match="Paste the token"):
+        model.on_act(bench, "log-in", "")
     model.on_edit(bench, "hub-token", "hf_wrong")
     wait_for(bench, "The login did not work", model.body_html)
     monkeypatch.setenv("HF_TOKEN", hub.token)
