@@ -99,4 +99,6 @@ def logits_bytes(spec: ModelSpec, workload: Workload, on_cpu: bool = False) -> i
     if on_cpu:
         # there our own loss makes them only where a token is trained (core.training.losses)
         return round(UNFUSED_LATELY * whole * workload.trained_share)
-    return (UNFUSED_UNSLOTH if workload.backend == "unsloth" else UNFUSED) * whole
+    if workload.backend == "unsloth":
+        return UNFUSED_UNSLOTH * whole * workload.bits // 16
+    return UNFUSED * whole

@@ -59,10 +59,10 @@ APART = {
 # (peft.prepare_model_for_kbit_training), which makes embeddings and norms float32
 _PIECES = {"axolotl": True, "torchtune": True}
 _WHOLE_LOSS = "unfused"
-_SIXTEEN_BIT_ADAPTER = ("torchtune", "litgpt")
+_SIXTEEN_BIT_ADAPTER = ("torchtune",)
 # checkpoints in the host's memory are Unsloth's way
 _CHECKPOINTING = {"hf_offload": "unsloth"}
-_DROPOUT = {"litgpt": 0.05, "axolotl": 0.05}
+_DROPOUT = {"axolotl": 0.05}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def config_of(case: dict[str, Any]) -> dict[str, Any]:
 def workload_of(case: dict[str, Any], told: bool = True) -> Workload:
     """The published settings. `told`: also those that the command has no argument for."""
     framework, method = case["framework"], case["method"]
-    pieces = False if _WHOLE_LOSS in case["notes"] else _PIECES.get(framework)
+    pieces = False if _has_whole_loss(case) else _PIECES.get(framework)
     return Workload(
         method=method,
         quantization="nf4" if method == "qlora" else "none",
@@ -142,15 +142,23 @@ def workload_of(case: dict[str, Any], told: bool = True) -> Workload:
     )
 
 
+def _has_whole_loss(case: dict[str, Any]) -> bool:
+    """Whether the source says so, or Unsloth was older than its loss in pieces (Gemma 3's came later)."""
+    version = re.search(r"Unsloth (None|[\d.]+)", case["notes"])
+    if case["framework"] != "unsloth" or not version:
+        return _WHOLE_LOSS in case["notes"]
+    first = (2025, 10) if case["model_type"].startswith("gemma3") else (2024, 11)
+    return version[1] == "None" or tuple(int(part) for part in version[1].split(".")[:2]) < first
+
+
 def _optimizer(case: dict[str, Any]) -> str:
     return (case.get("optimizer") or "adamw_torch").split(" ")[0].replace("adamw8bit", "adamw_8bit")
 
 
 def _targets(case: dict[str, Any]) -> str:
-    targets = case.get("targets") or "all-linear"
-    if "gate" in targets or case["model_type"] in ("phi3",):
-        return "all-linear"
-    return targets
+    """As published, in short names; what a family doesn't have is left out."""
+    targets = re.sub(r"\s*\(.*?\)", "", case.get("targets") or "all-linear")
+    return "all-linear" if "shared_mlp" in targets or "embed" in targets else targets
 
 
 def judge(case: dict[str, Any], command: bool = False) -> Judged:
