@@ -15,7 +15,7 @@ from core.dataset.scan import ScanProgress
 from core.dataset.shapes import ROLES_OF_COLUMNS
 from core.errors import UserError
 from core.hardware import find_hardware
-from core.home import SAMPLE_DATA, Home
+from core.home import Home, data_path
 from core.models import STARTER, model_folder
 from core.presets import choose_preset
 from core.starter import ensure_starter
@@ -55,11 +55,6 @@ def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     for sentence in _change_lines(changes, left):
         print(_printable(sentence), flush=True)
     return found.to_json() | {"cleaned": {**changes.to_json(), "verdict": left.verdict}}
-
-
-def data_path(name: str) -> Path:
-    """A path as it was typed; `sample` is the app's own data."""
-    return SAMPLE_DATA / "train.jsonl" if name == "sample" else Path(name).expanduser()
 
 
 def _out(name: str, paths: list[Path]) -> Path:

@@ -24,7 +24,7 @@ COMMANDS = {
     "export": ("core.walk", "export"),
     "chat": ("core.walk", "chat"),
     "check-data": ("core.check_data", "check_data"),
-    "fit": ("core.fit", "fit"),
+    "fit": ("core.fit.command", "fit"),
 }
 
 

@@ -52,3 +52,8 @@ def open_home(folder: str | Path | None = None) -> Home:
             f"The home folder {home.root} can't be written ({error.strerror}). Choose another with --home."
         ) from error
     return home
+
+
+def data_path(name: str) -> Path:
+    """A path as it was typed; `sample` is the app's own data."""
+    return SAMPLE_DATA / "train.jsonl" if name == "sample" else Path(name).expanduser()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.home import Home
+from core.home import Home, data_path
 from core.memory.levers import Lengths
 from core.models import STARTER, model_folder
 
@@ -37,7 +37,6 @@ class Data:
 def read_data(home: Home, name: str, model: str, max_length: int) -> Data:
     """Check the data as `check-data` does, and count its tokens with the model's tokenizer if it is here."""
     # these load the data check's libraries, which `fit` without data does not need
-    from core.check_data import data_path
     from core.dataset.check import Question, check_columns, ensure_store, ensure_tokens
     from core.errors import UserError
     from core.starter import ensure_starter

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
 
+from core.fit.kinds import Fit
 from core.hardware import GIB
 from core.memory import MemoryEstimate
 from core.memory.search import Step
-
-if TYPE_CHECKING:
-    from core.fit import Fit
 
 _WIDTH = 96
 _BAR = 36

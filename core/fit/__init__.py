@@ -1,0 +1,1 @@
+"""The command `fit`: what a training would take, before it starts."""

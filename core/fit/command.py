@@ -1,0 +1,96 @@
+"""`fit`: what a training would take, term by term, before it starts. Reads shapes, loads no library."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+from core.fit.arguments import workload_asked
+from core.fit.as_json import to_json
+from core.fit.data import Data, read_data
+from core.fit.kinds import Fit
+from core.fit.text import print_fit
+from core.fitting import estimator, smaller_models
+from core.hardware import Hardware, card_named, find_hardware, refusal
+from core.home import Home
+from core.memory import Place, Workload
+from core.memory.measured import correction, reset_measured
+from core.memory.search import make_it_fit, use_the_room
+from core.models import ModelSpec, find_spec
+from core.timing.energy import watts
+from core.timing.run_time import RunTime, run_time
+from core.timing.speed import Speed, speed_here
+from core.timing.steps import rows_seen, steps_of
+
+
+def fit(home: Home, args: argparse.Namespace) -> dict[str, Any]:
+    """Estimate, print, and return the numbers. What does not fit is an answer, no error."""
+    hardware = find_hardware(home.root)
+    place = Place.of(hardware, card_named(args.gpu) if args.gpu else None)
+    if args.forget_measured:
+        reset_measured(home, place)
+    if args.calibrate:
+        _calibrate(home)
+    spec = find_spec(home, args.model)
+    workload = workload_asked(args, spec, place)
+    data = read_data(home, args.data, args.model, workload.max_length) if args.data else None
+    if data is not None:
+        workload = replace(workload, longest=data.lengths.longest)
+    found = _fit(home, hardware, place, spec, workload, data, args)
+    print_fit(found)
+    return to_json(found)
+
+
+def _fit(
+    home: Home,
+    hardware: Hardware,
+    place: Place,
+    spec: ModelSpec,
+    workload: Workload,
+    data: Data | None,
+    args: argparse.Namespace,
+) -> Fit:
+    known = correction(home, place)
+    estimate = estimator(place, known.factor)
+    lengths, models = data.lengths if data else None, smaller_models()
+    speed = speed_here(home, spec, workload, place, hardware)
+    refused = _refusal(place, hardware)
+    return Fit(
+        spec=spec,
+        workload=workload,
+        place=place,
+        estimate=estimate(spec, workload),
+        correction=known,
+        refusal=refused,
+        suggestions=[] if refused else make_it_fit(spec, workload, place, estimate, lengths, models),
+        room=[] if refused else use_the_room(spec, workload, place, estimate),
+        speed=speed,
+        data=data,
+        time=_time(data, workload, speed, place, hardware, args.epochs) if data else None,
+    )
+
+
+def _calibrate(home: Home) -> None:
+    """Measure this machine now, and wait for it."""
+    from core.follow import follow
+    from core.timing.calibration import calibration_job, start_calibration
+
+    follow(calibration_job(home), lambda: start_calibration(home))
+
+
+def _refusal(place: Place, hardware: Hardware) -> str:
+    """Why the card can't train; one that is only named is not judged by what is installed here."""
+    if place.gpu is None:
+        return ""
+    here = hardware if place.gpu in hardware.gpus else replace(hardware, torch="")
+    return refusal(place.gpu, here) or ""
+
+
+def _time(
+    data: Data, workload: Workload, speed: Speed, place: Place, hardware: Hardware, epochs: float
+) -> RunTime:
+    rows = workload.micro_batch * workload.accumulate
+    steps = steps_of(data.rows, rows, epochs)
+    tokens = rows_seen(steps, rows, data.rows) * data.tokens_a_row
+    return run_time(steps, tokens, speed, watts(place.gpu, hardware.cores))
