@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from core.memory.adapter import targets
 from core.memory.kinds import Workload
 from core.models.architectures import FAMILIES
+from core.models.families import Family
 from core.models.shapes import Attention
 from core.models.spec import Linear, ModelSpec
 
@@ -100,13 +101,18 @@ def _kept_plain(spec: ModelSpec, workload: Workload) -> float:
 
 def norms_a_layer(spec: ModelSpec) -> int:
     """Norms of the hidden width; each keeps its input as float32 (LlamaRMSNorm; autocast for LayerNorm)."""
-    family = FAMILIES.get(spec.model_type)
+    family = _family(spec)
     return family.norms if family else 2
+
+
+def _family(spec: ModelSpec) -> Family | None:
+    """The family of the text model; one that also looks has it under a name of its own (gemma3_text)."""
+    return FAMILIES.get(spec.model_type) or FAMILIES.get(f"{spec.model_type}_text")
 
 
 def _normed_heads(spec: ModelSpec, wide: Widths) -> int:
     """Width of queries and keys where these are normed too (Qwen 3, Gemma 3, OLMo 2)."""
-    family = FAMILIES.get(spec.model_type)
+    family = _family(spec)
     attention = family.attention if family else None
     normed = isinstance(attention, Attention) and attention.norm and attention.norm_if is True
     return wide.query + wide.key if normed else 0
