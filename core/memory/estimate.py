@@ -13,8 +13,8 @@ from core.memory.weights import dequantization_bytes, linear_bytes, rest_bytes
 from core.memory.words import WHY, notes
 from core.models.spec import ModelSpec
 
-# above this part of the room a run may fail for what no formula sees: half of the published runs are within
-# 6 % of their estimate, nearly all within 12 %
+# above this part of the room a run may fail for what no formula sees: of the published runs half are within
+# 5 % of their estimate, four fifths within 9 % (tests/benchmarks/vram.py)
 TIGHT = 0.9
 
 
