@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from core.errors import UserError
 from core.home import Home, data_path
 from core.memory.levers import Lengths
 from core.models import STARTER, model_folder
+
+if TYPE_CHECKING:
+    from core.dataset.measure import TokenTable
 
 # all rows are measured up to so many; of more a sample, whose longest row is not the longest of all
 _MEASURED_WHOLE = 20_000
@@ -36,27 +40,33 @@ class Data:
 
 def read_data(home: Home, name: str, model: str, max_length: int) -> Data:
     """Check the data as `check-data` does, and count its tokens with the model's tokenizer if it is here."""
-    # these load the data check's libraries, which `fit` without data does not need
-    from core.dataset.check import Question, check_columns, ensure_store, ensure_tokens
-    from core.errors import UserError
-    from core.starter import ensure_starter
-
     path = data_path(name)
+    if not path.exists():
+        raise UserError(f"There is no data {path}. Give a file, a folder of files, or `sample`.")
     own = _tokenizer_folder(home, model)
-    store = ensure_store(home, [path])
-    check_columns(store, {})
-    exact = len(store) <= _MEASURED_WHOLE
-    question = Question([path], model=own or ensure_starter(home), exact=exact)
-    table = ensure_tokens(home, question, store)
+    table, rows = _measured(home, path, own)
     facts = table.at(max_length) if table else None
     if table is None or facts is None or not facts.rows_kept:
         raise UserError(f"{name} has no row to train on at {max_length:,} tokens. `check-data` says why.")
-    rows = (
-        len(store) * facts.rows_kept / facts.rows_measured * (1 - (_HELDOUT_SHARE if name != "sample" else 0))
-    )
+    exact = table.rows_measured == rows
+    share = facts.rows_kept / facts.rows_measured * (1.0 if name == "sample" else 1 - _HELDOUT_SHARE)
     lengths = Lengths(facts.p95, facts.p99, facts.max if exact else max(facts.max, max_length))
     note = _note(own is not None or model == STARTER, exact, table.rows_measured)
-    return Data(max(1, round(rows)), facts.total / facts.rows_kept, lengths, note)
+    return Data(max(1, round(rows * share)), facts.total / facts.rows_kept, lengths, note)
+
+
+def _measured(home: Home, path: Path, tokenizer: Path | None) -> tuple[TokenTable | None, int]:
+    """The lengths of the rows, and how many rows there are; of many a sample is measured."""
+    # these load the data check's libraries, which `fit` without data does not need
+    from core.dataset.check import Question, ensure_store, ensure_tokens
+    from core.starter import ensure_starter
+
+    store = ensure_store(home, [path])
+    if not len(store):
+        return None, 0
+    folder = tokenizer or ensure_starter(home)
+    question = Question([path], model=folder, exact=len(store) <= _MEASURED_WHOLE)
+    return ensure_tokens(home, question, store), len(store)
 
 
 def _tokenizer_folder(home: Home, model: str) -> Path | None:

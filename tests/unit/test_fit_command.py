@@ -142,6 +142,12 @@ def test_errors_are_sentences(fit: Any, words: tuple[str, ...], said: str) -> No
     assert code == 2 and said in found["error"]
 
 
+def test_data_without_a_row_is_refused(fit: Any, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("\n")
+    code, found, _ = fit("--model", QWEN, "--data", str(tmp_path / "empty.jsonl"))
+    assert code == 2 and "empty.jsonl" in found["error"]
+
+
 def test_a_config_that_names_code_is_refused(fit: Any, config: Path) -> None:
     values = json.loads(config.read_text())
     config.write_text(json.dumps({**values, "model_type": "qwen3\nimport os"}))
