@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.download import download_job, start_download
+from core.download import download_job, read_download, start_download
 from core.errors import UserError
 from core.jobs import request_stop
 from core.models import HUB_ID, STARTER, model_folder, model_name
@@ -110,7 +110,10 @@ def body_html(bench: Bench) -> str:
     detail, reason = _DETAILS.get(choices.model_kind, _starter)(bench, choices)
     name = _title(choices)
     title = f'<h3 class="lg-model-chosen">{esc(name)}</h3>' if name else ""
-    return title + detail + primary("model", "Use this model", "data", reason)
+    beside = ""
+    if choices.model and not reason and read_download(bench.home, choices.model).active:
+        beside = '<p class="lg-reason">Go on meanwhile; a training can start once it is here.</p>'
+    return title + detail + primary("model", "Use this model", "data", reason, beside)
 
 
 def _title(choices: Choices) -> str:

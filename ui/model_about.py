@@ -56,7 +56,7 @@ def hub_model(bench: Bench, name: str) -> tuple[str, str]:
         except UserError as problem:
             told = checks([("bad", str(problem))])
             return told + _get_html(bench, name, False), "What is here of the model can't be used."
-    # the data can be looked at meanwhile; Start says it when the model is still missing then
+    # the data can be looked at meanwhile; Start says so if the model is still missing then
     reason = "" if job.active else _FIRST
     cached = cached_model(name)
     if cached is not None:
