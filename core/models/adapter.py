@@ -52,6 +52,9 @@ _LIKE_QWEN_MOE = frozenset(
         "cohere2_moe",
     }
 )
+# PEFT refuses Mamba's way out, whose kernel reads the weight past the adapter (peft/tuners/tuners_utils.py);
+# Unsloth leaves it out of all-linear, and so does this count
+_MAMBA = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,8 @@ def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINE
     if not names or bool({"all", "all_linear", ALL_LINEAR} & {name.lower() for name in names}):
         targets = _moved_targets(spec, [*moved], moved)
         plain = (linear for linear in (*spec.linears, *spec.vision) if not linear.fused)
-        return targets + [Target(linear) for linear in plain if linear.name not in moved]
+        left_out = {*moved, "out_proj"} if spec.model_type in _MAMBA else moved
+        return targets + [Target(linear) for linear in plain if linear.name not in left_out]
     if all(name in _SHORT or name in ("lm_head", "embed_tokens") for name in names):
         names = [long for name in names for long in _SHORT.get(name, (name,))]
     rest = [name for name in names if not any(_ends(name, old) for old in moved)]
@@ -168,5 +172,5 @@ def _moved_targets(spec: ModelSpec, names: list[str], moved: dict[str, str]) -> 
     return [
         Target(linear, 2 if linear.name == "gate_up_proj" else 1)
         for linear in spec.linears
-        if linear.fused and linear.name in found
+        if (linear.fused or linear.name == "gate") and linear.name in found
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from core.errors import UserError
 from core.models.families import Family
 from core.models.fields import Fields
 from core.models.shapes import Attention, Experts, Mlp, Parts, Sizes
@@ -80,13 +81,15 @@ def _lfm2_width(fields: Fields, sizes: Sizes) -> Sizes:
 
 def _mamba(parts: Parts, fields: Fields, sizes: Sizes, at: str, layers: tuple[int, ...], wide: int) -> None:
     """Mamba 2: one matrix in, one out, a short convolution (Dao and Gu 2024, section 7)."""
-    heads, groups = fields.whole("mamba_n_heads"), fields.whole("mamba_n_groups")
-    mixed = wide + 2 * groups * fields.whole("mamba_d_state")
+    heads = fields.whole("mamba_num_heads", "mamba_n_heads")
+    groups = fields.whole("n_groups", "mamba_n_groups")
+    mixed = wide + 2 * groups * fields.whole("ssm_state_size", "mamba_d_state")
     bias = fields.flag("mamba_proj_bias")
     parts.linear(f"{at}.in_proj", sizes.hidden, wide + mixed + heads, layers, "attention", bias)
     out_bias = fields.flag("projectors_bias") if fields.get("projectors_bias") is not None else bias
     parts.linear(f"{at}.out_proj", wide, sizes.hidden, layers, "attention", out_bias)
-    kernel = fields.whole("mamba_d_conv") + (1 if fields.flag("mamba_conv_bias") else 0)
+    biased = fields.get("use_conv_bias", "mamba_conv_bias")
+    kernel = fields.whole("conv_kernel", "mamba_d_conv") + (1 if biased else 0)
     parts.extra(mixed * kernel + 3 * heads, len(layers))
 
 
@@ -114,6 +117,49 @@ def _falcon_h1(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> No
     _mamba(parts, fields, sizes, f"{family.blocks}.{{}}.mamba", everywhere, wide)
     parts.extra(wide if fields.flag("mamba_rms_norm") else 0, sizes.layers)
     family.mlp.add(parts, fields, sizes, family.blocks, everywhere)
+
+
+def _nemotron_layers(fields: Fields, sizes: Sizes) -> dict[str, tuple[int, ...]]:
+    """Each layer is one thing only. Old configs spell it in one word: M, E, * and -."""
+    letters = fields.get("hybrid_override_pattern")
+    kinds = list(letters) if isinstance(letters, str) else fields.words("layers_block_type")
+    kinds = kinds or fields.words("layer_types")
+    if len(kinds) != sizes.layers:
+        raise UserError(f"{fields.where} names the kinds of {len(kinds)} of {sizes.layers} layers.")
+    names = {
+        "mamba": ("M", "mamba", "linear_attention"),
+        "moe": ("E", "moe"),
+        "attention": ("*", *_FULL),
+        "mlp": ("-", "mlp"),
+    }
+    return {name: tuple(n for n, kind in enumerate(kinds) if kind in words) for name, words in names.items()}
+
+
+def _nemotron_h(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
+    """Mamba, attention, experts or an MLP, one of them a layer (modeling_nemotron_h.py)."""
+    layers = _nemotron_layers(fields, sizes)
+    family.attention.add(parts, fields, sizes, family.blocks, layers["attention"])
+    family.mlp.add(parts, fields, sizes, family.blocks, layers["mlp"])
+    wide = fields.whole("mamba_num_heads") * fields.whole("mamba_head_dim")
+    _mamba(parts, fields, sizes, f"{family.blocks}.{{}}.mixer", layers["mamba"], wide)
+    parts.extra(wide, len(layers["mamba"]))
+    if layers["moe"]:
+        _nemotron_experts(parts, fields, sizes, f"{family.blocks}.{{}}.mixer", layers["moe"])
+
+
+def _nemotron_experts(parts: Parts, fields: Fields, sizes: Sizes, at: str, layers: tuple[int, ...]) -> None:
+    number, used = fields.whole("n_routed_experts"), fields.whole("num_experts_per_tok", default=2)
+    width, shared = fields.whole("moe_intermediate_size"), fields.whole("moe_shared_expert_intermediate_size")
+    narrow = fields.whole("moe_latent_size", default=sizes.hidden)
+    parts.linear(f"{at}.gate", sizes.hidden, number, layers, fused=True)
+    for name, inputs, outputs in (("up_proj", narrow, width), ("down_proj", width, narrow)):
+        parts.linear(f"{at}.experts.{name}", inputs, outputs, layers, "expert", fused=True, each=number)
+    parts.idle += 2 * narrow * width * len(layers) * max(0, number - used)
+    parts.linear(f"{at}.shared_experts.up_proj", sizes.hidden, shared, layers, "mlp")
+    parts.linear(f"{at}.shared_experts.down_proj", shared, sizes.hidden, layers, "mlp")
+    if narrow != sizes.hidden:
+        parts.linear(f"{at}.fc1_latent_proj", sizes.hidden, narrow, layers)
+        parts.linear(f"{at}.fc2_latent_proj", narrow, sizes.hidden, layers)
 
 
 _DELTA = {
@@ -151,6 +197,14 @@ HYBRIDS: dict[str, Family] = {
         experts=Experts("block_sparse_moe", width=("intermediate_size",), router="router"),
         build=_granite_hybrid,
         defaults=_MAMBA,
+    ),
+    "nemotron_h": Family(
+        attention=Attention("mixer"),
+        mlp=Mlp("mixer", into=(("up_proj", 1),), bias="mlp_bias"),
+        embedding="model.embeddings",
+        norms=1,
+        build=_nemotron_h,
+        defaults={**_MAMBA, "mamba_n_groups": 8, "mamba_d_state": 128, "head_dim": 128},
     ),
     "falcon_h1": Family(
         attention=_BIASED, mlp=Mlp("feed_forward", bias="mlp_bias"), build=_falcon_h1, defaults=_MAMBA

@@ -23,11 +23,21 @@ def _gpt_oss(parts: Parts, fields: Fields, sizes: Sizes) -> None:
     parts.extra(sizes.heads, sizes.layers)
 
 
+def _afmoe(parts: Parts, fields: Fields, sizes: Sizes) -> None:
+    # attention is gated, and the router has a learned bias for each expert
+    layers = range(sizes.layers)
+    parts.linear("model.layers.{}.self_attn.gate_proj", sizes.hidden, sizes.query, layers, "attention")
+    sparse = _LEADING.sparse_layers(fields, sizes.layers)
+    parts.extra(fields.whole("num_experts"), len(sparse))
+
+
 def _ernie(parts: Parts, fields: Fields, sizes: Sizes) -> None:
     experts = Experts(number=("moe_num_experts",), dense="start")
     sparse = experts.sparse_layers(fields, sizes.layers)
     parts.extra(fields.whole("moe_num_experts"), len(sparse))
 
+
+_LEADING = Experts(router="router.gate", router_linear=True, shared="shared_experts", dense="leading")
 
 MIXTURES: dict[str, Family] = {
     "mixtral": _MIXTRAL,
@@ -64,6 +74,13 @@ MIXTURES: dict[str, Family] = {
         attention=Attention(norm="head"), experts=Experts(shared="shared_experts", dense="first")
     ),
     "solar_open": Family(experts=Experts(shared="shared_experts", dense="first")),
+    "afmoe": Family(
+        attention=Attention(norm="head"),
+        experts=_LEADING,
+        norms=4,
+        defaults={"head_dim": 128, "num_dense_layers": 1, "num_shared_experts": 2},
+        more=_afmoe,
+    ),
     "ernie4_5_moe": Family(
         attention=Attention(bias="use_bias", out_bias="use_bias"),
         mlp=Mlp(bias="use_bias"),

@@ -50,6 +50,14 @@ class Parts:
 
 
 _WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "moe_intermediate_size")
+_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+
+
+def _listed(fields: Fields) -> int | None:
+    """The number of layers, where a config lists their kinds instead."""
+    pattern = fields.get("hybrid_override_pattern")
+    kinds = fields.words("layers_block_type") or fields.words("layer_types")
+    return len(pattern if isinstance(pattern, str) else kinds) or None
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Sizes:
         heads = fields.whole("num_attention_heads", "n_head", "n_heads", "num_heads")
         return cls(
             hidden=hidden,
-            layers=fields.whole("num_hidden_layers", "n_layer", "n_layers", "num_layers", most=MOST_LAYERS),
+            layers=fields.whole(*_LAYERS, default=_listed(fields), most=MOST_LAYERS),
             heads=heads,
             kv_heads=fields.whole("num_key_value_heads", "num_kv_heads", default=heads),
             head_dim=fields.whole("head_dim", default=max(1, hidden // heads)),

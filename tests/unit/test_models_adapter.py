@@ -73,3 +73,10 @@ def test_experts_in_one_parameter_are_found_only_where_peft_converts_them() -> N
     assert both == {"gate": 1, "gate_up_proj": 2, "down_proj": 1}
     with pytest.raises(UserError, match="gate_proj and up_proj"):
         lora_parameters(qwen, 16, ["q_proj", "gate_proj"])
+
+
+def test_the_way_out_of_mamba_gets_no_adapter() -> None:
+    mamba = {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_state": 16}
+    hybrid = spec_of_config({**LLAMA, "model_type": "falcon_h1", **mamba})
+    names = {target.linear.name for target in lora_targets(hybrid)}
+    assert "in_proj" in names and "out_proj" not in names

@@ -68,6 +68,7 @@ CASES: dict[str, dict[str, Any]] = {
     },
     "qwen3_5_text": {"layer_types": ["linear_attention", "full_attention"]},
     "lfm2": {"layer_types": ["conv", "full_attention"]},
+    "afmoe": {"num_experts": 4, "num_shared_experts": 1, "head_dim": 16, **EXPERTS},
     "gemma4_text": {"num_kv_shared_layers": 1, "use_double_wide_mlp": True, "head_dim": 32},
 }
 VISION = {
