@@ -5,7 +5,7 @@ from __future__ import annotations
 from core.hardware import Gpu, Hardware, refusal
 from ui.bench import Bench
 from ui.fit_words import memory, short_name
-from ui.html import Mark, actions, button, checks, count, esc, fold, notice, size
+from ui.html import Mark, button, checks, count, esc, fold, notice, size
 
 
 def machine_html(bench: Bench) -> str:
@@ -49,7 +49,7 @@ def _numbers_html(hardware: Hardware) -> str:
     if hardware.torch:
         rows.append(("PyTorch", hardware.torch))
     body = "".join(f"<div><dt>{esc(name)}</dt><dd>{esc(value)}</dd></div>" for name, value in rows)
-    again = actions(button("look-again", "look-again", "Look again", "quiet"))
+    again = button("look-again", "look-again", "Look again", "quiet")
     return fold("this-machine", "This machine", f'<dl class="lg-roles">{body}</dl>{again}')
 
 
