@@ -102,21 +102,19 @@ def spec_of_config(config: Any, name: str = "", where: str = "") -> ModelSpec:
     """
     where = where or (f"config.json of {name}" if name else "config.json")
     config = check_config(config, where)
-    fields = Fields(config, where)
-    if isinstance(config.get("text_config"), dict):
-        fields = fields.part("text_config")
+    whole = Fields(config, where)
+    nested = isinstance(config.get("text_config"), dict)
+    fields = whole.part("text_config") if nested else whole
     outer = str(config.get("model_type") or _type_of_class(architecture_of(config)))
-    wrapper = WRAPPERS.get(outer) if fields.values is not config else None
-    kind = _text_type(outer, str(fields.values.get("model_type") or ""), wrapper)
-    family = FAMILIES.get(kind)
-    shape = family or FAMILIES["llama"]
-    if wrapper and not wrapper.alone:
-        shape = shape.inside("model.language_model")
-    fields.defaults = shape.defaults
-    spec = _spec(fields, shape, config, name)
-    exact = family is not None and (wrapper is not None or fields.values is config)
-    spec = replace(spec, model_type=outer or kind, exact=exact)
-    return _with_towers(spec, wrapper, Fields(config, where)) if wrapper else spec
+    wrapper = WRAPPERS.get(outer)
+    kind = _text_type(outer, str(fields.get("model_type") or ""), wrapper)
+    family = FAMILIES.get(kind, FAMILIES["llama"])
+    if nested and wrapper and not wrapper.alone:
+        family = family.inside("model.language_model")
+    exact = kind in FAMILIES and (wrapper is not None or not nested)
+    spec = _spec(fields, family, config)
+    spec = replace(spec, name=name, model_type=outer or kind, exact=exact)
+    return _with_towers(spec, wrapper, whole) if wrapper else spec
 
 
 def _text_type(outer: str, inner: str, wrapper: Wrapper | None) -> str:
@@ -145,13 +143,15 @@ def _with_towers(spec: ModelSpec, wrapper: Wrapper, fields: Fields) -> ModelSpec
     )
 
 
-def _spec(fields: Fields, family: Family, config: dict[str, Any], name: str) -> ModelSpec:
+def _spec(fields: Fields, family: Family, config: dict[str, Any]) -> ModelSpec:
+    """The text model; its name and type are filled in by who knows them."""
+    fields.defaults = family.defaults
     sizes = family.sizes(fields)
     parts = Parts()
     tied = _tied(fields, family, config)
     family.add(parts, fields, sizes, tied)
     return ModelSpec(
-        name=name,
+        name="",
         architecture=architecture_of(config),
         model_type="",
         hidden=sizes.hidden,

@@ -11,12 +11,14 @@ from typing import Any
 from core.errors import UserError
 from core.files import read_json
 from core.home import Home
-from core.models.config import check_config
+from core.models.config import architecture_of, check_config, context_of
+from core.models.fields import Fields
 from core.models.headers import safetensors_header, stored_in
 
 STARTER = "starter"
 STARTER_NAME = "SmolLM2-135M-Instruct"
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+INDEX = "model.safetensors.index.json"
 _MAX_CONFIG = 32 << 20
 _SNAPSHOT = re.compile(r"models--(.+?)--(.+)")
 
@@ -75,10 +77,10 @@ def inspect_model(folder: Path) -> ModelInfo:
     return ModelInfo(
         folder=folder,
         name=model_name(folder),
-        architecture=config["architectures"][0],
+        architecture=architecture_of(config),
         parameters=stored.parameters,
         bytes=sum(file.stat().st_size for file in weights),
-        context=(text if isinstance(text, dict) else config).get("max_position_embeddings"),
+        context=context_of(Fields(text if isinstance(text, dict) else config, str(folder))),
         chat_template=_has_template(folder),
     )
 
@@ -107,9 +109,12 @@ def read_config_file(path: Path) -> Any:
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that hold the weights, in the index's order. Pickled weights are never opened."""
-    index = read_json(folder / "model.safetensors.index.json")
-    if isinstance(index, dict) and isinstance(index.get("weight_map"), dict):
-        files = [folder / Path(name).name for name in dict.fromkeys(index["weight_map"].values())]
+    index = read_json(folder / INDEX)
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if isinstance(names, dict) and names:
+        if not all(isinstance(name, str) for name in names.values()):
+            raise UserError(f"{folder / INDEX} names impossible files. Get the model again.")
+        files = [folder / Path(name).name for name in dict.fromkeys(names.values())]
     else:
         files = [folder / "model.safetensors"]
     missing = [file.name for file in files if not file.is_file()]

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from core.errors import UserError
 from core.hub_account import endpoint, hub_words
 from core.models.config import check_config
+from core.models.folder import INDEX
 from core.models.headers import LENGTH_BYTES, header_length, parse_header
 
 _TIMEOUT_S = 20
@@ -20,7 +21,7 @@ _AT_ONCE = 8
 # most headers are smaller: one request then brings length and header
 _FIRST = 1 << 17
 _NOT_FOUND = 404
-INDEX = "model.safetensors.index.json"
+_PARTIAL = 206
 
 
 def read_remote(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -82,7 +83,7 @@ def _read(name: str, file: str, start: int, end: int, may_miss: bool) -> bytes |
         if may_miss and answer.status_code == _NOT_FOUND:
             return None
         hf_raise_for_status(answer)
-        whole = answer.status_code == 200
+        whole = answer.status_code != _PARTIAL
         wanted = end if whole else end - start
         for piece in answer.iter_bytes():
             got += piece

@@ -10,6 +10,8 @@ from core.models.fields import Fields
 from core.models.headers import UNPACKED, Stored, linears_of
 from core.models.spec import Linear, ModelSpec
 
+# the width of a head in most models, where a config tells none
+_USUAL_HEAD = 128
 _EXPERT_FIELDS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _EMBEDDINGS = tuple(
     f"{name}.weight" for name in ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings")
@@ -22,24 +24,15 @@ def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: st
     if not linears:
         # packed weights don't show their shapes
         return spec_of_config(config, name, where)
-    vocab, hidden = _embedding(stored, where)
     fields = Fields(config, where)
     if isinstance(config.get("text_config"), dict):
         fields = fields.part("text_config")
-    layers = 1 + max(max(linear.layers, default=0) for linear in linears)
-    heads = fields.whole("num_attention_heads", "n_head", "n_heads", default=max(1, hidden // 128))
     experts = fields.whole(*_EXPERT_FIELDS, default=0, least=0)
     return ModelSpec(
+        **_sizes(fields, stored, linears, where),
         name=name,
         architecture=architecture_of(config),
         model_type=str(config.get("model_type", "")),
-        hidden=hidden,
-        layers=fields.whole("num_hidden_layers", "n_layer", "n_layers", default=layers),
-        heads=heads,
-        kv_heads=fields.whole("num_key_value_heads", "num_kv_heads", default=heads),
-        head_dim=fields.whole("head_dim", default=max(1, hidden // heads)),
-        intermediate=fields.whole("intermediate_size", "n_inner", "ffn_dim", default=_widest(linears)),
-        vocab=vocab,
         tied=not any(tensor.endswith("lm_head.weight") for tensor in stored.shapes),
         linears=linears,
         parameters=stored.parameters,
@@ -49,6 +42,22 @@ def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: st
         exact=False,
         stored=stored_as(config),
     )
+
+
+def _sizes(fields: Fields, stored: Stored, linears: tuple[Linear, ...], where: str) -> dict[str, Any]:
+    """The widths: from the tensors' shapes where they show them, else from common fields."""
+    vocab, hidden = _embedding(stored, where)
+    heads = fields.whole("num_attention_heads", "n_head", "n_heads", default=max(1, hidden // _USUAL_HEAD))
+    layers = 1 + max(max(linear.layers, default=0) for linear in linears)
+    return {
+        "hidden": hidden,
+        "vocab": vocab,
+        "layers": fields.whole("num_hidden_layers", "n_layer", "n_layers", default=layers),
+        "heads": heads,
+        "kv_heads": fields.whole("num_key_value_heads", "num_kv_heads", default=heads),
+        "head_dim": fields.whole("head_dim", default=max(1, hidden // heads)),
+        "intermediate": fields.whole("intermediate_size", "n_inner", "ffn_dim", default=_widest(linears)),
+    }
 
 
 def _embedding(stored: Stored, where: str) -> tuple[int, int]:

@@ -91,6 +91,13 @@ def test_gemma_3_takes_its_own_defaults() -> None:
     assert spec.linears[0].path == "model.language_model.layers.{}.self_attn.q_proj"
 
 
+def test_the_text_part_alone_is_enough() -> None:
+    """A config without its `text_config` and towers is that of the text model."""
+    flat = spec_of_config({**LLAMA, "model_type": "gemma3", "head_dim": 256})
+    text = spec_of_config({**LLAMA, "model_type": "gemma3_text", "head_dim": 256})
+    assert flat.exact and (flat.parameters, flat.linears) == (text.parameters, text.linears)
+
+
 @pytest.mark.parametrize("missing", ["hidden_size", "num_hidden_layers", "vocab_size", "intermediate_size"])
 def test_a_missing_field_is_named_with_its_file(missing: str) -> None:
     config = {key: value for key, value in LLAMA.items() if key != missing}
@@ -177,7 +184,7 @@ def test_no_object_is_no_config(config: object) -> None:
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
+    max_leaves=5,
 )
 _MORE = "head_dim text_config vision_config layer_types num_experts auto_map mlp_only_layers full_attn_idxs"
 _MORE += (
@@ -189,7 +196,7 @@ _KINDS = (
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(
     kind=st.sampled_from(_KINDS.split()),
     damage=st.dictionaries(_FIELDS, _JSON, max_size=4),

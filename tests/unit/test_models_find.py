@@ -147,6 +147,14 @@ def test_headers_have_the_last_word_on_the_count(tmp_path: Path) -> None:
     assert (less.parameters, less.hidden, less.exact) == (SMALL_PARAMETERS, 8, False)
 
 
+def test_an_index_names_only_files_of_its_folder(tmp_path: Path) -> None:
+    model = folder(tmp_path / "m")
+    for name, words in ((7, "impossible files"), ("../../../etc/passwd", "lacks passwd"), ("..", "lacks")):
+        (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+        with pytest.raises(UserError, match=words):
+            spec_of_folder(model)
+
+
 def snapshot(cache: Path, name: str, revision: str, tensors: Tensors | None) -> Path:
     top = cache / f"models--{name.replace('/', '--')}"
     (top / "refs").mkdir(parents=True, exist_ok=True)
