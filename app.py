@@ -225,6 +225,14 @@ def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="4-bit constants stay whole: 0.4 bits more a weight",
     )
     add("--offload-embedding", action="store_true", help="the token embedding waits in the computer's memory")
+    add(
+        "--loss",
+        choices=("whole", "pieces"),
+        help="what other programs do: all logits at once, or piece by piece (default: as the engine does)",
+    )
+    add(
+        "--adapter-bits", type=int, choices=(16, 32), default=32, help="other programs' adapters have 16 bits"
+    )
     add("--calibrate", action="store_true", help="first measure this machine's speed (some ten seconds)")
     add("--forget-measured", action="store_true", help="drop the correction by runs measured on this machine")
     add_shared(fit)

@@ -38,6 +38,8 @@ def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> W
         backend=backend,
         attention=args.attention,
         offload_embedding=args.offload_embedding,
+        fused_loss=None if args.loss is None else args.loss == "pieces",
+        adapter_bits=args.adapter_bits,
     )
     return as_trained(asked, place)
 

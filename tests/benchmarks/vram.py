@@ -120,8 +120,8 @@ def config_of(case: dict[str, Any]) -> dict[str, Any]:
     return config
 
 
-def workload_of(case: dict[str, Any], told: bool = True) -> Workload:
-    """The published settings. `told`: also those that the command has no argument for."""
+def workload_of(case: dict[str, Any]) -> Workload:
+    """The published settings, with what the source says of loss and formats."""
     framework, method = case["framework"], case["method"]
     pieces = False if _has_whole_loss(case) else _PIECES.get(framework)
     return Workload(
@@ -135,10 +135,10 @@ def workload_of(case: dict[str, Any], told: bool = True) -> Workload:
         optimizer=_optimizer(case),
         checkpointing=case["grad_ckpt"],
         backend="unsloth" if framework == "unsloth" else "peft",
-        dropout=_DROPOUT.get(framework, 0.0) if told else 0.0,
-        rest_bits=32 if told and framework == "hf" and method == "qlora" else None,
-        fused_loss=pieces if told else None,
-        adapter_bits=16 if told and framework in _SIXTEEN_BIT_ADAPTER else 32,
+        dropout=_DROPOUT.get(framework, 0.0),
+        rest_bits=32 if framework == "hf" and method == "qlora" else None,
+        fused_loss=pieces,
+        adapter_bits=16 if framework in _SIXTEEN_BIT_ADAPTER else 32,
     )
 
 
@@ -206,7 +206,7 @@ def _card_gib(case: dict[str, Any]) -> float | None:
 
 def _ask_command(case: dict[str, Any], memory: float | None) -> tuple[int, dict[str, float], str]:
     """What `python app.py fit` prints for the case's config.json."""
-    work = workload_of(case, told=False)
+    work = workload_of(case)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
         config.write_text(json.dumps(config_of(case)), "utf-8")
@@ -227,6 +227,8 @@ def _ask_command(case: dict[str, Any], memory: float | None) -> tuple[int, dict[
             _CHECKPOINTING.get(work.checkpointing, work.checkpointing),
         ]
         command += ["--backend", work.backend, "--target-modules", work.target_modules[0]]
+        command += ["--adapter-bits", str(work.adapter_bits)]
+        command += [] if work.fused_loss is None else ["--loss", "pieces" if work.fused_loss else "whole"]
         command += [] if work.double_quantization else ["--no-double-quantization"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=APP, check=False)
     if done.returncode:
