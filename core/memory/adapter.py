@@ -159,7 +159,7 @@ def optimizer_bytes(spec: ModelSpec, workload: Workload, trainable: int) -> tupl
     """
     name = workload.optimizer.removeprefix("paged_")
     if name == _FACTORED:
-        return round(_FLOAT32 * trainable / max(1, min(workload.rank, spec.hidden))), 0
+        return _factored(spec, workload, trainable), 0
     state = _STATES.get(name, _STATES["adamw"])
     if "bit" not in name:
         state *= parameter_bytes(workload) / _FLOAT32
@@ -171,6 +171,16 @@ def optimizer_bytes(spec: ModelSpec, workload: Workload, trainable: int) -> tupl
         return total, 0
     paged = _paged_share(spec, workload)
     return round(total * (1 - paged)), round(total * paged)
+
+
+def _factored(spec: ModelSpec, workload: Workload, trainable: int) -> int:
+    """Adafactor's row and column of each matrix; of a vector it keeps everything."""
+    if workload.trains_everything:
+        return _FLOAT32 * 2 * trainable // spec.hidden
+    sizes = _tensor_sizes(spec, workload)
+    if not sizes:
+        return _FLOAT32 * trainable
+    return sum(_FLOAT32 * (workload.rank + size // workload.rank) * count for size, count in sizes)
 
 
 def _by_tensor(spec: ModelSpec, workload: Workload, trainable: int) -> tuple[int, int]:

@@ -74,11 +74,9 @@ def test_terms_are_not_negative_and_sum_to_the_total(work: Workload, place: Plac
 @settings(deadline=None, max_examples=60)
 @given(workloads, places, st.sampled_from(["max_length", "micro_batch", "rank"]))
 def test_more_of_anything_never_takes_less(work: Workload, place: Place, knob: str) -> None:
-    # a Kronecker product of higher rank may be kept whole, which is smaller
-    if work.method == "lokr" and knob == "rank":
-        return
     more = replace(work, **{knob: 2 * getattr(work, knob)})
-    assert ask(more, place).total >= ask(work, place).total
+    # a little, where a tensor becomes large enough for 8 bits, or a Kronecker product is kept whole
+    assert ask(more, place).total >= 0.995 * ask(work, place).total
 
 
 @settings(deadline=None, max_examples=40)
