@@ -180,7 +180,10 @@ def finished_checkpoints(run: Run) -> list[int]:
 
 @dataclass
 class Progress:
-    """What the event log says so far. Loss points are (step, loss); memory in bytes, times in seconds."""
+    """What the event log says so far. Loss points are (step, loss); memory in bytes, times in seconds.
+
+    The time left may be off by the factor `eta_spread`, which falls as steps are measured.
+    """
 
     job: JobState = field(default_factory=JobState)
     step: int = 0
@@ -198,6 +201,7 @@ class Progress:
     peak_memory: int | None = None
     estimated_memory: int | None = None
     eta_s: float | None = None
+    eta_spread: float | None = None
     summary: dict[str, Any] = field(default_factory=dict)
 
 
@@ -242,6 +246,7 @@ def _log(progress: Progress, event: dict[str, Any]) -> None:
     progress.memory = event.get("memory", progress.memory)
     progress.peak_memory = event.get("peak_memory", progress.peak_memory)
     progress.eta_s = event.get("eta_s", progress.eta_s)
+    progress.eta_spread = event.get("eta_spread", progress.eta_spread)
 
 
 def _eval(progress: Progress, event: dict[str, Any]) -> None:

@@ -184,7 +184,8 @@ def numbers(progress: Progress) -> list[tuple[str, str]]:
     peak = progress.peak_memory or progress.memory
     items.append(("Peak memory", memory(peak) if peak else "–"))
     left = duration(progress.eta_s) if progress.eta_s and progress.job.active else "–"
-    items.append(("Time left", left))
+    doubt = f", give or take {progress.eta_spread - 1:.0%}" if progress.eta_spread and left != "–" else ""
+    items.append(("Time left", left + doubt))
     return items
 
 

@@ -11,6 +11,8 @@ from core.timing.speed import Speed
 
 # held-out measurements and checkpoints come on top of the steps and vary by this much
 _SURE = 1.05
+# one step says little: the first also waits for caches and kernels
+_FIRST_STEP = 2.0
 
 
 class Range(NamedTuple):
@@ -47,17 +49,14 @@ def run_time(steps: int, tokens: float, speed: Speed, draw: float) -> RunTime:
     )
 
 
-def time_left(steps_left: int, step_seconds: Sequence[float]) -> Range | None:
-    """Seconds that the rest of a run takes, from the seconds of its last steps; None before the first.
+def spread_of(step_seconds: Sequence[float]) -> float:
+    """By what factor the time that is left may be off, from the seconds of the last steps.
 
-    The bounds are two standard errors of the mean; rows of a step differ in length, so steps differ in time.
+    Two standard errors of their mean: rows differ in length, so steps differ in time.
     """
-    if not step_seconds or steps_left <= 0:
-        return Range(0.0, 0.0, 0.0) if steps_left <= 0 else None
     number = len(step_seconds)
-    mean = sum(step_seconds) / number
-    doubt = _SURE
-    if number > 1 and mean > 0:
-        variance = sum((taken - mean) ** 2 for taken in step_seconds) / (number - 1)
-        doubt += 2 * (variance / number) ** 0.5 / mean
-    return Range.around(mean * steps_left, doubt)
+    if number < 2:
+        return _FIRST_STEP
+    mean = max(sum(step_seconds) / number, 1e-9)
+    variance = sum((taken - mean) ** 2 for taken in step_seconds) / (number - 1)
+    return min(_SURE + 2 * (variance / number) ** 0.5 / mean, _FIRST_STEP)

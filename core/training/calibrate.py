@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         home = open_home(args.home)
         set_environment()
         device = find_device()
-        precision, _ = pick_precision(Recipe(), device)
+        precision, _ = pick_precision(Recipe(day=None), device)
         rate = measure(device, precision) * _REACHED
         hardware = find_hardware(home.root)
         place = Place.of(replace(hardware, gpus=()) if device.kind == "cpu" else hardware)

@@ -26,6 +26,7 @@ from core.hardware import find_hardware
 from core.jobs import Worker
 from core.memory.overhead import context_bytes
 from core.recipe import Recipe
+from core.timing.run_time import spread_of
 from core.training.heldout import HeldOut, measuring_is_due
 from core.training.speed import Speed
 
@@ -164,6 +165,7 @@ class Reporter(TrainerCallback):
             memory=memory_used(),
             peak_memory=peak_memory(),
             eta_s=round(left * self._seconds_a_step(state.global_step), 1),
+            eta_spread=round(spread_of([taken for taken, _ in self.speed.recent]), 2),
         )
         if time.monotonic() - self._state_written > _STATE_EVERY_S or left == 0:
             self._state_written = time.monotonic()

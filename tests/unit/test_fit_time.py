@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.catalogue import catalogue_model
@@ -19,7 +19,7 @@ from core.recipe import Recipe
 from core.timing.calibration import read_calibration, write_calibration
 from core.timing.cost import operations_per_token
 from core.timing.energy import watts
-from core.timing.run_time import Range, time_left
+from core.timing.run_time import spread_of
 from core.timing.speed import AGAIN, ANOTHER, CALIBRATED, GUESSED, speed_here
 
 CPU = Place(None, 20 * GIB, 24 * GIB)
@@ -113,7 +113,7 @@ def test_newer_and_larger_cards_are_faster(home: Home, hardware: Hardware, start
 
 
 def test_a_run_is_estimated(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
-    recipe = Recipe(micro_batch=1, accumulate=8, epochs=2)
+    recipe = Recipe(day=None, micro_batch=1, accumulate=8, epochs=2)
     found = estimate_run(home, recipe, starter, hardware, CPU, rows=100, tokens_a_row=50.0)
     assert (found.steps, found.tokens) == (26, 26 * 8 * 50)
     assert found.seconds.low < found.seconds.likely < found.seconds.high
@@ -131,15 +131,12 @@ def test_energy_follows_the_cards_power() -> None:
 
 
 def test_what_is_left_gets_surer() -> None:
-    assert time_left(10, []) is None
-    assert time_left(0, [1.0]) == Range(0, 0, 0)
-    few, many = time_left(10, [1.0, 3.0]), time_left(10, [1.0, 3.0] * 10)
-    assert few is not None and many is not None
-    assert few.likely == many.likely == 20
-    assert few.high > many.high > 20 > many.low > few.low
+    none, few, many = spread_of([]), spread_of([1.0, 1.4, 1.2]), spread_of([1.0, 1.4, 1.2] * 5)
+    assert none > few > many > 1
+    assert spread_of([1.0] * 10) < 1.1
 
 
-@given(st.integers(1, 1000), st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=20))
-def test_what_is_left_is_between_its_bounds(steps: int, taken: list[float]) -> None:
-    found = time_left(steps, taken)
-    assert found is not None and 0 < found.low <= found.likely <= found.high
+@settings(max_examples=30)
+@given(st.lists(st.floats(0, 1e3), max_size=20))
+def test_the_spread_of_what_is_left_has_bounds(taken: list[float]) -> None:
+    assert 1 < spread_of(taken) <= 2
