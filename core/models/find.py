@@ -38,16 +38,24 @@ def find_spec(home: Home, text: str) -> ModelSpec:
         folder = model_folder(home, STARTER)
         spec = spec_of_folder(folder) if (folder / "config.json").is_file() else _in_catalogue(STARTER_ID)
         return replace(spec or spec_of_hub(STARTER_ID), name=STARTER_ID.partition("/")[2])
-    path = Path(text).expanduser()
-    if text and path.is_file():
-        return spec_of_file(path)
-    if text and path.is_dir():
-        return spec_of_folder(path)
+    path = _existing(text)
+    if path is not None:
+        return spec_of_folder(path) if path.is_dir() else spec_of_file(path)
     if not HUB_ID.fullmatch(text):
         raise UserError(
-            f"There is no model “{text}”. Give a folder, a config.json, or a hub id like Qwen/Qwen3-0.6B."
+            f"There is no model “{text[:80]}”. Give a folder, a config.json, or a hub id like Qwen/Qwen3-0.6B."
         )
     return _of_id(home, text)
+
+
+def _existing(text: str) -> Path | None:
+    """The file or folder that `text` names; None where it names none, or can't be a path at all."""
+    try:
+        path = Path(text).expanduser()
+        return path if text and path.exists() else None
+    except (OSError, RuntimeError, ValueError):
+        # too long, a home of nobody, a zero byte
+        return None
 
 
 def _of_id(home: Home, name: str) -> ModelSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ def model_folder(home: Home, name: str) -> Path:
     """Where the model called `name` lies, or would lie once it is built or downloaded."""
     if name == STARTER:
         return home.models / STARTER_NAME
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_dir() or not HUB_ID.fullmatch(name):
         return path.resolve()
     return home.models / name.replace("/", "--")
@@ -61,7 +62,7 @@ def model_name(folder: Path) -> str:
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` means a model on the hub: `owner/name`, and no such folder exists here."""
-    return bool(HUB_ID.fullmatch(name)) and not Path(name).expanduser().is_dir()
+    return bool(HUB_ID.fullmatch(name)) and not Path(os.path.expanduser(name)).is_dir()
 
 
 def inspect_model(folder: Path) -> ModelInfo:

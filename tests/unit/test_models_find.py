@@ -191,7 +191,9 @@ def test_the_catalogue_needs_no_network(home: Home) -> None:
     assert find_spec(home, "starter").parameters == 134_515_008
 
 
-@pytest.mark.parametrize("text", ["", "nonsense", "a/b/c", "owner/na me"])
+@pytest.mark.parametrize(
+    "text", ["", "nonsense", "a/b/c", "owner/na me", "~nobody-here/x/y", "a\0b", "x" * 5000]
+)
 def test_what_names_no_model_gets_a_sentence(home: Home, text: str) -> None:
     with pytest.raises(UserError, match="There is no model"):
         find_spec(home, text)
