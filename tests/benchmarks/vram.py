@@ -16,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,8 @@ APART = {
 _PIECES = {"axolotl": True, "torchtune": True}
 _WHOLE_LOSS = "unfused"
 _SIXTEEN_BIT_ADAPTER = ("torchtune",)
-# checkpoints in the host's memory are Unsloth's way
-_CHECKPOINTING = {"hf_offload": "unsloth"}
+# checkpoints in the host's memory are Unsloth's way: that is how the command is asked for them
+_OFFLOADED_CHECKPOINTS = "hf_offload"
 _DROPOUT = {"axolotl": 0.05}
 
 
@@ -207,25 +207,16 @@ def _card_gib(case: dict[str, Any]) -> float | None:
 def _ask_command(case: dict[str, Any], memory: float | None) -> tuple[int, dict[str, float], str]:
     """What `python app.py fit` prints for the case's config.json."""
     work = workload_of(case)
+    if work.checkpointing == _OFFLOADED_CHECKPOINTS:
+        work = replace(work, checkpointing="unsloth", backend="unsloth")
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "config.json"
         config.write_text(json.dumps(config_of(case)), "utf-8")
         command = [sys.executable, str(APP / "app.py"), "fit", "--json", "--model", str(config)]
         command += ["--gpu", f"{memory or 80:g}GiB", "--method", work.method, "--rank", str(work.rank)]
-        command += [
-            "--max-length",
-            str(work.max_length),
-            "--batch",
-            str(work.micro_batch),
-            "--accumulate",
-            "1",
-        ]
-        command += [
-            "--optimizer",
-            work.optimizer,
-            "--checkpointing",
-            _CHECKPOINTING.get(work.checkpointing, work.checkpointing),
-        ]
+        command += ["--max-length", str(work.max_length), "--batch", str(work.micro_batch)]
+        command += ["--accumulate", "1", "--optimizer", work.optimizer]
+        command += ["--checkpointing", work.checkpointing]
         command += ["--backend", work.backend, "--target-modules", work.target_modules[0]]
         command += ["--adapter-bits", str(work.adapter_bits)]
         command += [] if work.fused_loss is None else ["--loss", "pieces" if work.fused_loss else "whole"]
