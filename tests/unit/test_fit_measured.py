@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +23,8 @@ from core.memory.measured import (
     read_measured,
     reset_measured,
 )
+from core.runs import read_progress
+from tests.training_runs import events, make_run, work_side_by_side
 
 CPU = Place(None, 20 * GIB, 24 * GIB)
 CARD = Place(card_named("RTX 3060"), 11 * GIB, 32 * GIB)
@@ -125,3 +128,18 @@ def test_half_of_the_weight_lies_on_either_side_of_the_median(pairs: list[tuple[
     below = sum(weight for value, weight in pairs if value < middle)
     up_to = sum(weight for value, weight in pairs if value <= middle)
     assert below <= half * (1 + 1e-9) and up_to >= half * (1 - 1e-9)
+
+
+@pytest.mark.slow
+def test_a_training_notes_its_peak_beside_its_estimate(home: Home, tiny_model: Path) -> None:
+    """The real worker; a run that has not seen every row notes nothing, as its longest may be missing."""
+    whole, part = make_run(home, tiny_model, max_steps=6), make_run(home, tiny_model, max_steps=2)
+    work_side_by_side([whole, part])
+    (entry,) = read_measured(home)
+    summary = events(whole, "summary")[0]
+    assert (entry.run, entry.measured) == (whole.name, pytest.approx(summary["peak_memory"], rel=0.05))
+    assert entry.estimated == events(whole, "started")[0]["estimated_memory"]
+    assert entry.tokens_per_s == pytest.approx(summary["tokens_per_s"], abs=0.1)
+    progress = read_progress(whole)
+    assert (progress.estimated_memory, progress.eta_spread) == (entry.estimated, pytest.approx(1.5, abs=0.5))
+    assert correction(home, CPU).runs == 1
