@@ -43,7 +43,7 @@ def find_spec(home: Home, text: str) -> ModelSpec:
         return spec_of_folder(path) if path.is_dir() else spec_of_file(path)
     if not HUB_ID.fullmatch(text):
         raise UserError(
-            f"There is no model “{text[:80]}”. Give a folder, a config.json, or a hub id like Qwen/Qwen3-0.6B."
+            f"There is no model “{text[:80]}”. Give a folder, a config.json or a hub id like Qwen/Qwen3-0.6B."
         )
     return _of_id(home, text)
 
