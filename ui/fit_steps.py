@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Literal
 
 from core.errors import UserError
-from core.fitting import Step, changes_of, make_it_fit, smaller_models, use_the_room
+from core.fitting import Candidate, Step, changes_of, make_it_fit, smaller_models, use_the_room
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.fit import Fit, fit_of
@@ -50,10 +51,16 @@ def steps_of(bench: Bench, fit: Fit, way: Way) -> list[Step]:
     def search() -> list[Step]:
         if way == "room":
             return use_the_room(fit.spec, fit.recipe, fit.place, fit.lengths, factor)
-        return make_it_fit(fit.spec, fit.recipe, fit.place, fit.lengths, smaller_models(), factor)
+        return make_it_fit(fit.spec, fit.recipe, fit.place, fit.lengths, _candidates(), factor)
 
     question = (way, fit.spec, fit.recipe.model_dump_json(), fit.place, fit.lengths, factor)
     return bench.desk.searched(question, search)
+
+
+@cache
+def _candidates() -> tuple[Candidate, ...]:
+    """The catalogue's models with their shapes; they stay while the app runs."""
+    return tuple(smaller_models())
 
 
 def _noted(steps: Iterable[Step]) -> list[Noted]:

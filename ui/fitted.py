@@ -33,9 +33,9 @@ class Fitted:
     def of(cls, choices: Choices) -> Fitted | None:
         """What was changed, as long as nothing was changed since."""
         try:
-            kept = cls(**choices.fitted)
-            found = replace(kept, steps=[Noted(**step) for step in kept.steps], start=int(kept.start))
-        except (TypeError, ValueError):
+            steps = [Noted(**step) for step in choices.fitted["steps"]]
+            found = cls(**{**choices.fitted, "steps": steps, "start": int(choices.fitted["start"])})
+        except (KeyError, TypeError, ValueError):
             return None
         return found if found.after == _of(choices) and found.before.keys() == found.after.keys() else None
 

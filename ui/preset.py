@@ -44,6 +44,7 @@ def build(bench: Bench) -> Step:
     words = panel("preset-words")
     settings = panel("settings-panel")
     onward = panel("preset-next")
+    panels = [machine, cards, own, meter, sliders, more, parts, words, settings, onward]
     views = [
         View(machine, preset_machine.machine_html),
         View(cards, preset_cards.cards_html),
@@ -56,7 +57,7 @@ def build(bench: Bench) -> Step:
         View(settings, settings_html),
         View(onward, next_html),
     ]
-    return Step("preset", views, on_edit, on_act, [view.component for view in views])
+    return Step("preset", views, on_edit, on_act, panels)
 
 
 def _sliders(bench: Bench) -> gr.HTML:
