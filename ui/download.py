@@ -7,9 +7,12 @@ from ui.html import actions, button, duration, esc, meter, notice, size
 
 
 def hub_id(text: str) -> str:
-    """The id in what was typed: `owner/name`, also when the whole address was pasted."""
-    parts = text.strip().split("?")[0].rstrip("/").split("/")
-    return "/".join(parts[-2:]) if "://" in text and len(parts) >= 5 else text.strip()
+    """The id in what was typed: `owner/name`, also when an address of its page was pasted."""
+    _, found, address = text.strip().partition("://")
+    parts = address.split("?")[0].split("#")[0].split("/")[1:]
+    if parts[:1] in (["datasets"], ["models"]):
+        parts = parts[1:]
+    return "/".join(parts[:2]) if found and len(parts) >= 2 else text.strip()
 
 
 def download_html(job: JobState, step: str, what: str) -> str:

@@ -16,8 +16,8 @@ def local_html(bench: Bench) -> str:
     """The models found, and a field for the folder of one that lies elsewhere."""
     chosen = bench.choices().folder
     found = bench.models.locals()
-    setting = setting_of(bench) if found else None
-    rows = [_row(bench, item, setting) for item in found if setting is not None]
+    setting = setting_of(bench)
+    rows = [_row(bench, item, setting) for item in found]
     if rows:
         listed = (
             '<div class="lg-models" role="radiogroup" aria-label="Models on this machine">'
