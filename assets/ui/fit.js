@@ -38,6 +38,7 @@ window.garage.fit = (element, trigger, watch, server) => {
   }
 
   function keep() {
+    clearTimeout(timer);
     const now = sliders().filter((slider) => moved.has(slider.id));
     moved.clear();
     for (const slider of now) trigger("edit", { name: slider.dataset.knob, value: String(value(slider)) });
@@ -51,6 +52,9 @@ window.garage.fit = (element, trigger, watch, server) => {
     clearTimeout(timer);
     timer = setTimeout(keep, REST_MS);
   });
+  // who goes on to a button means what the sliders say now
+  document.addEventListener("pointerdown", (event) => !element.contains(event.target) && keep());
+  element.addEventListener("focusout", keep);
   watch("value", () => {
     for (const slider of sliders()) {
       if (moved.has(slider.id)) slider.value = moved.get(slider.id);

@@ -106,6 +106,7 @@ def move_length_and_rank(page: Any, app: App) -> None:
     page.keyboard.press("ArrowRight")
     page.focus("#fit-max_length")
     page.keyboard.press("End")
+    page.wait_for_selector("#preset-words >> text=32,768")
     page.wait_for_selector("#lg-next-preset >> text=Use it anyway")
     assert saved(app)["changes"]["rank"] == 64
 
