@@ -22,6 +22,7 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9_.-]{1,96}")
 # C0, DEL, C1, and the separators that some parsers take for line ends
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _LONGEST_STRING = 1024
+_ACTIVATION = ("hidden_act", "hidden_activation", "activation_function")
 _MOST_VALUES = 100_000
 _DEEPEST = 16
 
@@ -169,7 +170,8 @@ def _spec(fields: Fields, family: Family, config: dict[str, Any]) -> ModelSpec:
         experts=_experts(family, fields),
         stored=stored_as(config),
         embedding_path=family.embedding,
-        activation=str(fields.get("hidden_act", "hidden_activation", "activation_function") or ""),
+        # only what the config itself says: other programs have their own function for a family
+        activation=str(Fields(fields.values, fields.where).get(*_ACTIVATION) or ""),
     )
 
 
