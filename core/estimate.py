@@ -12,34 +12,18 @@ from core.models.spec import ModelSpec
 from core.recipe import Recipe
 from core.runs import Run, list_runs
 from core.timing.energy import watts
-from core.timing.rates import A_CORE, card_rate
 from core.timing.run_time import RunTime, run_time
-from core.timing.speed import AGAIN, GUESSED, Speed, speed_here
+from core.timing.speed import AGAIN, Speed, speed_here
 from core.timing.steps import rows_seen, steps_of
 
-__all__ = [
-    "RunTime",
-    "Speed",
-    "count_steps",
-    "estimate_run",
-    "expected_speed",
-    "rough_speed",
-    "seconds",
-]
+__all__ = ["RunTime", "count_steps", "estimate_run"]
 
 _RUNS_ASKED = 8
-# a weight takes 4 operations a token when nothing is computed twice
-_OPERATIONS_A_WEIGHT = 4
 
 
 def count_steps(recipe: Recipe, rows: int) -> int:
     """Optimizer steps of a run that trains on `rows` rows, as the Trainer counts them."""
     return steps_of(rows, recipe.effective_batch, recipe.epochs, recipe.max_steps)
-
-
-def seconds(recipe: Recipe, rows: int, tokens_a_row: float, speed: Speed) -> float:
-    """Seconds of the steps alone; loading, measuring and saving come on top."""
-    return _tokens(recipe, rows, tokens_a_row) / speed.tokens_per_s
 
 
 def estimate_run(
@@ -60,23 +44,6 @@ def estimate_run(
     speed = speed or speed_here(home, spec, workload_of(recipe, place), place, hardware)
     draw = watts(place.gpu, hardware.cores)
     return run_time(count_steps(recipe, rows), _tokens(recipe, rows, tokens_a_row), speed, draw)
-
-
-def expected_speed(home: Home, recipe: Recipe, hardware: Hardware, parameters: int) -> Speed:
-    """As fast as the newest run of this model on this machine, else a rough number for such hardware."""
-    return _speed_again(home, recipe) or rough_speed(hardware, parameters)
-
-
-def rough_speed(hardware: Hardware, parameters: int) -> Speed:
-    """What such hardware does with a model of that size, give or take a factor of 3."""
-    gpu = hardware.training_gpu
-    rate, what = (
-        (A_CORE * hardware.cores, f"{hardware.cores} CPU cores")
-        if gpu is None
-        else (card_rate(gpu), gpu.name)
-    )
-    speed = rate / _OPERATIONS_A_WEIGHT / max(parameters, 1_000_000)
-    return Speed(speed, f"a rough {_two_digits(speed):,.0f} tokens/s for {what}", False, GUESSED)
 
 
 def _tokens(recipe: Recipe, rows: int, tokens_a_row: float) -> float:
@@ -102,7 +69,3 @@ def _speed_of(run: Run, recipe: Recipe) -> float | None:
         return None
     speeds = [event.get("tokens_per_s") for event in run.events.all() if event["kind"] == "log"]
     return next((float(speed) for speed in reversed(speeds) if speed), None)
-
-
-def _two_digits(number: float) -> float:
-    return float(f"{number:.2g}")

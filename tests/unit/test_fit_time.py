@@ -16,6 +16,7 @@ from core.memory import Place, Workload
 from core.memory.measured import Measured, note_measured
 from core.models import ModelSpec, spec_of_config
 from core.recipe import Recipe
+from core.runs import Run
 from core.timing.calibration import read_calibration, write_calibration
 from core.timing.cost import operations_per_token
 from core.timing.energy import watts
@@ -120,6 +121,36 @@ def test_a_run_is_estimated(home: Home, hardware: Hardware, starter: ModelSpec) 
     assert found.seconds.high / found.seconds.likely == pytest.approx(GUESSED)
     # two busy cores and the rest of a desktop draw about 100 W
     assert found.kwh.likely == pytest.approx(found.seconds.likely * watts(None, 2) / 3.6e6)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "rows", "tokens"),
+    [
+        (Recipe(micro_batch=1, accumulate=8, epochs=2), 80, 20 * 8 * 50),
+        (Recipe(micro_batch=1, accumulate=8, max_steps=5), 80, 5 * 8 * 50),
+        (Recipe(micro_batch=1, accumulate=8, max_steps=5), 3, 5 * 3 * 50),
+    ],
+)
+def test_a_runs_tokens_are_those_of_its_steps(
+    home: Home, hardware: Hardware, starter: ModelSpec, recipe: Recipe, rows: int, tokens: int
+) -> None:
+    assert estimate_run(home, recipe, starter, hardware, CPU, rows, 50.0).tokens == tokens
+
+
+def test_the_last_speed_of_the_same_model_counts(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
+    """Also of a run that was stopped, which notes no peak."""
+    for name, model, speeds in (
+        ("other", "/x", [900.0]),
+        ("same", "starter", [80.0, 120.0]),
+        ("no", "starter", []),
+    ):
+        run = Run(home.runs / name)
+        Recipe(model=model).save(run.folder / "recipe.yaml")
+        for step, speed in enumerate(speeds, 1):
+            run.events.append("log", step=step, loss=1.0, tokens_per_s=speed)
+    found = estimate_run(home, Recipe(), starter, hardware, CPU, 80, 50.0)
+    assert found.seconds.likely == pytest.approx(found.tokens / 120.0)
+    assert found.measured and "same" in found.source
 
 
 def test_energy_follows_the_cards_power() -> None:
