@@ -67,7 +67,7 @@ def _on_gpu(spec: ModelSpec, work: Workload, place: Place) -> dict[str, int]:
     moment = highest_moment(spec, work, logits_bytes(spec, work))
     return {
         **_moving(spec, work, moment),
-        "fragmentation": fragmentation_bytes(moment),
+        "fragmentation": fragmentation_bytes(moment, work.backend),
         "context": context_bytes(place.gpu),
     }
 
