@@ -11,8 +11,6 @@ import threading
 import time
 import webbrowser
 
-os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when gradio is imported
-
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
