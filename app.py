@@ -204,6 +204,7 @@ def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         help="qlora, lora, or another that PEFT has (default: qlora; lora on CPUs and Apple's GPUs)",
     )
     add("--rank", type=int, default=16, help="rank of the adapter (default: 16)")
+    add("--dropout", type=float, default=0.0, help="dropout on the adapter's input (default: 0)")
     add("--target-modules", default="all-linear", help="layers with an adapter, as q,v (default: all-linear)")
     add("--max-length", type=int, help="longest row in tokens (default: 2048; 512 on CPUs)")
     add("--batch", type=int, default=1, help="micro-batch: rows computed at once (default: 1)")

@@ -15,6 +15,7 @@ from core.models import ModelSpec, lora_targets
 _WITH_4_BIT = ("nvidia", "amd", "intel")
 _GPU_LENGTH, _CPU_LENGTH = 2048, 512
 _LARGEST = 1 << 20
+_MOST_EPOCHS = 100
 
 
 def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> Workload:
@@ -22,6 +23,8 @@ def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> W
     packed = place.gpu is not None and place.gpu.vendor in _WITH_4_BIT
     method = args.method or ("qlora" if packed else "lora")
     backend = args.backend or _backend(args, place)
+    if not 0 < args.epochs <= _MOST_EPOCHS:
+        raise UserError(f"--epochs {args.epochs:g} is out of range: give up to {_MOST_EPOCHS} of them.")
     length = args.max_length or (_GPU_LENGTH if place.gpu else _CPU_LENGTH)
     asked = Workload(
         method=method,
@@ -29,6 +32,7 @@ def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> W
         double_quantization=not args.no_double_quantization,
         bits=bits_of(args.precision, place),
         rank=_within(args.rank, "--rank"),
+        dropout=_share(args.dropout, "--dropout"),
         target_modules=_targets(args.target_modules, spec),
         max_length=_within(length, "--max-length"),
         micro_batch=_within(args.batch, "--batch"),
@@ -61,6 +65,12 @@ def _optimizer(name: str | None, packed: bool) -> str:
 def _within(number: int, name: str) -> int:
     if not 1 <= number <= _LARGEST:
         raise UserError(f"{name} {number} is out of range: give a number from 1 to {_LARGEST:,}.")
+    return number
+
+
+def _share(number: float, name: str) -> float:
+    if not 0 <= number < 1:
+        raise UserError(f"{name} {number:g} is out of range: give a number from 0 to below 1.")
     return number
 
 

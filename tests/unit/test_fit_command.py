@@ -86,6 +86,8 @@ def test_every_argument_counts(fit: Any, config: Path) -> None:
     assert {key: settings[key] for key in wanted} == wanted
     packed = ("--model", str(config), "--gpu", "24")
     assert fit(*packed, "--no-double-quantization")[1]["total_gib"] > fit(*packed)[1]["total_gib"]
+    plain = (*packed, "--backend", "peft", "--checkpointing", "none")
+    assert fit(*plain, "--dropout", "0.05")[1]["total_gib"] > fit(*plain)[1]["total_gib"]
 
 
 def test_what_cannot_be_done_is_estimated_as_it_is_done_instead(fit: Any) -> None:
@@ -133,6 +135,8 @@ def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: P
         (("--model", QWEN, "--optimizer", "adamax"), "adamax"),
         (("--model", QWEN, "--method", "magic"), "magic"),
         (("--model", QWEN, "--rank", "0"), "--rank"),
+        (("--model", QWEN, "--dropout", "1"), "--dropout"),
+        (("--model", QWEN, "--epochs", "0"), "--epochs"),
         (("--model", QWEN, "--batch", "-1"), "--batch"),
         (("--model", QWEN, "--data", "/no/such/file"), "/no/such/file"),
     ],
