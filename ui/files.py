@@ -8,6 +8,7 @@ import re
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect, Request
@@ -156,7 +157,8 @@ def send_preset(bench: Bench, key: str) -> Response:
         text = preset_named(key, bench.home).to_yaml()
     except UserError as problem:
         return PlainTextResponse(str(problem), 404)
-    headers = {"content-disposition": f'attachment; filename="{key}.yaml"'}
+    # a name may have letters that a header can't hold as they are (RFC 6266)
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(key)}.yaml"}
     return Response(text, media_type="application/yaml", headers=headers)
 
 

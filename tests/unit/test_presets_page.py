@@ -12,6 +12,7 @@ from core.presets import preset_named
 from ui import preset, preset_hints, preset_own
 from ui.bench import Bench
 from ui.data_look import Look
+from ui.files import send_preset
 
 
 @pytest.fixture
@@ -57,3 +58,11 @@ def test_the_chosen_own_preset_is_changed_in_place_and_no_other(bench: Bench) ->
     bench.choose(preset="")
     with pytest.raises(UserError, match="Choose it to change it"):
         preset_own.save(bench, "Mine")
+
+
+def test_a_name_in_any_script_can_be_downloaded(bench: Bench) -> None:
+    preset_own.save(bench, "Пират 8 ГБ")
+    reply = send_preset(bench, "my-пират-8-гб")
+    assert reply.status_code == 200
+    assert reply.headers["content-disposition"].isascii()
+    assert send_preset(bench, "my-nothing").status_code == 404
