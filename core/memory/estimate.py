@@ -77,7 +77,7 @@ def _on_cpu(spec: ModelSpec, work: Workload, backend: str, standing: int) -> dic
     moment = highest_moment(spec, work, logits_bytes(spec, work, on_cpu=True))
     sizes = {
         **_moving(spec, work, moment),
-        "fragmentation": heap_bytes(moment),
+        "fragmentation": heap_bytes(moment, backend),
         "context": libraries_bytes(backend),
     }
     training = standing + sum(sizes.values()) - sizes["context"]

@@ -13,7 +13,7 @@ _LIBRARIES = {"peft": 600 * MB, "unsloth": 700 * MB}
 _LIBRARIES_CUDA = {"peft": 2 * GIB, "unsloth": 3 * GIB}
 # glibc keeps what tensors of a few megabytes leave behind: peak above what torch's profiler counts, measured
 # with the starter model at 256 to 1,024 tokens
-_HEAP_HOLES = 0.6
+_HEAP_HOLES = {"unsloth": 0.5, "peft": 0.7}
 # copies of the weights, in float32, while they are read (and packed into 4 bits)
 _WHILE_LOADING, _WHILE_PACKING = 1.5, 2.1
 # transformers reads shard by shard; hubs cut them at about 5 GB
@@ -25,9 +25,9 @@ def libraries_bytes(backend: str) -> int:
     return _LIBRARIES.get(backend, _LIBRARIES["peft"])
 
 
-def heap_bytes(moment: Moment) -> int:
+def heap_bytes(moment: Moment, backend: str) -> int:
     """What the C library's heap holds beside the tensors that come and go in a step."""
-    return round(_HEAP_HOLES * moment.total)
+    return round(_HEAP_HOLES[backend] * moment.total)
 
 
 def loading_bytes(spec: ModelSpec, workload: Workload) -> int:
