@@ -99,7 +99,10 @@ def move_length_and_rank(page: Any, app: App) -> None:
     page.keyboard.press("ArrowLeft")
     wait_for(page, "less", shorter)
     assert page.inner_text("#fit-rank-value") == "16"
-    assert page.inner_text("#card-fit b") == page.inner_text(".lg-fit-total b")
+    # both read at one moment: the second key's answer may still be on its way
+    page.wait_for_function(
+        "document.querySelector('#card-fit b').innerText === document.querySelector('.lg-fit-total b').innerText"
+    )
     page.wait_for_selector("#card >> text=rank 16")
     assert page.evaluate("document.activeElement.id") == "fit-rank"
     page.keyboard.press("ArrowRight")
