@@ -101,7 +101,8 @@ def move_length_and_rank(page: Any, app: App) -> None:
     assert page.inner_text("#fit-rank-value") == "16"
     # both read at one moment: the second key's answer may still be on its way
     page.wait_for_function(
-        "document.querySelector('#card-fit b').innerText === document.querySelector('.lg-fit-total b').innerText"
+        """() => document.querySelector("#card-fit b").innerText
+          === document.querySelector(".lg-fit-total b").innerText"""
     )
     page.wait_for_selector("#card >> text=rank 16")
     assert page.evaluate("document.activeElement.id") == "fit-rank"
