@@ -234,6 +234,7 @@ def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     add(
         "--adapter-bits", type=int, choices=(16, 32), default=32, help="other programs' adapters have 16 bits"
     )
+    add("--rest-bits", type=int, choices=(16, 32), help="of embeddings and norms, where others convert them")
     add("--calibrate", action="store_true", help="first measure this machine's speed (some ten seconds)")
     add("--forget-measured", action="store_true", help="drop the correction by runs measured on this machine")
     add_shared(fit)

@@ -44,6 +44,7 @@ def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> W
         offload_embedding=args.offload_embedding,
         fused_loss=None if args.loss is None else args.loss == "pieces",
         adapter_bits=args.adapter_bits,
+        rest_bits=args.rest_bits,
     )
     return as_trained(asked, place)
 

@@ -220,6 +220,7 @@ def _ask_command(case: dict[str, Any], memory: float | None) -> tuple[int, dict[
         command += ["--backend", work.backend, "--target-modules", work.target_modules[0]]
         command += ["--adapter-bits", str(work.adapter_bits), "--dropout", str(work.dropout)]
         command += [] if work.fused_loss is None else ["--loss", "pieces" if work.fused_loss else "whole"]
+        command += [] if work.rest_bits is None else ["--rest-bits", str(work.rest_bits)]
         command += [] if work.double_quantization else ["--no-double-quantization"]
         done = subprocess.run(command, capture_output=True, text=True, cwd=APP, check=False)
     if done.returncode:
