@@ -69,8 +69,8 @@ class Workload:
             optimizer=recipe.optimizer,
             checkpointing=recipe.checkpointing,
             backend=backend,
-            attention=getattr(recipe, "attention", "sdpa"),
-            offload_embedding=getattr(recipe, "offload_embedding", False),
+            attention=recipe.attention,
+            offload_embedding=recipe.offload_embedding,
             keep_checkpoints=recipe.keep_checkpoints,
         )
 

@@ -122,7 +122,7 @@ def _mlp_tensors(spec: ModelSpec, wide: Widths) -> int:
     """Gated: both halves and the activation. Else what the activation keeps."""
     if wide.gated:
         return wide.up + wide.down
-    return (4 if getattr(spec, "activation", "") in _LONG_GELU else 1) * wide.down
+    return (4 if spec.activation in _LONG_GELU else 1) * wide.down
 
 
 def _method_tensors(spec: ModelSpec, workload: Workload) -> float:
