@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import IO
 
-import psutil
-
 from core.home import APP_FOLDER
+from core.processes import birth, lives
 from core.setup.llama import library_env
 
 PARENT = "LORA_GARAGE_PARENT"
@@ -40,7 +39,7 @@ class ChildFailed(Exception):
 
 def parent_mark() -> dict[str, str]:
     """Environment for a child that calls `die_with_parent`: who this process is."""
-    return {PARENT: f"{os.getpid()}:{psutil.Process().create_time()}"}
+    return {PARENT: f"{os.getpid()}:{birth(os.getpid())}"}
 
 
 def die_with_parent() -> None:
@@ -51,19 +50,11 @@ def die_with_parent() -> None:
     pid, born = mark.split(":")
 
     def watch() -> None:
-        while _lives(int(pid), float(born)):
+        while lives(int(pid), float(born)):
             time.sleep(_WATCH_S)
         os._exit(1)
 
     threading.Thread(target=watch, name="parent-watch", daemon=True).start()
-
-
-def _lives(pid: int, born: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        return abs(process.create_time() - born) < 2.0 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
 
 
 def spawn(

@@ -16,20 +16,23 @@ import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import psutil
+from filelock import FileLock, Timeout
 
 from core.errors import UserError
 from core.events import EventLog, now
 from core.files import read_json, write_atomic, write_json
 from core.home import APP_FOLDER
+from core.job_words import death_sentence, error_sentence
+from core.processes import birth, lives
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "died"]
 ACTIVE = ("starting", "running")
 HEARTBEAT_S = 2.0
-# a worker that was started but has not said a word yet: Python and its imports take some seconds
-START_GRACE_S = 60.0
+# what a lock is held for takes milliseconds; whoever waits longer waits for a process that hangs
+_LOCK_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,27 +57,46 @@ def start_job(
 ) -> None:
     """Run `python -m module folder *args` on its own: it outlives this process and its terminal.
 
-    Its output goes to `worker.log`. A stop request left from an earlier start is removed.
+    Its output goes to `worker.log`. A stop request left from an earlier start is removed. A job that runs
+    already is left alone. A UserError says why nothing could be started.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "stop.request").unlink(missing_ok=True)
     command = [sys.executable, "-m", module, str(folder), *(args or [])]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _turn(folder):
+            if read_job(folder).active:
+                return
+            (folder / "stop.request").unlink(missing_ok=True)
+            process = _spawn(folder, command, env or {})
+            state = _new_state("starting", process.pid)
+            _reap(folder, process, state["born"])
+            write_json(folder / "state.json", state)
+    except Timeout:
+        raise UserError("Another window is starting this at the moment. Look again in a second.") from None
+    except OSError as error:
+        raise UserError(
+            f"Nothing could be started in {folder}: {error.strerror or error}. Look whether the disk is full."
+        ) from error
+
+
+def _turn(folder: Path) -> FileLock:
+    """Who starts a job, begins as its worker or notes its death does so alone: none writes over another."""
+    return FileLock(folder / ".state.lock", timeout=_LOCK_S)
+
+
+def _spawn(folder: Path, command: list[str], env: dict[str, str]) -> subprocess.Popen[Any]:
     with open(folder / "worker.log", "ab") as log:
-        log.write(f"\n--- {now()} {module}\n".encode())
+        log.write(f"\n--- {now()} {command[2]}\n".encode())
         log.flush()
-        process = subprocess.Popen(
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=APP_FOLDER,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **(env or {})},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **env},
             **_detached(),
         )
-    # the worker may already have written its own state; only a folder without news gets this one
-    if read_state_file(folder).get("pid") != process.pid:
-        write_json(folder / "state.json", _new_state("starting", process.pid))
-    _reap(folder, process)
 
 
 def _detached() -> dict[str, Any]:
@@ -84,24 +106,33 @@ def _detached() -> dict[str, Any]:
     return {"start_new_session": True}
 
 
-def _reap(folder: Path, process: subprocess.Popen[Any]) -> None:
+def _reap(folder: Path, process: subprocess.Popen[bytes], born: float | None) -> None:
     """Wait for the child in a thread, so that it never stays a zombie, and note its exit code."""
 
     def wait() -> None:
-        code = process.wait()
-        state = read_state_file(folder)
-        if state.get("pid") == process.pid and state.get("status") in ACTIVE:
-            with suppress(OSError):
-                write_json(folder / "state.json", {**state, "status": "died", "exit_code": code})
+        note_death(folder, process.pid, born, process.wait())
 
     threading.Thread(target=wait, name=f"reap-{process.pid}", daemon=True).start()
+
+
+def note_death(folder: Path, pid: int, born: float | None, code: int) -> None:
+    """Write the exit code of a dead worker into its state, unless it said itself how it ended.
+
+    The job may have been started again in the same moment: the state of that start stays as it is.
+    """
+    if not (folder / "state.json").is_file():
+        return
+    with suppress(OSError), _turn(folder):
+        state = read_state_file(folder)
+        if (state.get("pid"), state.get("born")) == (pid, born) and state.get("status") in ACTIVE:
+            write_json(folder / "state.json", {**state, "status": "died", "exit_code": code})
 
 
 def read_state_file(folder: Path) -> dict[str, Any]:
     """`state.json` as it stands, `{}` when there is none or it is damaged."""
     try:
         state = read_json(folder / "state.json", {})
-    except UserError:
+    except (UserError, OSError):
         return {}
     return state if isinstance(state, dict) else {}
 
@@ -109,13 +140,13 @@ def read_state_file(folder: Path) -> dict[str, Any]:
 def read_job(folder: Path) -> JobState:
     """How the job in `folder` goes, whoever started it."""
     state = read_state_file(folder)
-    alive = is_alive(state.get("pid"), state.get("born"))
-    return judge(state, alive)
+    pid = _process_id(state)
+    return judge(state, pid is not None and lives(pid, _number(state.get("born"))))
 
 
 def judge(state: dict[str, Any], alive: bool) -> JobState:
     """Decide from the last written state and whether its process lives. Pure, so tests replay histories."""
-    status = state.get("status", "none")
+    status: Status = next((known for known in get_args(Status) if known == state.get("status")), "none")
     message = str(state.get("message", ""))
     if status in ACTIVE and not alive:
         status = "died"
@@ -125,39 +156,21 @@ def judge(state: dict[str, Any], alive: bool) -> JobState:
     return JobState(
         status=status,
         message=message,
-        pid=state.get("pid"),
+        pid=_process_id(state),
         stage=str(state.get("stage", "")),
-        progress=state.get("progress"),
+        progress=_number(state.get("progress")),
         started=str(state.get("started", "")),
         fields={key: value for key, value in state.items() if key not in known},
     )
 
 
-def death_sentence(exit_code: int | None) -> str:
-    """What a worker's sudden end most likely means, in one or two sentences."""
-    if exit_code in (-9, 137):
-        return (
-            "The worker was killed by the system, most often because memory ran out. "
-            "Close other programs or choose a shorter maximum length."
-        )
-    if exit_code in (-11, 139, -6, 134, 3221225477):
-        return "The worker crashed inside a native library. Its log has the last words; try it once more."
-    if exit_code is not None and exit_code != 0:
-        return f"The worker ended suddenly with exit code {exit_code}. Its log says why."
-    return "The worker is gone without a word: it was killed, or the machine went down."
+def _process_id(state: dict[str, Any]) -> int | None:
+    pid = state.get("pid")
+    return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else None
 
 
-def is_alive(pid: int | None, born: float | None) -> bool:
-    """Whether the process that wrote the state still runs; a reused process id is told by its birth time."""
-    if pid is None:
-        return False
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return born is None or abs(process.create_time() - born) < 2.0
-    except psutil.Error:
-        return False
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
@@ -176,10 +189,11 @@ def stop_requested(folder: Path) -> str | None:
 def kill_job(folder: Path) -> None:
     """End the worker and its children now. Only for a worker that doesn't answer a stop request."""
     state = read_state_file(folder)
-    if not is_alive(state.get("pid"), state.get("born")):
+    pid = _process_id(state)
+    if pid is None or not lives(pid, _number(state.get("born"))):
         return
     with suppress(psutil.Error):
-        process = psutil.Process(state["pid"])
+        process = psutil.Process(pid)
         for child in [*process.children(recursive=True), process]:
             with suppress(psutil.Error):
                 child.kill()
@@ -209,10 +223,7 @@ def log_tail(folder: Path, lines: int = 40) -> str:
 
 
 def _new_state(status: Status, pid: int) -> dict[str, Any]:
-    born = None
-    with suppress(psutil.Error):
-        born = psutil.Process(pid).create_time()
-    return {"status": status, "pid": pid, "born": born, "started": now(), "heartbeat": now()}
+    return {"status": status, "pid": pid, "born": birth(pid), "started": now(), "heartbeat": now()}
 
 
 class Worker:
@@ -232,7 +243,9 @@ class Worker:
         self._ending: Status = "done"
 
     def __enter__(self) -> Worker:
-        self.update()
+        # who started this notes it first; where that takes too long, the first heartbeat says it
+        with suppress(OSError), _turn(self.folder):
+            self.update()
         threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
         return self
 
@@ -275,21 +288,7 @@ class Worker:
             self.update(status=self._ending)
             return
         traceback.print_exception(error)
-        sentence = describe(error)
+        sentence = error_sentence(error)
         self.say("failed", message=sentence, error=type(error).__name__)
         self.update(status="failed", message=sentence, error=type(error).__name__)
         raise SystemExit(2 if isinstance(error, UserError) else 1) from error
-
-
-def describe(error: BaseException) -> str:
-    """One sentence for the page about any exception that ended a worker."""
-    if isinstance(error, UserError):
-        return str(error)
-    if isinstance(error, OSError) and error.errno == 28:
-        return "The disk is full. Free some space, then resume from the last checkpoint."
-    if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
-        return "Memory ran out. Choose a shorter maximum length, micro-batch 1 or a smaller model."
-    if isinstance(error, KeyboardInterrupt):
-        return "The worker was interrupted. Resume it from the last checkpoint."
-    first = str(error).strip().split("\n")[0][:300]
-    return f"An unexpected error ended the work: {type(error).__name__}: {first}. The log has the details."

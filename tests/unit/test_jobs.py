@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -14,6 +16,8 @@ import pytest
 from core import jobs
 from core.errors import UserError
 from core.files import write_json
+from core.job_words import error_sentence
+from core.processes import birth
 
 WORKER = "tests.unit.job_worker"
 
@@ -87,16 +91,100 @@ def test_kill_9_is_seen_and_told(tmp_path: Path) -> None:
 
 
 def test_a_reused_process_id_is_not_taken_for_the_worker(tmp_path: Path) -> None:
-    born = psutil.Process().create_time()
+    born = birth(os.getpid())
+    assert born is not None
     write_json(tmp_path / "state.json", {"status": "running", "pid": os.getpid(), "born": born})
     assert jobs.read_job(tmp_path).status == "running"
     write_json(tmp_path / "state.json", {"status": "running", "pid": os.getpid(), "born": born - 3600})
     assert jobs.read_job(tmp_path).status == "died"
 
 
-def test_a_damaged_state_file_is_no_crash(tmp_path: Path) -> None:
-    (tmp_path / "state.json").write_text('{"status": "runn')
-    assert jobs.read_job(tmp_path).status == "none"
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a birth time is noted once and stays")
+def test_setting_the_clock_is_no_death_and_no_second_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What psutil calls the time of the system's start moves with the clock, and each birth time with it."""
+    start(tmp_path, "until-stopped")
+    wait_for(lambda: jobs.read_job(tmp_path).stage == "waiting")
+    told = psutil.Process().create_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1.0)
+    assert abs(psutil.Process().create_time() - told) > 3600
+    running = jobs.read_job(tmp_path)
+    start(tmp_path, "until-stopped")
+    assert running.status == "running" and jobs.read_job(tmp_path).pid == running.pid
+    jobs.request_stop(tmp_path)
+    assert jobs.wait_job(tmp_path, timeout_s=30).status == "stopped"
+
+
+def test_the_death_of_a_worker_is_not_written_over_the_next_start(tmp_path: Path) -> None:
+    """Process id and birth time together say which start it is about."""
+    now = {"status": "running", "pid": 7, "born": 20.0}
+    write_json(tmp_path / "state.json", now)
+    for pid, born in ((7, 10.0), (6, 20.0)):
+        jobs.note_death(tmp_path, pid, born, -9)
+        assert jobs.read_state_file(tmp_path) == now
+    jobs.note_death(tmp_path, 7, 20.0, -9)
+    assert jobs.read_state_file(tmp_path) == {**now, "status": "died", "exit_code": -9}
+
+
+def test_a_restart_waits_for_the_note_on_the_death_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The restart comes when the reaper has read the old state and not yet written: the worst moment."""
+    write_json(tmp_path / "state.json", {"status": "running", "pid": 2**22 + 1, "born": 1.0})
+    restart = threading.Thread(target=start, args=(tmp_path, "until-stopped"))
+    read = jobs.read_state_file
+
+    def slow_read(folder: Path) -> dict[str, Any]:
+        state = read(folder)
+        if threading.current_thread() is not restart and not restart.ident:
+            restart.start()
+            restart.join(0.3)
+        return state
+
+    monkeypatch.setattr(jobs, "read_state_file", slow_read)
+    jobs.note_death(tmp_path, 2**22 + 1, 1.0, -9)
+    restart.join()
+    wait_for(lambda: jobs.read_job(tmp_path).stage == "waiting")
+    assert jobs.read_job(tmp_path).status == "running"
+    jobs.request_stop(tmp_path)
+    assert jobs.wait_job(tmp_path, timeout_s=30).status == "stopped"
+
+
+def test_a_worker_that_is_quicker_than_its_starter_has_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = jobs.write_json
+
+    def slow_write(path: Path, value: Any) -> None:
+        time.sleep(0.5)
+        write(path, value)
+
+    monkeypatch.setattr(jobs, "write_json", slow_write)
+    start(tmp_path, "work")
+    assert jobs.wait_job(tmp_path, timeout_s=30).status == "done"
+
+
+def test_a_job_that_has_no_place_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="Nothing could be started in .*file"):
+        start(tmp_path / "file" / "job", "work")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"status": "runn',
+        "[]",
+        '{"status": 3, "pid": "x", "born": [], "progress": "half"}',
+        '{"status": "running", "pid": true, "born": "yesterday", "exit_code": {}}',
+        '{"status": "running", "pid": -1}',
+    ],
+)
+def test_a_damaged_state_file_is_no_crash(tmp_path: Path, text: str) -> None:
+    (tmp_path / "state.json").write_text(text)
+    state = jobs.read_job(tmp_path)
+    assert state.status in ("none", "died") and state.pid is None and state.progress is None
 
 
 def test_log_tail_shows_a_progress_bar_once(tmp_path: Path) -> None:
@@ -115,7 +203,7 @@ def test_log_tail_shows_a_progress_bar_once(tmp_path: Path) -> None:
     ],
 )
 def test_every_error_becomes_a_sentence(error: BaseException, words: str) -> None:
-    assert words in jobs.describe(error)
+    assert words in error_sentence(error)
 
 
 def wait_for(condition, timeout_s: float = 30) -> None:
