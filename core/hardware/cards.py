@@ -7,12 +7,27 @@ from dataclasses import replace
 from functools import lru_cache
 
 from core.errors import UserError
-from core.hardware.kinds import GIB, Gpu
+from core.hardware.kinds import GIB, MIB, Gpu
 from core.hardware.known import Card, cards
 
 # Words that tell no card from another
-_FILLERS = {"nvidia", "geforce", "amd", "radeon", "intel", "apple", "gpu", "graphics", "generation", "arc"}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:gib|gb|g)?", re.IGNORECASE)
+_FILLERS = {"nvidia", "geforce", "amd", "radeon", "intel", "apple", "arc", "gpu", "graphics", "card"}
+# How people write what drivers write otherwise
+_SPELLINGS = (
+    (r"\((?:tm|r)\)|[-()]", " "),
+    (r"\bmac(?:book)?(?: (?:pro|air|mini|studio))?\b|\bgeneration\b|\blite hash rate\b", " "),
+    (r"\bmobile\b", "laptop"),
+    (r"\bsxm\d\b", "sxm"),
+    (r"\b(gtx|rtx|rx)(\d)", r"\1 \2"),
+    (r"\b(1660|20[678]0|40[78]0)s\b", r"\1 super"),
+    (r"\b(\d{4}) ?tis\b", r"\1 ti super"),
+    (r"(\d{4})(ti|super|xtx|xt|gre|d)\b", r"\1 \2"),
+    (r"(\d)\s*(?:gb|gib)\b", r"\1gb"),
+)
+_NUMBER, _UNIT = r"(?P<number>\d+(?:[.,]\d+)?)", r"(?P<unit>gib|gb|g|mib|mb)"
+_SIZE = re.compile(rf"{_NUMBER}\s*{_UNIT}?", re.IGNORECASE)
+# in a name it has its unit, or stands at the end
+_SIZE_IN_NAME = re.compile(rf"\b{_NUMBER}(?:\s*{_UNIT}\b|$)", re.IGNORECASE)
 _LARGEST_GIB = 1024
 _NEAR = 3
 # A card of which only the memory is known counts as Ampere: most people's cards are that or younger
@@ -24,12 +39,14 @@ _SAME_SIZE = 0.12
 def card_named(text: str) -> Gpu:
     """The card called `text`, with a size where several have that name (“RTX 4060 Ti 16GB”), or any card of a
     size (“12”, “12GiB”). Of several that fit, the commonest. A UserError names near ones."""
-    size = _SIZE.fullmatch(text.strip())
-    if size and 0 < float(size[1]) <= _LARGEST_GIB:
-        return _card_of(float(size[1]))
-    found = _called(_words(text), exact=True) or _called_with_size(text) or _called(_words(text))
+    text = text.strip()
+    size = _SIZE.fullmatch(text)
+    if size and 0 < _gib(size) <= _LARGEST_GIB:
+        return _card_of(_gib(size))
+    name, gib = _name_and_size(text)
+    found = _called(text, exact=True) or (_called(name, gib) if gib else None) or _called(text)
     if found is None:
-        raise UserError(f"No card is called “{text}”.{_near(text)} Or give its memory in GiB, as in “12”.")
+        raise UserError(_other_sizes(name, gib) or _unknown(text))
     return found
 
 
@@ -38,37 +55,68 @@ def _card_of(gib: float) -> Gpu:
     return Gpu(f"A GPU with {gib:g} GiB", total, total, _TYPICAL, "")
 
 
-def _called(words: frozenset[str], gib: float = 0, exact: bool = False) -> Gpu | None:
-    """The card with exactly these words in its name, else (unless `exact`) the shortest that has them all."""
-    fitting = [card for card in cards() if words and words <= _words(card.name) and _has(card, gib)]
-    same = [card for card in fitting if _words(card.name) == words]
-    if exact:
-        fitting = same
-    best = min(same or fitting, key=lambda card: len(_words(card.name)), default=None)
+def _gib(size: re.Match[str]) -> float:
+    number = float(size["number"].replace(",", "."))
+    return number * MIB / GIB if (size["unit"] or "").lower().startswith("m") else number
+
+
+def _name_and_size(text: str) -> tuple[str, float]:
+    """`RTX 4060 Ti` and 16 of `RTX 4060 Ti 16GB`, the last size of several; 0 where there is none."""
+    *_, size = None, *_SIZE_IN_NAME.finditer(text)
+    return (text[: size.start()] + text[size.end() :], _gib(size)) if size else (text, 0)
+
+
+def _called(name: str, gib: float = 0, exact: bool = False) -> Gpu | None:
+    """The card with exactly these words as its name, else (unless `exact`) the shortest that has them all."""
+    words = _words(name)
+    fitting = [(found, card) for card in cards() if (found := _match(words, card)) and _has(card, gib)]
+    same = [card for found, card in fitting if found == words]
+    # “RTX” alone tells nothing
+    near = [] if exact or not any(map(_telling, words)) else [card for _, card in fitting]
+    best = min(same or near, key=lambda card: len(_words(card.name)), default=None)
     if best is None:
         return None
     gpu = best.gpu()
     return replace(gpu, total=round(gib * GIB), free=round(gib * GIB)) if best.unified and gib else gpu
 
 
-def _called_with_size(text: str) -> Gpu | None:
-    """`RTX 4060 Ti 16GB`, `M3 Max 64`: a name that the table has, and which of its sizes."""
-    found = re.fullmatch(r"(.*\D)\s*?\b(\d+(?:\.\d+)?)\s*(?:gib|gb|g)?", text.strip(), re.IGNORECASE)
-    return _called(_words(found[1]), float(found[2])) if found else None
+def _match(words: frozenset[str], card: Card) -> frozenset[str]:
+    """The words of the card's first name that has all of these; empty if none has, or none is given."""
+    names = (_words(name) for name in (card.name, *card.also))
+    return next((name for name in names if words and words <= name), frozenset())
+
+
+def _telling(word: str) -> bool:
+    return any(letter.isdigit() for letter in word)
 
 
 def _has(card: Card, gib: float) -> bool:
     """Whether the card has that much memory; a Mac can be bought with nearly any."""
-    return not gib or card.unified or abs(card.mib / 1024 - gib) <= _SAME_SIZE * gib
+    if card.unified:
+        return gib <= _LARGEST_GIB
+    return not gib or abs(card.mib / 1024 - gib) <= _SAME_SIZE * gib
+
+
+def _other_sizes(name: str, gib: float) -> str:
+    """A sentence where the card is known and has no such memory."""
+    known = _called(name) if gib else None
+    if known is None:
+        return ""
+    sizes = " or ".join(f"{card.total / GIB:.0f}" for card in cards() if card.name == known.name)
+    return f"{known.name} has {sizes} GiB, not {gib:g}. Give only the memory where it is so, as in “{gib:g}”."
+
+
+def _unknown(text: str) -> str:
+    """A sentence with the cards that are called like that."""
+    return f"No card is called “{text}”.{_near(text)} Or give its memory in GiB, as in “12”."
 
 
 @lru_cache(1024)
 def _words(text: str) -> frozenset[str]:
     """What tells a card from others: `rtx 4090 laptop` of `NVIDIA GeForce RTX 4090 Laptop GPU`."""
-    plain = text.lower().replace("(tm)", " ").replace("(r)", " ").replace("-", " ")
-    plain = re.sub(r"\b(gtx|rtx|rx)(\d)", r"\1 \2", plain)
-    plain = re.sub(r"(\d{4})(ti|super|xtx|xt|gre)\b", r"\1 \2", plain)
-    plain = re.sub(r"(\d)\s*(gb|gib)\b", r"\1gb", plain)
+    plain = text.lower()
+    for written, read in _SPELLINGS:
+        plain = re.sub(written, read, plain)
     return frozenset(word for word in re.findall(r"[a-z0-9.]+", plain) if word not in _FILLERS)
 
 

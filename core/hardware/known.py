@@ -14,7 +14,8 @@ CARDS = APP_FOLDER / "presets" / "cards.yaml"
 
 @dataclass(frozen=True)
 class Card:
-    """One line of the table. `pci` holds device ids, with the revision where several cards share one."""
+    """One line of the table. `pci` holds device ids, with the revision where several cards share one; `also`
+    what people call the card."""
 
     name: str
     vendor: Vendor
@@ -25,6 +26,7 @@ class Card:
     power: int = 0
     unified: bool = False
     pci: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def total(self) -> int:
@@ -78,6 +80,7 @@ def _card(vendor: Vendor, arch: str, row: dict[str, Any]) -> Card:
         power=row.get("watts", 0),
         unified=row.get("unified", vendor == "apple"),
         pci=tuple(str(item).lower() for item in row.get("pci", [])),
+        also=tuple(row.get("also", [])),
     )
 
 

@@ -17,7 +17,7 @@ _WHAT_TO_DO = {
 }
 # From Ampere's GeForce cards on, a laptop's card says so in its name; before, it carries the desktop's name
 _NAMES_ITSELF = (8, 6)
-_LAPTOP_NAME = re.compile(r"\b(Laptop|Mobile|Max-Q|MX\d{3})\b", re.IGNORECASE)
+_LAPTOP_NAME = re.compile(r"\b(Laptop|Mobile|Max-Q(?! Workstation)|MX\d{3})\b", re.IGNORECASE)
 
 
 def nvidia_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
