@@ -197,7 +197,7 @@ def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="DIR|ID|config.json",
         help="the base model; `starter` is the embedded one",
     )
-    add("--gpu", metavar="NAME|GIB", help="a card, as in “RTX 3060” or 12 (default: this machine)")
+    add("--gpu", metavar="NAME|GIB", help="a card, as in “RTX 3060” or 12, or cpu (default: this machine)")
     add("--data", metavar="FILE", help="your data: its row lengths, and with them time and energy")
     add(
         "--method",

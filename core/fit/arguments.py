@@ -15,17 +15,18 @@ from core.models import ModelSpec, lora_targets
 _WITH_4_BIT = ("nvidia", "amd", "intel")
 _GPU_LENGTH, _CPU_LENGTH = 2048, 512
 _LARGEST = 1 << 20
+_LARGEST_BATCH = 1 << 12
 _MOST_EPOCHS = 100
 
 
 def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> Workload:
     """The training that the arguments describe, as the engine would do it on this place."""
     packed = place.gpu is not None and place.gpu.vendor in _WITH_4_BIT
-    method = args.method or ("qlora" if packed else "lora")
+    method = (args.method or ("qlora" if packed else "lora")).lower()
     backend = args.backend or _backend(args, place)
     if not 0 < args.epochs <= _MOST_EPOCHS:
         raise UserError(f"--epochs {args.epochs:g} is out of range: give up to {_MOST_EPOCHS} of them.")
-    length = args.max_length or (_GPU_LENGTH if place.gpu else _CPU_LENGTH)
+    usual_length = _GPU_LENGTH if place.gpu else _CPU_LENGTH
     asked = Workload(
         method=method,
         quantization="nf4" if method.startswith("q") else "none",
@@ -34,9 +35,9 @@ def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> W
         rank=_within(args.rank, "--rank"),
         dropout=_share(args.dropout, "--dropout"),
         target_modules=_targets(args.target_modules, spec),
-        max_length=_within(length, "--max-length"),
-        micro_batch=_within(args.batch, "--batch"),
-        accumulate=_within(args.accumulate, "--accumulate"),
+        max_length=usual_length if args.max_length is None else _within(args.max_length, "--max-length"),
+        micro_batch=_within(args.batch, "--batch", _LARGEST_BATCH),
+        accumulate=_within(args.accumulate, "--accumulate", _LARGEST_BATCH),
         optimizer=_optimizer(args.optimizer, packed),
         checkpointing=args.checkpointing or ("unsloth" if place.gpu else "none"),
         backend=backend,
@@ -58,14 +59,14 @@ def _backend(args: argparse.Namespace, place: Place) -> str:
 def _optimizer(name: str | None, packed: bool) -> str:
     if name is None:
         return "adamw_8bit" if packed else "adamw_torch"
-    if name not in known_optimizers():
+    if name.lower() not in known_optimizers():
         raise UserError(f"--optimizer {name} is not known. Choose one of: {', '.join(known_optimizers())}.")
-    return name
+    return name.lower()
 
 
-def _within(number: int, name: str) -> int:
-    if not 1 <= number <= _LARGEST:
-        raise UserError(f"{name} {number} is out of range: give a number from 1 to {_LARGEST:,}.")
+def _within(number: int, name: str, largest: int = _LARGEST) -> int:
+    if not 1 <= number <= largest:
+        raise UserError(f"{name} {number} is out of range: give a number from 1 to {largest:,}.")
     return number
 
 

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import replace
 from typing import Any
 
+from core.errors import UserError
 from core.fit.arguments import workload_asked
 from core.fit.as_json import to_json
 from core.fit.data import Data, read_data
@@ -27,9 +28,9 @@ from core.timing.steps import rows_seen, steps_of
 def fit(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     """Estimate, print, and return the numbers. What does not fit is an answer, no error."""
     hardware = find_hardware(home.root)
-    place = Place.of(hardware, card_named(args.gpu) if args.gpu else None)
+    place = _place(args.gpu, hardware)
     if args.forget_measured:
-        reset_measured(home, place)
+        _forget(home, place)
     if args.calibrate:
         _calibrate(home)
     spec = find_spec(home, args.model)
@@ -69,6 +70,22 @@ def _fit(
         data=data,
         time=_time(data, workload, speed, place, hardware, args.epochs) if data else None,
     )
+
+
+def _place(name: str | None, hardware: Hardware) -> Place:
+    """The card called so, the CPU, or where this machine would train."""
+    if name is None:
+        return Place.of(hardware)
+    if name.strip().lower() == "cpu":
+        return Place.of(replace(hardware, gpus=()))
+    return Place.of(hardware, card_named(name))
+
+
+def _forget(home: Home, place: Place) -> None:
+    try:
+        reset_measured(home, place)
+    except OSError as error:
+        raise UserError(f"What runs have measured in {home.root} can't be changed: {error}.") from error
 
 
 def _calibrate(home: Home) -> None:

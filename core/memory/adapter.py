@@ -49,7 +49,7 @@ def trainable_parameters(spec: ModelSpec, workload: Workload) -> int:
     kind = workload.kind
     if kind not in _COUNTS:
         raise UserError(
-            f"The memory of the method “{workload.method}” is not known; use {', '.join(_COUNTS)}."
+            f"The memory of the method “{workload.method}” is not known; use qlora, {', '.join(_COUNTS)}."
         )
     return _COUNTS[kind](spec, workload)
 

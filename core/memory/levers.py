@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isqrt
 from typing import Any, NamedTuple
 
 from core.memory.kinds import Place, Workload
@@ -88,7 +89,10 @@ def _larger_batches(at: Situation) -> list[Change]:
 def _batches(workload: Workload) -> list[Change]:
     """Every split of the same effective batch, smallest micro-batch first."""
     rows = workload.micro_batch * workload.accumulate
-    return [{"micro_batch": n, "accumulate": rows // n} for n in range(1, rows + 1) if rows % n == 0]
+    lower = [n for n in range(1, isqrt(rows) + 1) if rows % n == 0]
+    return [
+        {"micro_batch": n, "accumulate": rows // n} for n in sorted({*lower, *(rows // n for n in lower)})
+    ]
 
 
 def _batch_words(at: Situation, change: Change) -> str:
@@ -144,7 +148,7 @@ def _shorter(at: Situation) -> list[Change]:
 
 def _shorter_words(at: Situation, change: Change) -> str:
     whole = at.lengths is None or change["max_length"] >= at.lengths.p99
-    return f"{_length_change(at, change)}: {99 if whole else 95} % of your rows stay whole"
+    return f"{_length_change(at, change)}: {99 if whole else 95}% of your rows stay whole"
 
 
 def _halved(at: Situation) -> list[Change]:
@@ -165,7 +169,17 @@ def _length_change(at: Situation, change: Change) -> str:
 
 def _four_bits(at: Situation) -> list[Change]:
     possible = at.place.gpu is None or _on(at, _WITH_4_BIT)
-    return [{"quantization": "nf4"}] if possible and at.workload.quantization == "none" else []
+    packed = [{"quantization": "nf4"}] if possible and at.workload.quantization == "none" else []
+    if at.workload.trains_everything:
+        return [{"method": "lora"}, *({"method": "lora", **change} for change in packed)]
+    return packed
+
+
+def _four_bits_words(at: Situation, change: Change) -> str:
+    if "method" not in change:
+        return "The frozen base in 4 bits" + (" (QLoRA)" if at.workload.kind == "lora" else "")
+    whose = "in 4 bits (QLoRA)" if "quantization" in change else "(LoRA)"
+    return f"An adapter beside the frozen base {whose}, instead of training all weights"
 
 
 def _offload(at: Situation) -> list[Change]:
@@ -212,7 +226,7 @@ _OPTIMIZER = Lever(_optimizer, _optimizer_words)
 _ATTENTION = Lever(_attention, _says("Fused attention: no table of tokens × tokens is kept"))
 _DOUBLE = Lever(_double_quantization, _says("Double quantization: 0.4 bits less a weight"))
 _TO_THE_LONGEST = Lever(_to_the_longest, _to_the_longest_words)
-_FOUR_BITS = Lever(_four_bits, _says("The frozen base in 4 bits (QLoRA)"))
+_FOUR_BITS = Lever(_four_bits, _four_bits_words)
 _SHORTER = Lever(_shorter, _shorter_words)
 _OFFLOAD = Lever(_offload, _says("The token embedding waits in the computer's memory"))
 _HALVED = Lever(_halved, _halved_words)

@@ -121,7 +121,7 @@ def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: P
     assert found["data"]["p95"] <= found["data"]["p99"] <= found["data"]["max"] < 200
     assert found["time"]["steps"] == 18
     assert found["time"]["minutes"]["low"] < found["time"]["minutes"]["likely"]
-    assert found["time"]["kwh"]["likely"] > 0 and "kWh" in text
+    assert found["time"]["kwh"]["likely"] > 0 and " Wh (" in text
     # short rows need less than the maximum
     assert found["total_gib"] <= fit(*words)[1]["total_gib"]
 
@@ -135,6 +135,9 @@ def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: P
         (("--model", QWEN, "--optimizer", "adamax"), "adamax"),
         (("--model", QWEN, "--method", "magic"), "magic"),
         (("--model", QWEN, "--rank", "0"), "--rank"),
+        (("--model", QWEN, "--max-length", "0"), "--max-length"),
+        (("--model", QWEN, "--accumulate", "5000"), "--accumulate"),
+        (("--model", QWEN, "--gpu", ""), "No card"),
         (("--model", QWEN, "--dropout", "1"), "--dropout"),
         (("--model", QWEN, "--epochs", "0"), "--epochs"),
         (("--model", QWEN, "--batch", "-1"), "--batch"),
@@ -144,6 +147,52 @@ def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: P
 def test_errors_are_sentences(fit: Any, words: tuple[str, ...], said: str) -> None:
     code, found, _ = fit(*words)
     assert code == 2 and said in found["error"]
+
+
+def test_names_may_be_written_large(fit: Any) -> None:
+    small, large = (
+        ("--method", "qlora", "--optimizer", "adamw_8bit"),
+        ("--method", "QLoRA", "--optimizer", "AdamW_8bit"),
+    )
+    card = ("--model", QWEN, "--gpu", "12")
+    assert fit(*card, *large)[1]["settings"] == fit(*card, *small)[1]["settings"]
+
+
+def test_the_cpu_can_be_asked_for(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = APP_FOLDER / "tests" / "data" / "probes" / "linux_rtx_3060.json"
+    monkeypatch.setenv("LORA_GARAGE_PROBE", str(recording))
+    assert fit("--model", "starter")[1]["place"] == "NVIDIA GeForce RTX 3060"
+    found = fit("--model", "starter", "--gpu", "cpu")[1]
+    assert found["place"] == "CPU" and found["total_gib"] == found["host_ram_gib"]
+
+
+@pytest.mark.parametrize("method", ["full", "prefix", "qlora"])
+def test_every_line_fits_a_terminal(fit: Any, method: str) -> None:
+    words = ("--gpu", "16", "--method", method, "--target-modules", "q,k,v,o,gate,up,down")
+    text = fit("--model", QWEN, *words, "--batch", "8", "--max-length", "8192")[2]
+    assert max(map(len, text.splitlines())) < 80
+    assert ("of rank 16" in text) == (method == "qlora")
+
+
+def test_all_weights_are_given_up_for_an_adapter(fit: Any) -> None:
+    found = fit("--model", QWEN, "--gpu", "12", "--method", "full")[1]
+    assert [step["settings"] for step in found["suggestions"]] == [{"method": "lora", "quantization": "nf4"}]
+    assert found["suggestions"][0]["total_gib"] == fit("--model", QWEN, "--gpu", "12")[1]["total_gib"]
+
+
+def test_a_large_batch_is_searched_at_once(fit: Any) -> None:
+    found = fit("--model", QWEN, "--gpu", "12", "--batch", "4096", "--accumulate", "4095")[1]
+    assert found["suggestions"][0]["total_gib"] < 12
+
+
+def test_where_nothing_helps_it_says_so(fit: Any) -> None:
+    text = fit("--model", "starter", "--gpu", "0.5")[2]
+    assert "It does not fit here in any way: take a smaller model or a larger card." in text
+
+
+def test_a_folder_s_name_sends_the_terminal_nothing(fit: Any, config: Path) -> None:
+    odd = config.parent.rename(config.parent.with_name("red\x1b[31m"))
+    assert fit("--model", str(odd), "--gpu", "12")[2].splitlines()[0].startswith("red?[31m: ")
 
 
 def test_data_without_a_row_is_refused(fit: Any, tmp_path: Path) -> None:
@@ -162,6 +211,7 @@ def test_a_bad_card_is_refused_with_the_reason(fit: Any) -> None:
     code, found, text = fit("--model", QWEN, "--gpu", "RX 6800 XT")
     assert (code, found["verdict"]) == (0, "no") and "RDNA2" in found["refusal"]
     assert "can't train" in text and not found["suggestions"] and not found["room"]
+    assert "tokens/s" not in text
 
 
 def test_the_correction_is_shown_and_can_be_taken_back(fit: Any, home: Home) -> None:
