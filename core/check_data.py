@@ -128,8 +128,8 @@ def _lines(found: Report) -> Iterable[str]:
         about = f", from a sample of {found.tokens_measured:,} rows" if sampled else ""
         yield (
             f"Tokens: {numbers['total']:,} in one epoch, {numbers['trained']:,} of them trained{about}; "
-            f"half of the rows have at most {numbers['p50']:,}, 95 % at most {numbers['p95']:,}, "
-            f"99 % at most {numbers['p99']:,}, the longest {numbers['max']:,}."
+            f"half of the rows have at most {numbers['p50']:,}, 95% at most {numbers['p95']:,}, "
+            f"99% at most {numbers['p99']:,}, the longest {numbers['max']:,}."
         )
         yield f"Maximum length {found.max_length:,}. Suggested: {found.suggested_reason}"
     yield f"Verdict: {found.verdict}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UserError
-from core.hub_account import hub_api, hub_words
+from core.hub_account import Want, hub_api, hub_words
 from core.hub_files import HubFile, HubRepo, Kind, check_complete, wanted
 from core.models import HUB_ID
 
@@ -54,11 +54,14 @@ def search_hub(text: str, limit: int = 20) -> list[Found]:
     return found[:limit]
 
 
-def hub_repo(name: str, kind: Kind = "model") -> HubRepo:
-    """What a download of `name` would fetch, each file with its size and hash, small ones first."""
+def hub_repo(name: str, kind: Kind = "model", want: Want | None = None) -> HubRepo:
+    """What a download of `name` would fetch, each file with its size and hash, small ones first.
+
+    A refusal speaks of a download, unless only an answer is wanted.
+    """
     if not HUB_ID.fullmatch(name):
         raise UserError(f"“{name}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B.")
-    with hub_words(name, kind):
+    with hub_words(name, want or kind):
         info = hub_api().repo_info(name, repo_type=kind, files_metadata=True, timeout=_TIMEOUT_S)
     siblings = info.siblings or []
     check_complete(name, kind, (file.rfilename for file in siblings if wanted(kind, file.rfilename)))

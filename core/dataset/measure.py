@@ -289,4 +289,4 @@ def _percentiles(lengths: Counts, shares: tuple[float, ...]) -> list[int]:
 
 def _percent(share: float) -> str:
     """Rounded down: 99.96 % are not all."""
-    return f"{np.floor(share * 1000) / 10:g} %"
+    return f"{np.floor(share * 1000) / 10:g}%"

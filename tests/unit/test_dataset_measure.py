@@ -92,7 +92,7 @@ def test_the_suggestion_keeps_almost_all_rows_whole(toys: dict[str, ChatTokenize
     length, reason = table.suggested_max_length()
     needed = np.sort(table.length)[197]
     assert length % 64 == 0 and length - 64 < needed <= length
-    assert reason == f"{length:,} tokens keep 99 % of the rows whole; the longest has {table.length.max():,}."
+    assert reason == f"{length:,} tokens keep 99% of the rows whole; the longest has {table.length.max():,}."
     everything = measure(tokenizer, rows_of([words(4)] * 50))
     assert "every row whole" in everything.suggested_max_length()[1]
     assert "Nothing" in TokenTable().suggested_max_length()[1]
