@@ -66,7 +66,7 @@ def _summary(found: TokenFacts, limit: int) -> str:
     """The histogram in one sentence."""
     over = f"{count(len(found.cut), 'row')} longer than" if len(found.cut) else "no row longer than"
     return (
-        f"Half of the rows have at most {found.p50:,} tokens, 95 % at most {found.p95:,}, the longest "
+        f"Half of the rows have at most {found.p50:,} tokens, 95% at most {found.p95:,}, the longest "
         f"{found.max:,}; {over} the maximum of {limit:,}."
     )
 
@@ -111,7 +111,7 @@ def _totals(numbers: Numbers, found: TokenFacts) -> list[tuple[str, str]]:
     about = "about " if numbers.partial else ""
     return [
         ("Half are up to", f"{found.p50:,} tokens"),
-        ("95 % up to", f"{found.p95:,} tokens"),
+        ("95% up to", f"{found.p95:,} tokens"),
         ("Longest", f"{found.max:,} tokens"),
         ("In total", f"{about}{short(total)} tokens"),
         ("Trained", f"{share:.0%} of them"),

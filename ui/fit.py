@@ -19,7 +19,10 @@ from ui.data_look import look
 
 @dataclass(frozen=True)
 class Fit:
-    """What the chosen run would take, and what that was computed from."""
+    """What the chosen run would take, and what that was computed from.
+
+    `disk`: bytes that it would still write; without the base model where that is here already.
+    """
 
     recipe: Recipe
     spec: ModelSpec
@@ -27,6 +30,7 @@ class Fit:
     lengths: Lengths | None
     correction: Correction
     estimate: MemoryEstimate
+    disk: int
 
 
 def fit_of(bench: Bench, **changes: Any) -> Fit:
@@ -44,7 +48,14 @@ def _fit(bench: Bench, recipe: Recipe) -> Fit:
     spec, place, lengths = spec_of(bench), bench.place(), lengths_of(bench)
     learned = correction(bench.home, place)
     workload = workload_of(recipe, place, lengths.longest if lengths else None)
-    return Fit(recipe, spec, place, lengths, learned, estimate_memory(spec, workload, place, learned.factor))
+    estimate = estimate_memory(spec, workload, place, learned.factor)
+    here = spec.file_bytes if _is_here(bench) else 0
+    return Fit(recipe, spec, place, lengths, learned, estimate, estimate.disk - here)
+
+
+def _is_here(bench: Bench) -> bool:
+    """Whether the chosen model is on this machine."""
+    return (bench.model_folder() / "config.json").is_file()
 
 
 def spec_of(bench: Bench) -> ModelSpec:
@@ -53,7 +64,7 @@ def spec_of(bench: Bench) -> ModelSpec:
     if not name:
         raise UserError("No model is chosen yet. Choose one in the Model step.")
     folder = bench.model_folder()
-    if (folder / "config.json").is_file():
+    if _is_here(bench):
         return bench.models.spec(folder)
     wanted = STARTER_ID if name == STARTER else name
     model = next((model for model in load_catalogue() if model.id == wanted), None)

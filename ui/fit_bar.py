@@ -26,6 +26,8 @@ _SHADES = 3
 _HEADROOM = 1.04
 # thinner pieces of the bar, as a share of its width, can't be seen
 _SEEN = 0.002
+# nearer to 0 than this, in percent of the width, the words of the scale would stand in each other's way
+_LEFT = 40
 _SEEN_SMALL = 0.008
 
 
@@ -74,8 +76,10 @@ def bar_html(estimate: MemoryEstimate, small: bool = False) -> str:
 def scale_html(estimate: MemoryEstimate) -> str:
     """Where the usable memory ends, under the bar."""
     at = 100 * estimate.usable / _full(estimate)
-    end = f'<span style="right:{100 - at:.2f}%">{memory(estimate.usable)} usable</span>'
-    return f'<div class="lg-scale" aria-hidden="true"><span>0</span>{end}</div>'
+    words = f"{memory(estimate.usable)} usable"
+    # where the line stands far left, its words go on to the right of it
+    side = f"left:{at:.2f}%" if at < _LEFT else f"right:{100 - at:.2f}%"
+    return f'<div class="lg-scale" aria-hidden="true"><span>0</span><span style="{side}">{words}</span></div>'
 
 
 def _full(estimate: MemoryEstimate) -> float:

@@ -57,10 +57,8 @@ def _with_help(name: str, slider: str, words: str) -> str:
 def length_words(limit: int, lengths: Lengths | None) -> str:
     """What the data needs, beside what is allowed."""
     if lengths is None:
-        return (
-            "Longer rows are cut off here. How long yours are is counted once the model is on this machine."
-        )
-    need = f"95 % of your rows have at most {lengths.p95:,} tokens, the longest {lengths.longest:,}"
+        return "Longer rows are cut off here. How long yours are is counted once model and data are here."
+    need = f"95% of your rows have at most {lengths.p95:,} tokens, the longest {lengths.longest:,}"
     if limit >= lengths.longest:
         return f"{need}: nothing is cut off."
     return f"{need}; longer rows are cut off here."

@@ -82,7 +82,7 @@ def doubt_words(run: RunTime) -> str:
     low, high = rounded(run.seconds.low), rounded(run.seconds.high)
     kind = "An estimate" if run.measured else "A guess from the class of the hardware"
     energy = f"{energy_words(run.kwh.low)} to {energy_words(run.kwh.high)} from the socket"
-    return f"{kind}, {run.source}: {low} to {high}, {energy}. The first steps of the training tell it better."
+    return f"{kind} ({run.source}): {low} to {high}, {energy}. The first steps of the training say more."
 
 
 def energy_words(kwh: float) -> str:

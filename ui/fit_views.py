@@ -15,7 +15,7 @@ from ui.fit_meter import meter_html, small_html
 from ui.fit_steps import steps_html
 from ui.fit_time import time_html, time_of
 from ui.fit_words import memory
-from ui.html import esc, notice, size
+from ui.html import Mark, checks, esc, notice, size
 
 KNOBS = ("max_length", "rank")
 
@@ -58,15 +58,20 @@ def parts_view(bench: Bench) -> str:
 
 def parts_html(fit: Fit) -> str:
     """The table of parts with what else the run needs."""
-    return table_html(fit.estimate) + f'<p class="lg-help">{esc(else_words(fit))}</p>' + _notes_html(fit)
+    return table_html(fit.estimate) + else_html(fit) + _notes_html(fit)
 
 
-def else_words(fit: Fit) -> str:
-    """RAM and disk that the run needs besides."""
-    disk = f"{size(fit.estimate.disk)} of disk"
-    if fit.place.gpu is None:
-        return f"Besides: {disk}."
-    return f"Besides: {memory(fit.estimate.host_ram)} of this computer’s memory (RAM) and {disk}."
+def else_html(fit: Fit) -> str:
+    """RAM and disk that the run needs besides, with a warning where there is less."""
+    disk, free = size(fit.disk), fit.place.disk_free
+    ram = f"{memory(fit.estimate.host_ram)} of this computer’s memory (RAM)"
+    short: list[tuple[Mark, str]] = []
+    if fit.place.gpu is not None and fit.estimate.host_ram > fit.place.ram:
+        short.append(("warn", f"{ram} are needed besides, and it has {memory(fit.place.ram)}."))
+    if free is not None and fit.disk > free:
+        short.append(("warn", f"{disk} of disk are needed, up to the export, and {size(free)} are free."))
+    both = f"{disk} of disk" if fit.place.gpu is None else f"{ram} and {disk} of disk"
+    return f'<p class="lg-help">{esc(f"Besides: {both}, up to the export.")}</p>' + checks(short)
 
 
 def _notes_html(fit: Fit) -> str:

@@ -77,11 +77,11 @@ def largest_words(estimate: MemoryEstimate, packed: bool) -> str:
     taken = largest.bytes * estimate.correction
     share = taken / estimate.total
     head = "Most of it is" if share >= 0.5 else "The largest part is"
-    sentence = f"{head} the {_inside(largest.title)}: {memory(taken)}, {share:.0%}."
+    sentence = f"{head} the {inside(largest.title)}: {memory(taken)}, {share:.0%}."
     advice = _PACKED if packed and largest.key == "weights" else _HELPS.get(largest.key, "")
     return f"{sentence} {advice}".strip()
 
 
-def _inside(title: str) -> str:
+def inside(title: str) -> str:
     """A title inside a sentence; abbreviations stay large."""
     return title if title[:2].isupper() else title[:1].lower() + title[1:]

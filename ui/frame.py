@@ -72,7 +72,7 @@ def card_html(bench: Bench) -> str:
     """The choices so far; each line leads back to its step."""
     choices = bench.choices()
     try:
-        recipe: Recipe | None = bench.recipe()
+        recipe: Recipe | None = bench.recipe_so_far()
     except UserError:
         recipe = None
     lines = [
@@ -87,7 +87,7 @@ def card_html(bench: Bench) -> str:
     if run is not None:
         after.append(("train", "Run", f"{run.name} · {status_words(run.state())}"))
     rows = _lines(lines) + _memory_line(bench) + _lines(after)
-    short = f"{model_words(choices)} · {data_words(choices)}"
+    short = f"{model_words(choices).removesuffix(' (starter)')} · {data_words(choices)}"
     summary = f"<summary>Your choices<small>{esc(short)}</small></summary>"
     return f'<details id="lg-card" class="lg-card" open>{summary}<ul>{rows}</ul></details>'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterable
 from typing import Literal
 
@@ -15,6 +16,11 @@ def esc(value: object) -> str:
     return html.escape(str(value), quote=True)
 
 
+def prose(text: str) -> str:
+    """A sentence made safe inside HTML; what stands between backticks is shown as a command."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", esc(text))
+
+
 def checks(items: Iterable[tuple[Mark, str]]) -> str:
     """A short list of what was looked at: a sign, a word for screen readers, a sentence."""
     rows = []
@@ -22,7 +28,7 @@ def checks(items: Iterable[tuple[Mark, str]]) -> str:
         sign, word = _SIGNS[mark]
         spoken = f'<span class="lg-hidden">{word}: </span>' if word else ""
         rows.append(
-            f'<li class="lg-{mark}"><span aria-hidden="true">{sign}</span><p>{spoken}{esc(text)}</p></li>'
+            f'<li class="lg-{mark}"><span aria-hidden="true">{sign}</span><p>{spoken}{prose(text)}</p></li>'
         )
     return f'<ul class="lg-checks">{"".join(rows)}</ul>' if rows else ""
 
@@ -34,7 +40,7 @@ def notice(mark: Mark, title: str, text: str = "", actions: str = "", details: s
         if details
         else ""
     )
-    body = f"<p>{esc(text)}</p>" if text else ""
+    body = f"<p>{prose(text)}</p>" if text else ""
     role = "alert" if mark == "bad" else "status"
     row = f'<div class="lg-actions">{actions}</div>' if actions else ""
     return (

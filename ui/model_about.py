@@ -16,6 +16,7 @@ from ui.model_gated import gated_html
 from ui.model_rows import context_words, is_free, people
 
 _FIRST = "Download the model first."
+_ASKED = "The hub has to say first what this model is."
 
 
 def here_html(bench: Bench, folder: Path, listed: CatalogueModel | None = None, whole: bool = False) -> str:
@@ -29,7 +30,7 @@ def here_html(bench: Bench, folder: Path, listed: CatalogueModel | None = None, 
 def facts(info: ModelInfo) -> list[tuple[Mark, str]]:
     """What was checked about a model that can be used."""
     items: list[tuple[Mark, str]] = [
-        ("ok", f"{info.name}: {info.size} parameters, {size(info.bytes)} on disk, {info.architecture}."),
+        ("ok", f"{info.size} parameters, {size(info.bytes)} on disk, {info.architecture}."),
     ]
     if info.context:
         items.append(reads_line(info.context))
@@ -63,7 +64,8 @@ def hub_model(bench: Bench, name: str) -> tuple[str, str]:
         return _cached_html(bench, cached, listed), reason
     if listed is not None:
         return _listed_html(bench, listed), reason
-    return _asked_html(bench, name), reason
+    unknown = reason and bench.models.ask(name)[1] is None
+    return _asked_html(bench, name), _ASKED if unknown else reason
 
 
 def listed_model(name: str) -> CatalogueModel | None:

@@ -106,15 +106,16 @@ def _row(model: CatalogueModel, estimate: MemoryEstimate, marks: tuple[str, ...]
         "words": model.family.lower(),
     }
     kind = "Instruct" if model.kind == "instruct" else "Base"
+    free = f"{model.licence}: free for any use" if is_free(model) else ""
     return Row(
         value=model.id,
         title=model.title,
         size=model.size,
         marks=marks,
         about=model.about,
-        facts=(kind, f"reads {context_words(model.context)}", model.languages),
+        facts=(kind, f"reads {context_words(model.context)}", model.languages, free),
         # what it asks of those who pass a model on stands with the chosen one
-        note=f"{model.licence}. {model.forbids.split(';')[0].rstrip('.')}.",
+        note="" if free else f"{model.licence}. {model.forbids.split(';')[0].rstrip('.')}.",
         estimate=estimate,
         tags=tags,
     )

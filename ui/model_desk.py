@@ -152,7 +152,7 @@ class ModelDesk:
         """What the hub says of a model; the first question of a process only starts the asking."""
 
         def work() -> str:
-            repo = hub_repo(identifier)
+            repo = hub_repo(identifier, want="answer")
             try:
                 spec, problem = spec_of_hub(identifier), ""
             except UserError as refusal:

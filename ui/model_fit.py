@@ -8,8 +8,8 @@ from core.memory import MemoryEstimate
 from core.memory.measured import correction
 from core.models import ModelSpec
 from ui.bench import Bench
-from ui.fit_words import largest_words, memory, of_memory, verdict_html, verdict_words, where_words
-from ui.html import Mark, esc
+from ui.fit_words import inside, largest_words, memory, of_memory, verdict_html, verdict_words, where_words
+from ui.html import Mark, count, esc
 from ui.model_desk import Setting
 
 
@@ -56,9 +56,9 @@ def remedy(bench: Bench, spec: ModelSpec, setting: Setting) -> str:
     if not steps or steps[-1].total > setting.place.usable:
         least = f" {memory(steps[-1].total)} is the least that it takes." if steps else ""
         return f"No setting makes it fit here.{least} {_instead(bench, spec, setting)}"
-    words = "; ".join(step.words[:1].lower() + step.words[1:] for step in steps)
+    changes = ", ".join(inside(step.words.split(":")[0]) for step in steps)
     return (
-        f"This would make it fit, with {memory(steps[-1].total)}: {words}. You can choose it all the same: "
+        f"It would fit with {memory(steps[-1].total)} after {count(len(steps), 'change')}: {changes}. "
         "“Make it fit” in the Preset step does that for you."
     )
 

@@ -142,7 +142,7 @@ def _without(changes: dict[str, Any], name: str) -> dict[str, Any]:
 def words_html(bench: Bench) -> str:
     """The recipe in plain words."""
     try:
-        words = "".join(f"<li>{esc(line)}</li>" for line in recipe_lines(bench.recipe()))
+        words = "".join(f"<li>{esc(line)}</li>" for line in recipe_lines(bench.recipe_so_far()))
     except UserError as problem:
         return notice("bad", "This recipe can't be used", str(problem))
     head = "<h3>The recipe in plain words</h3>"

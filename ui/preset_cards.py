@@ -70,8 +70,9 @@ def _suggested_html(bench: Bench, preset: Preset) -> str:
     models = [name.rsplit("/", 1)[-1] for name in suggested_models(preset, bench.hardware.best_gpu)]
     if not models:
         return ""
-    rest = f" and {len(models) - _SUGGESTED} more" if len(models) > _SUGGESTED else ""
-    names = ", ".join(models[:_SUGGESTED]) + rest
+    # “and 1 more” is longer than most names
+    shown = models if len(models) <= _SUGGESTED + 1 else models[:_SUGGESTED]
+    names = ", ".join(shown) + (f" and {len(models) - len(shown)} more" if shown != models else "")
     return (
         f'<p class="lg-help lg-suits">Models that suit it: {esc(names)}. <a href="#model">Choose one</a></p>'
     )

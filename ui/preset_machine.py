@@ -12,7 +12,7 @@ def machine_html(bench: Bench) -> str:
     """Cards that can't train and problems stand out; then the reason for the preset; the numbers unfold."""
     hardware = bench.hardware
     reason: list[tuple[Mark, str]] = [] if _nothing_trains(hardware) else [("ok", bench.preset()[1])]
-    found = checks([*(("warn", text) for text in hardware.problems), *reason])
+    found = checks([*(("warn", text) for text in hardware.problems), *reason, *_idle_cards(hardware)])
     return refusals_html(hardware) + found + _numbers_html(hardware)
 
 
@@ -21,13 +21,20 @@ def _nothing_trains(hardware: Hardware) -> bool:
     return bool(hardware.gpus) and hardware.training_gpu is None
 
 
+def _idle_cards(hardware: Hardware) -> list[tuple[Mark, str]]:
+    """Which card trains where several could: a run uses one."""
+    able = [gpu for gpu in hardware.gpus if refusal(gpu, hardware) is None]
+    if hardware.training_gpu is None or len(able) < 2:
+        return []
+    name = short_name(hardware.training_gpu.name)
+    return [("info", f"A run uses one card: of the {len(able)} here, the {name}, which has the most memory.")]
+
+
 def refusals_html(hardware: Hardware) -> str:
     """For each card that can't train, why, what to do, and what trains instead."""
     refused = [(gpu, reason) for gpu in hardware.gpus if (reason := refusal(gpu, hardware))]
-    return "".join(
-        notice("bad", f"The {short_name(gpu.name)} can’t train", f"{reason} {instead_words(hardware)}")
-        for gpu, reason in refused
-    )
+    told = refused[:-1] + [(gpu, f"{reason} {instead_words(hardware)}") for gpu, reason in refused[-1:]]
+    return "".join(notice("bad", f"The {short_name(gpu.name)} can’t train", text) for gpu, text in told)
 
 
 def instead_words(hardware: Hardware) -> str:
@@ -60,11 +67,12 @@ def _gpu_rows(gpu: Gpu) -> list[tuple[str, str]]:
     words = [
         gpu.name,
         f"{memory(gpu.total)}{' shared with the processor' if gpu.unified else ''}, {memory(gpu.free)} free",
-        " ".join(filter(None, (gpu.arch, "laptop" if gpu.laptop else ""))),
+        gpu.arch,
+        "in a laptop" if gpu.laptop else "",
         level,
         "computes in bfloat16" if gpu.bf16 else "no bfloat16",
         driver,
         cuda,
-        "a screen hangs on it" if gpu.display else "",
+        "drives a screen" if gpu.display else "",
     ]
     return [("Graphics card", " · ".join(filter(None, words)))]

@@ -60,7 +60,8 @@ def _download(preset: Preset) -> str:
 
 def _delete(preset: Preset) -> str:
     whose = f'<span class="lg-hidden"> {esc(preset.title)}</span>'
-    name = f'id="delete-{esc(preset.key)}" class="lg-quiet" data-act="delete-preset"'
+    sure = f'data-confirm="Delete the preset “{esc(preset.title)}”? Its file is removed from this machine."'
+    name = f'id="delete-{esc(preset.key)}" class="lg-quiet" data-act="delete-preset" {sure}'
     return f'<button type="button" {name} data-value="{esc(preset.key)}">Delete{whose}</button>'
 
 

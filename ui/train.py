@@ -8,7 +8,7 @@ import gradio as gr
 
 from core.errors import UserError
 from core.memory.kinds import Verdict
-from core.runs import Progress, Run, active_run, create_run, start_training, stop_training
+from core.runs import Progress, Run, active_run, start_run, start_training, stop_training
 from ui.bench import Bench
 from ui.fit import fit_of
 from ui.fit_time import time_of, time_words
@@ -76,9 +76,8 @@ def start(bench: Bench) -> Run:
     if busy is not None:
         bench.choose(run="")
         raise UserError(f"“{busy.name}” is training already; here it is. Wait for it, or stop it first.")
-    run = create_run(bench.home, bench.recipe())
+    run = start_run(bench.home, bench.recipe())
     bench.choose(run="")
-    start_training(bench.home, run)
     return run
 
 
@@ -101,7 +100,9 @@ def _ready_html(bench: Bench) -> str:
     try:
         recipe = bench.recipe()
     except UserError as problem:
-        return notice("warn", "Not ready yet", str(problem))
+        step, name = ("data", "Data") if bench.choices().model else ("model", "Model")
+        way = f'<a id="train-missing" class="lg-second" href="#{step}">Go to {name}</a>'
+        return notice("warn", "Not ready yet", str(problem), way)
     words = (
         f"{recipe.method} on the chosen data, {recipe.epochs:g} epochs. Nothing is changed in the base model."
     )
@@ -128,7 +129,7 @@ def status_html(run: Run, progress: Progress) -> str:
     """The state in a sentence, how far it is, and the numbers."""
     job = progress.job
     total = progress.total_steps
-    share = progress.step / total if total else (None if job.active else 0.0)
+    share = progress.step / total if total else (job.progress if job.active else 0.0)
     bar = meter(share, "Steps done") if job.active or total else ""
     return _state_notice(run, progress) + bar + facts(numbers(progress)) + _engine_html(progress)
 
@@ -154,6 +155,7 @@ def _state_notice(run: Run, progress: Progress) -> str:
 
 _STAGES = {
     "starting": "Starting the worker",
+    "preparing": "Preparing the data …",
     "loading": "Loading the model and the data",
     "training": "Training",
     "saving": "Saving the adapter",

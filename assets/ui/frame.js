@@ -13,6 +13,7 @@ window.garage = (() => {
 
   function show(moveFocus) {
     root.dataset.step = step();
+    name();
     for (const link of document.querySelectorAll("#nav a")) {
       if (link.hash === "#" + step()) link.setAttribute("aria-current", "step");
       else link.removeAttribute("aria-current");
@@ -22,6 +23,12 @@ window.garage = (() => {
     requestAnimationFrame(() => document.getElementById("lg-head-" + step())?.focus({ preventScroll: true }));
   }
   root.dataset.step = step();
+
+  // tabs, history and screen readers tell the steps apart by the title; Gradio sets its own when it starts
+  function name() {
+    const wanted = step()[0].toUpperCase() + step().slice(1) + " · LoRA Garage";
+    if (document.title !== wanted) document.title = wanted;
+  }
 
   function nav(element, trigger, event) {
     const open = (moveFocus) => {
@@ -49,6 +56,7 @@ window.garage = (() => {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
   document.addEventListener("DOMContentLoaded", () => {
     paint();
+    new MutationObserver(name).observe(document.head, { childList: true, subtree: true });
     // Gradio sets the class itself when it starts
     new MutationObserver(() => document.body.classList.contains("dark") !== dark() && paint()).observe(document.body, { attributeFilter: ["class"] });
   });
@@ -56,9 +64,13 @@ window.garage = (() => {
   // ----- panels: fields trigger `edit`, buttons trigger `act`; what was typed or unfolded survives a new rendering
   function bind(element, trigger, watch) {
     const folds = new Map();
+    const ask = (event, what) => {
+      root.classList.add("lg-asking");
+      trigger(event, what);
+    };
     element.addEventListener("change", (event) => {
       const field = event.target.closest("[data-name]");
-      if (field) trigger("edit", { name: field.dataset.name, value: field.type === "checkbox" ? field.checked : field.value });
+      if (field) ask("edit", { name: field.dataset.name, value: field.type === "checkbox" ? field.checked : field.value });
       if (event.target.matches("[data-upload]")) upload(element, event.target.files, trigger);
       if (event.target.matches("[data-read]")) readFile(event.target, trigger);
     });
@@ -70,10 +82,11 @@ window.garage = (() => {
     element.addEventListener("click", (event) => {
       const button = event.target.closest("[data-act]");
       if (!button || button.getAttribute("aria-busy") === "true") return;
+      if (button.dataset.confirm && !confirm(button.dataset.confirm)) return;
       button.setAttribute("aria-busy", "true");
       if (button.dataset.shows) reveal(document.getElementById(button.dataset.shows));
       const from = button.dataset.from && document.getElementById(button.dataset.from);
-      trigger("act", { name: button.dataset.act, value: from ? from.value : (button.dataset.value ?? "") });
+      ask("act", { name: button.dataset.act, value: from ? from.value : (button.dataset.value ?? "") });
     });
     element.addEventListener("toggle", (event) => event.target.id && folds.set(event.target.id, event.target.open), true);
     dropZone(element, trigger);
@@ -108,6 +121,7 @@ window.garage = (() => {
 
   // the server has dealt with what was asked
   function answered() {
+    root.classList.remove("lg-asking");
     for (const button of document.querySelectorAll("[data-act][aria-busy]")) button.removeAttribute("aria-busy");
   }
 
@@ -153,6 +167,8 @@ window.garage = (() => {
     const apply = () => {
       const fold = element.querySelector("details");
       if (fold && fold.open !== open) fold.open = open;
+      // beside the step there is nothing to unfold
+      if (fold) fold.querySelector("summary").tabIndex = wide.matches ? -1 : 0;
     };
     wide.addEventListener("change", () => { open = wide.matches; apply(); });
     element.addEventListener("click", (event) => {

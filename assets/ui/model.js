@@ -41,9 +41,14 @@
     document.getElementById("model-search")?.focus();
   }
 
+  // what was typed or chosen shows its first match
+  function narrowed() {
+    narrow();
+    document.getElementById("model-rows")?.scrollTo(0, 0);
+  }
+
   const ours = (event) => event.target.closest?.("#model-filter [data-narrow]");
-  document.addEventListener("input", (event) => ours(event) && narrow());
-  document.addEventListener("change", (event) => ours(event) && narrow());
+  document.addEventListener("input", (event) => ours(event) && narrowed());
   document.addEventListener("click", (event) => event.target.closest?.("#model-clear") && clear());
 
   // the chosen model of a list that has just been opened stands in sight

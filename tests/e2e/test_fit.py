@@ -145,6 +145,9 @@ def keep_a_preset(page: Any, app: App) -> None:
         page.click("#preset-own .lg-own a")
     file = app.home / "shared.yaml"
     coming.value.save_as(file)
+    # playwright answers a question with No unless it is told otherwise
+    page.click("#preset-own .lg-own button")
+    page.once("dialog", lambda question: question.accept())
     page.click("#preset-own .lg-own button")
     page.wait_for_selector("#preset-own .lg-own", state="detached")
     page.set_input_files("#preset-file", file)

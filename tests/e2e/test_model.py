@@ -63,7 +63,10 @@ def test_the_catalogue_narrows_down_and_stays_so(chromium: Any, app: App) -> Non
     page = open_catalogue(watched, app)
     everything = names(page)
     assert len(everything) >= 40 and page.locator("#model-rows input:checked").count() == 1
+    page.evaluate("document.getElementById('model-rows').scrollTo(0, 9999)")
     page.fill("#model-search", "qwen3 base")
+    assert page.evaluate("document.getElementById('model-rows').scrollTop") == 0
+    assert page.title() == "Model · LoRA Garage"
     assert all("Qwen3" in name and "Base" in name for name in names(page)) and names(page)
     page.select_option("#model-by-fit", "fits")
     few = names(page)

@@ -17,11 +17,11 @@ from core.home import Home
 from core.memory import MemoryEstimate, Term
 from core.memory.measured import Measured, note_measured, read_measured
 from core.presets import own_presets
-from ui import fit_learned, fit_views, frame, preset, preset_cards, preset_machine, preset_own
+from ui import fit_learned, fit_views, frame, preset, preset_cards, preset_machine, preset_own, train
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.fit import fit_of
-from ui.fit_bar import bar_html, pieces, table_html
+from ui.fit_bar import bar_html, pieces, scale_html, table_html
 from ui.fit_knobs import knobs_html, stops
 from ui.fit_steps import take_steps, undo_steps
 from ui.fit_words import largest_words, memory, of_memory, room_words, verdict_html
@@ -235,6 +235,34 @@ def test_measured_runs_correct_the_meter_until_they_are_forgotten(garage: Bench)
     assert "Measured" not in fit_views.parts_view(garage)
 
 
+def test_too_little_disk_or_ram_is_a_warning_and_a_base_that_is_here_needs_none(
+    garage: Bench, tiny_model: Path
+) -> None:
+    fit = fit_of(garage)
+    assert fit.disk == fit.estimate.disk
+    plenty = fit_views.else_html(fit)
+    assert "Besides: " in plenty and "lg-warn" not in plenty
+    poor = replace(fit, place=replace(fit.place, ram=GIB, disk_free=10**9))
+    page = fit_views.else_html(poor)
+    assert "are needed besides, and it has 1.0 GB" in page and "and 1.0 GB are free" in page
+    garage.choose(model_kind="folder", folder=str(tiny_model))
+    here = fit_of(garage)
+    assert here.disk == here.estimate.disk - here.spec.file_bytes
+
+
+def test_a_scale_whose_end_is_near_its_start_keeps_both_words_apart() -> None:
+    assert "left:9.62%" in scale_html(estimate(4, 40))
+    assert "right:0.00%" in scale_html(estimate(40, 4))
+
+
+def test_the_recipe_is_told_before_any_data_is_chosen(garage: Bench) -> None:
+    garage.choose(data_kind="path")
+    assert "A small adapter of rank 64" in preset.words_html(garage)
+    assert "QLoRA, rank 64, 4 changed" in frame.card_html(garage)
+    assert "No data is chosen yet" in preset.next_html(garage)
+    assert 'href="#data">Go to Data</a>' in train.top_html(garage)
+
+
 # ----- machines and presets
 
 
@@ -248,12 +276,23 @@ def test_a_card_that_cannot_train_is_said_with_its_reason(
     assert bench.place().gpu is None
 
 
+def test_what_trains_instead_is_said_once_for_two_refused_cards(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LORA_GARAGE_PROBE", str(PROBES / "linux_rx_6600_and_ryzen_gpu.json"))
+    page = preset_machine.machine_html(bench)
+    assert "The Radeon RX 6600 can’t train" in page and "The Radeon 610M can’t train" in page
+    assert page.count("The processor trains instead") == 1
+    assert "<code>sudo usermod -aG render,video $USER</code>" in page
+
+
 def test_of_several_cards_each_is_named_with_its_numbers(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LORA_GARAGE_PROBE", str(PROBES / "linux_rtx_5080_and_4090.json"))
     page = preset_machine.machine_html(bench)
     assert page.count("<dt>Graphics card</dt>") == 2
+    assert "of the 2 here, the RTX 4090, which has the most memory" in page
     assert "compute capability 12.0" in page and "compute capability 8.9" in page
 
 
