@@ -2,7 +2,8 @@
 
 from core.models.adapter import lora_parameters, lora_targets
 from core.models.cache import cached_model, hf_cache_models
-from core.models.config import check_config, spec_of_config
+from core.models.checks import check_config
+from core.models.config import spec_of_config
 from core.models.find import find_spec, resolve_model, spec_of_file, spec_of_folder, spec_of_hub
 from core.models.folder import (
     HUB_ID,

@@ -9,18 +9,28 @@ from core.models.fields import Fields
 from core.models.gemma import GEMMAS
 from core.models.hybrids import HYBRIDS
 from core.models.mixtures import MIXTURES
-from core.models.shapes import FUSED_GATE, Attention, Mlp, Parts, Sizes
+from core.models.older import OLDER
+from core.models.shapes import FUSED_GATE, Attention, Mlp, Parts, Sizes, sinks
+from core.models.states import STATES
 
 _ALL_BIASED = Attention(bias="attention_bias", out_bias="attention_bias")
 _UNGATED = Mlp(into=(("up_proj", 1),), bias="mlp_bias")
 _LLAMA = Family(attention=_ALL_BIASED, mlp=Mlp(bias="mlp_bias"))
 _MISTRAL = Family()
-_GEMMA = Family(attention=_ALL_BIASED, tied=True, defaults={"head_dim": 256})
+_GEMMA = Family(attention=_ALL_BIASED)
 _OLMO2 = Family(attention=replace(_ALL_BIASED, norm="full"))
-_COHERE = Family(attention=replace(_ALL_BIASED, norm="full", norm_if="use_qk_norm"), norms=1, tied=True)
+_COHERE = Family(attention=replace(_ALL_BIASED, norm="full", norm_if="use_qk_norm"), norms=1)
 _GLM = Family(attention=Attention(bias="attention_bias"), mlp=Mlp(into=FUSED_GATE))
-# Gemma 3's published configs leave out what is the class's default
-_GEMMA3 = {"num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 256, "vocab_size": 262208}
+
+
+def _bitnet(parts: Parts, fields: Fields, sizes: Sizes) -> None:
+    # a norm more on each matrix's way out
+    parts.extra(sizes.hidden + sizes.intermediate, sizes.layers)
+
+
+def _diffllama(parts: Parts, fields: Fields, sizes: Sizes) -> None:
+    # four vectors that weigh one attention against the other (Ye et al. 2024, section 2.1)
+    parts.extra(4 * sizes.head_dim, sizes.layers)
 
 
 def _stablelm(parts: Parts, fields: Fields, sizes: Sizes) -> None:
@@ -38,38 +48,6 @@ def _apertus(parts: Parts, fields: Fields, sizes: Sizes) -> None:
     parts.extra(2, sizes.layers)
 
 
-def _falcon_heads(fields: Fields, sizes: Sizes) -> Sizes:
-    if fields.flag("new_decoder_architecture"):
-        return sizes
-    return replace(sizes, kv_heads=1 if fields.flag("multi_query") else sizes.heads)
-
-
-def _falcon(parts: Parts, fields: Fields, sizes: Sizes) -> None:
-    if fields.flag("new_decoder_architecture"):
-        two = fields.whole("num_ln_in_parallel_attn", default=2) == 2
-    else:
-        two = not fields.flag("parallel_attn")
-    parts.extra(2 * sizes.hidden if two else 0, sizes.layers)
-
-
-def _every_head(fields: Fields, sizes: Sizes) -> Sizes:
-    """No grouped keys, and no width of a head but the usual, whatever else a config says."""
-    return replace(sizes, kv_heads=sizes.heads, head_dim=sizes.hidden // sizes.heads)
-
-
-def _gpt2(parts: Parts, fields: Fields, sizes: Sizes) -> None:
-    parts.extra(fields.whole("max_position_embeddings", "n_positions") * sizes.hidden)
-
-
-def _opt(parts: Parts, fields: Fields, sizes: Sizes) -> None:
-    # two positions more than the context (modeling_opt.py, OPTLearnedPositionalEmbedding)
-    parts.extra((fields.whole("max_position_embeddings") + 2) * sizes.hidden)
-
-
-def _bloom(parts: Parts, fields: Fields, sizes: Sizes) -> None:
-    parts.extra(2 * sizes.hidden)
-
-
 DENSE: dict[str, Family] = {
     "llama": _LLAMA,
     "cwm": _MISTRAL,
@@ -77,29 +55,30 @@ DENSE: dict[str, Family] = {
     "ministral": _MISTRAL,
     "ministral3": _MISTRAL,
     "granite": _LLAMA,
-    "smollm3": replace(_LLAMA, tied=True),
-    "helium": Family(attention=Attention(bias="attention_bias"), mlp=Mlp(bias="mlp_bias")),
+    "smollm3": _LLAMA,
+    "bitnet": Family(attention=_ALL_BIASED, more=_bitnet),
+    "diffllama": Family(attention=_ALL_BIASED, more=_diffllama),
+    "granite_swa": replace(_LLAMA, more=sinks),
+    "helium": Family(attention=Attention(bias="attention_bias", square=True), mlp=Mlp(bias="mlp_bias")),
     "seed_oss": Family(
         attention=Attention(bias="attention_bias", out_bias="attention_out_bias"),
         mlp=Mlp(bias="mlp_bias"),
-        defaults={"attention_bias": True},
     ),
-    "ernie4_5": Family(
-        attention=Attention(bias="use_bias", out_bias="use_bias"),
-        mlp=Mlp(bias="use_bias"),
-        tied=True,
-        defaults={"head_dim": 128},
-    ),
+    "ernie4_5": Family(attention=Attention(bias="use_bias", out_bias="use_bias"), mlp=Mlp(bias="use_bias")),
     "qwen2": Family(attention=Attention(bias=True)),
-    "qwen3": Family(attention=replace(_ALL_BIASED, norm="head"), defaults={"head_dim": 128}),
+    "qwen3": Family(attention=replace(_ALL_BIASED, norm="head")),
     "hunyuan_v1_dense": Family(attention=replace(_ALL_BIASED, norm="head")),
     "exaone4": Family(attention=Attention(norm="head")),
     "arcee": Family(attention=_ALL_BIASED, mlp=_UNGATED),
     "apertus": Family(attention=replace(_ALL_BIASED, norm="head"), mlp=_UNGATED, more=_apertus),
+    "jais2": Family(attention=_ALL_BIASED, mlp=_UNGATED, norm_bias=True),
+    "nanochat": Family(
+        attention=_ALL_BIASED, mlp=Mlp(into=(("fc1", 1),), down="fc2"), norms=0, final_norm=False
+    ),
     "nemotron": Family(attention=_ALL_BIASED, mlp=_UNGATED, norm_bias=True),
     "gemma": _GEMMA,
     "gemma2": replace(_GEMMA, norms=4),
-    "gemma3_text": replace(_GEMMA, attention=replace(_ALL_BIASED, norm="head"), norms=4, defaults=_GEMMA3),
+    "gemma3_text": replace(_GEMMA, attention=replace(_ALL_BIASED, norm="head"), norms=4),
     "vaultgemma": _GEMMA,
     "olmo": Family(attention=_ALL_BIASED, norms=0, final_norm=False),
     "olmo2": _OLMO2,
@@ -122,8 +101,6 @@ DENSE: dict[str, Family] = {
         attention=Attention(bias="use_bias", out_bias="use_bias"),
         mlp=Mlp(into=(("c_fc", 1),), down="c_proj", bias="use_bias"),
         norm_bias=True,
-        tied=True,
-        defaults={"use_bias": True},
     ),
     "stablelm": Family(
         attention=Attention(bias="use_qkv_bias", norm="full", norm_if="qk_layernorm"),
@@ -131,77 +108,6 @@ DENSE: dict[str, Family] = {
         norm_bias=True,
         more=_stablelm,
     ),
-    "falcon": Family(
-        attention=Attention(
-            "self_attention", fused="query_key_value", out="dense", bias="bias", out_bias="bias"
-        ),
-        mlp=Mlp(into=(("dense_h_to_4h", 1),), down="dense_4h_to_h", bias="bias"),
-        blocks="transformer.h",
-        embedding="transformer.word_embeddings",
-        norms=1,
-        norm_bias=True,
-        tied=True,
-        inner=4,
-        defaults={"multi_query": True, "parallel_attn": True},
-        resize=_falcon_heads,
-        more=_falcon,
-    ),
-    "gpt_neox": Family(
-        attention=Attention(
-            "attention",
-            fused="query_key_value",
-            out="dense",
-            bias="attention_bias",
-            out_bias="attention_bias",
-        ),
-        mlp=Mlp(into=(("dense_h_to_4h", 1),), down="dense_4h_to_h", bias=True),
-        blocks="gpt_neox.layers",
-        embedding="gpt_neox.embed_in",
-        norm_bias=True,
-        defaults={"attention_bias": True},
-        resize=_every_head,
-    ),
-    "gpt2": Family(
-        attention=Attention("attn", fused="c_attn", out="c_proj", bias=True, out_bias=True),
-        mlp=Mlp(into=(("c_fc", 1),), down="c_proj", bias=True),
-        blocks="transformer.h",
-        embedding="transformer.wte",
-        norm_bias=True,
-        tied=True,
-        inner=4,
-        more=_gpt2,
-        resize=_every_head,
-    ),
-    "opt": Family(
-        attention=Attention(out="out_proj", bias=True, out_bias=True),
-        mlp=Mlp(path="", into=(("fc1", 1),), down="fc2", bias=True),
-        blocks="model.decoder.layers",
-        embedding="model.decoder.embed_tokens",
-        norm_bias=True,
-        tied=True,
-        more=_opt,
-        resize=_every_head,
-    ),
-    "bloom": Family(
-        attention=Attention("self_attention", fused="query_key_value", out="dense", bias=True, out_bias=True),
-        mlp=Mlp(into=(("dense_h_to_4h", 1),), down="dense_4h_to_h", bias=True),
-        blocks="transformer.h",
-        embedding="transformer.word_embeddings",
-        norm_bias=True,
-        tied=True,
-        inner=4,
-        more=_bloom,
-        resize=_every_head,
-    ),
-    "mpt": Family(
-        attention=Attention("attn", fused="Wqkv", out="out_proj"),
-        mlp=Mlp("ffn", into=(("up_proj", 1),)),
-        blocks="transformer.blocks",
-        embedding="transformer.wte",
-        tied=True,
-        inner=4,
-        resize=_every_head,
-    ),
 }
 
-FAMILIES: dict[str, Family] = {**DENSE, **MIXTURES, **HYBRIDS, **GEMMAS}
+FAMILIES: dict[str, Family] = {**DENSE, **OLDER, **MIXTURES, **HYBRIDS, **STATES, **GEMMAS}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 
+from core.models.experts import Experts
 from core.models.fields import Fields
-from core.models.shapes import Attention, Experts, Flag, LatentAttention, Mlp, Parts, Sizes
+from core.models.shapes import Attention, Flag, LatentAttention, Mlp, Parts, Sizes
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,7 @@ class Family:
     """A decoder: embedding, blocks of attention and MLP between norms, a head that may be the embedding.
 
     `norms` in a block, each of the hidden width, twice that with `norm_bias`. `inner`: the MLP's width in
-    multiples of the hidden one where a config may leave it out. `defaults` are what Transformers takes where
-    a config leaves a field out.
+    multiples of the hidden one where a config may leave it out.
     """
 
     attention: Attention | LatentAttention = field(default_factory=Attention)
@@ -27,10 +26,8 @@ class Family:
     norms: int = 2
     norm_bias: bool = False
     final_norm: bool = True
-    tied: bool = False
     head_bias: Flag = False
     inner: int = 0
-    defaults: Mapping[str, Any] = field(default_factory=dict)
     # what only this family has: other sizes, other blocks, more parameters
     resize: Callable[[Fields, Sizes], Sizes] | None = None
     build: Callable[[Parts, Fields, Sizes, Family], None] | None = None

@@ -11,6 +11,13 @@ from core.errors import UserError
 LARGEST = 1 << 28
 MOST_LAYERS = 2000
 LARGEST_FACTOR = 100
+_LONGEST_SHOWN = 60
+
+
+def shown(value: Any) -> str:
+    """A value as it is quoted in a refusal: never long, whatever the file holds."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 class Fields:
@@ -22,12 +29,12 @@ class Fields:
         self.defaults = defaults or {}
 
     def get(self, *names: str) -> Any:
-        """The first of these fields that is set, in the config or among the family's defaults."""
-        for source in (self.values, self.defaults):
-            for name in names:
-                if source.get(name) is not None:
-                    return source[name]
-        return None
+        """The first of these fields that is set in the config; the class's default where it names none.
+
+        A null in the config is no gap: the class then works the value out of others.
+        """
+        source = self.values if any(name in self.values for name in names) else self.defaults
+        return next((source[name] for name in names if source.get(name) is not None), None)
 
     def whole(self, *names: str, default: int | None = None, least: int = 1, most: int = LARGEST) -> int:
         """A whole number. Without `default` the field must be there."""
@@ -43,7 +50,7 @@ class Fields:
                 "Get the complete config.json."
             )
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-            raise UserError(f"{self.where} has an impossible {names[0]}: {value!r}.")
+            raise self.impossible(names[0], value)
         return value
 
     def factor(self, name: str) -> float:
@@ -52,12 +59,17 @@ class Fields:
         if value is None:
             return 1.0
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST_FACTOR:
-            raise UserError(f"{self.where} has an impossible {name}: {value!r}.")
+            raise self.impossible(name, value)
         return float(value)
 
-    def flag(self, name: bool | str) -> bool:
-        """A yes or no; `name` may be the answer itself, where a family has no field for it."""
-        return name if isinstance(name, bool) else bool(self.get(name))
+    def flag(self, name: bool | str, *others: str) -> bool:
+        """A yes or no, no when the field is not there; or the answer itself, where a family has no field."""
+        if isinstance(name, bool):
+            return name
+        value = self.get(name, *others)
+        if value not in (None, False, True):
+            raise self.impossible(name, value)
+        return bool(value)
 
     def words(self, name: str) -> list[str]:
         """A list of words; empty when the field is not there."""
@@ -70,8 +82,11 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, list) or not all(type(item) is int for item in value):
-            raise UserError(f"{self.where} has an impossible {name}: {value!r}.")
+            raise self.impossible(name, value)
         return tuple(value)
+
+    def impossible(self, name: str, value: Any) -> UserError:
+        return UserError(f"{self.where} has an impossible {name}: {shown(value)}.")
 
     def part(self, name: str, defaults: Mapping[str, Any] | None = None) -> Fields:
         """The fields of a part: `text_config`, `vision_config`."""

@@ -9,7 +9,8 @@ from typing import Any
 from core.errors import UserError
 from core.home import Home
 from core.models.cache import cached_model
-from core.models.config import check_config, spec_of_config
+from core.models.checks import check_config
+from core.models.config import spec_of_config
 from core.models.folder import (
     HUB_ID,
     STARTER,

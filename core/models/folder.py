@@ -12,7 +12,8 @@ from typing import Any
 from core.errors import UserError
 from core.files import read_json
 from core.home import Home
-from core.models.config import architecture_of, check_config, context_of
+from core.models.checks import check_config
+from core.models.config import architecture_of, context_of
 from core.models.fields import Fields
 from core.models.headers import safetensors_header, stored_in
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from core.models.experts import Experts
 from core.models.families import Family
 from core.models.fields import Fields
-from core.models.shapes import Experts, Parts, Sizes
+from core.models.shapes import Parts, Sizes
 
 
 def _global_layers(fields: Fields, layers: int, every: int) -> tuple[int, ...]:
@@ -105,31 +106,8 @@ def _gemma3n(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None
         parts.linear(f"{top}.{name}.{{}}", sizes.hidden, sizes.hidden, range(inputs - 1))
 
 
-_BASE = Family(norms=4, tied=True)
+_EXPERTS = Experts("", router="router.proj", router_linear=True)
 GEMMAS: dict[str, Family] = {
-    "gemma4_text": replace(
-        _BASE,
-        experts=Experts("", router="router.proj", router_linear=True),
-        build=_gemma4,
-        defaults={
-            "num_attention_heads": 8,
-            "num_key_value_heads": 4,
-            "head_dim": 256,
-            "vocab_size": 262144,
-            "vocab_size_per_layer_input": 262144,
-            "hidden_size_per_layer_input": 256,
-        },
-    ),
-    "gemma3n_text": replace(
-        _BASE,
-        build=_gemma3n,
-        defaults={
-            "num_attention_heads": 8,
-            "num_key_value_heads": 2,
-            "head_dim": 256,
-            "vocab_size": 262400,
-            "vocab_size_per_layer_input": 262144,
-            "hidden_size_per_layer_input": 256,
-        },
-    ),
+    "gemma4_text": Family(norms=4, experts=_EXPERTS, build=_gemma4),
+    "gemma3n_text": Family(norms=4, build=_gemma3n),
 }

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from core.errors import UserError
 from core.hub_account import endpoint, hub_words
-from core.models.config import check_config
+from core.models.checks import check_config
 from core.models.folder import INDEX
 from core.models.headers import LENGTH_BYTES, header_length, parse_header
 

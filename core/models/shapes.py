@@ -49,7 +49,7 @@ class Parts:
         return self.other + sum(linear.parameters for linear in self.linears)
 
 
-_WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size", "moe_intermediate_size")
+_WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
 _LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
@@ -75,15 +75,22 @@ class Sizes:
     @classmethod
     def of(cls, fields: Fields, inner: int = 0) -> Sizes:
         """Read from a config; without a width of the MLP it is `inner` times the hidden one."""
-        hidden = fields.whole("hidden_size", "n_embd", "d_model")
+        hidden = fields.whole("hidden_size", "n_embd", "d_model", "n_embed")
         heads = fields.whole("num_attention_heads", "n_head", "n_heads", "num_heads")
+        if heads > hidden:
+            raise fields.impossible("num_attention_heads", heads)
+        kv_heads = fields.whole("num_key_value_heads", "num_kv_heads", default=heads)
+        if heads % kv_heads:
+            raise fields.impossible("num_key_value_heads", kv_heads)
         return cls(
             hidden=hidden,
             layers=fields.whole(*_LAYERS, default=_listed(fields), most=MOST_LAYERS),
             heads=heads,
-            kv_heads=fields.whole("num_key_value_heads", "num_kv_heads", default=heads),
-            head_dim=fields.whole("head_dim", default=max(1, hidden // heads)),
-            intermediate=fields.whole(*_WIDTHS, default=inner * hidden or None),
+            kv_heads=kv_heads,
+            head_dim=fields.whole("head_dim", default=hidden // heads),
+            intermediate=fields.whole(
+                *_WIDTHS, default=inner * hidden or fields.get("moe_intermediate_size")
+            ),
             vocab=fields.whole("vocab_size"),
         )
 
@@ -113,6 +120,8 @@ class Attention:
     out_bias: Flag = False
     norm: Norm = ""
     norm_if: Flag = True
+    # the way out takes the hidden width, whatever a head's is
+    square: bool = False
 
     def add(self, parts: Parts, fields: Fields, sizes: Sizes, blocks: str, layers: Iterable[int]) -> None:
         numbers = tuple(layers)
@@ -124,10 +133,16 @@ class Attention:
             for name, width in zip(self.names, widths):
                 parts.linear(f"{at}.{name}", sizes.hidden, width, numbers, "attention", bias)
         out_bias = fields.flag(self.out_bias)
-        parts.linear(f"{at}.{self.out}", sizes.query, sizes.hidden, numbers, "attention", out_bias)
+        inner = sizes.hidden if self.square else sizes.query
+        parts.linear(f"{at}.{self.out}", inner, sizes.hidden, numbers, "attention", out_bias)
         if self.norm and fields.flag(self.norm_if):
             size = 2 * sizes.head_dim if self.norm == "head" else sizes.query + sizes.key
             parts.extra(size, len(numbers))
+
+
+def sinks(parts: Parts, fields: Fields, sizes: Sizes) -> None:
+    """One learnt sink for each head (gpt-oss model card, section 2.3)."""
+    parts.extra(sizes.heads, sizes.layers)
 
 
 @dataclass(frozen=True)
@@ -182,75 +197,3 @@ class Mlp:
 
 
 FUSED_GATE = (("gate_up_proj", 2),)
-
-
-@dataclass(frozen=True)
-class Experts:
-    """A mixture of experts: one fused parameter for all of them, a router, maybe a shared MLP.
-
-    `dense` decides which layers have no experts: the first ones (`first_k_dense_replace`), or a step.
-    """
-
-    path: str = "mlp"
-    number: tuple[str, ...] = ("num_experts", "num_local_experts", "n_routed_experts")
-    width: tuple[str, ...] = ("moe_intermediate_size",)
-    router: str = "gate"
-    router_linear: bool = False
-    bias: bool = False
-    shared: str = ""
-    shared_gate: bool = False
-    dense: Literal["none", "first", "leading", "step", "start"] = "none"
-
-    def sparse_layers(self, fields: Fields, layers: int) -> tuple[int, ...]:
-        """The layers that have experts."""
-        listed = fields.words("mlp_layer_types")
-        if self.dense == "first":
-            if len(listed) == layers:
-                return tuple(number for number in range(layers) if listed[number] == "sparse")
-            return tuple(
-                range(min(layers, fields.whole("first_k_dense_replace", default=0, least=0)), layers)
-            )
-        if self.dense == "leading":
-            return tuple(range(min(layers, fields.whole("num_dense_layers", default=0, least=0)), layers))
-        if self.dense == "start":
-            start = fields.whole("moe_layer_start_index", default=0, least=0)
-            end = fields.whole("moe_layer_end_index", default=layers - 1, least=-1)
-            step = fields.whole("moe_layer_interval", default=1)
-            last = layers - 1 if end == -1 else end
-            return tuple(n for n in range(layers) if (n + 1) % step == 0 and start <= n <= last)
-        if self.dense == "step":
-            step = fields.whole("decoder_sparse_step", default=1)
-            dense = set(fields.numbers("mlp_only_layers") or ())
-            return tuple(n for n in range(layers) if n not in dense and (n + 1) % step == 0)
-        return tuple(range(layers))
-
-    def add(self, parts: Parts, fields: Fields, sizes: Sizes, blocks: str, layers: tuple[int, ...]) -> None:
-        number = fields.whole(*self.number, most=4096)
-        used = min(number, fields.whole("num_experts_per_tok", "moe_k", "top_k_experts", default=2))
-        width = fields.whole(*self.width)
-        at = f"{blocks}.{{}}.{self.path}".removesuffix(".")
-        router = not self.router_linear
-        parts.linear(f"{at}.{self.router}", sizes.hidden, number, layers, "other", self.bias, router)
-        before = parts.total
-        for name, inputs, outputs in (
-            ("gate_up_proj", sizes.hidden, 2 * width),
-            ("down_proj", width, sizes.hidden),
-        ):
-            path = f"{at}.experts.{name}"
-            parts.linear(path, inputs, outputs, layers, "expert", self.bias, True, number)
-        parts.idle += (parts.total - before) * (number - used) // number
-        self._add_shared(parts, fields, sizes, blocks, layers, width)
-
-    def _add_shared(
-        self, parts: Parts, fields: Fields, sizes: Sizes, blocks: str, layers: tuple[int, ...], width: int
-    ) -> None:
-        if not self.shared:
-            return
-        times = fields.whole(
-            "n_shared_experts", "num_shared_experts", "moe_num_shared_experts", default=1, least=0
-        )
-        wide = fields.whole("shared_expert_intermediate_size", default=width * times, least=0)
-        if wide:
-            Mlp(f"{self.path}.{self.shared}").add(parts, fields, sizes, blocks, layers, wide)
-        if self.shared_gate:
-            parts.linear(f"{blocks}.{{}}.{self.path}.shared_expert_gate", sizes.hidden, 1, layers)

@@ -7,12 +7,12 @@ from typing import Any
 from core.errors import UserError
 from core.models.config import architecture_of, context_of, spec_of_config, stored_as
 from core.models.fields import Fields
+from core.models.guess import EXPERTS
 from core.models.headers import UNPACKED, Stored, linears_of
 from core.models.spec import Linear, ModelSpec
 
 # the width of a head in most models, where a config tells none
 _USUAL_HEAD = 128
-_EXPERT_FIELDS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts")
 _EMBEDDINGS = tuple(
     f"{name}.weight" for name in ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings")
 )
@@ -27,7 +27,7 @@ def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: st
     fields = Fields(config, where)
     if isinstance(config.get("text_config"), dict):
         fields = fields.part("text_config")
-    experts = fields.whole(*_EXPERT_FIELDS, default=0, least=0)
+    experts = fields.whole(*EXPERTS, default=0, least=0)
     return ModelSpec(
         **_sizes(fields, stored, linears, where),
         name=name,

@@ -1,7 +1,7 @@
 """A process that builds models on PyTorch's meta device and counts them, for the tests of core.models.
 
 Reads a JSON list of {config, targets: [{target_modules, rank, rank_pattern}]} from stdin; prints for each
-{parameters, linears, trainable}.
+{parameters, linears, trainable}, and on a line before what the config classes take for missing fields.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ from typing import Any
 def main() -> None:
     import warnings
 
+    from tests.class_defaults import class_defaults
+
     warnings.filterwarnings("ignore")
+    print(json.dumps(class_defaults()))
     answers = [_count(case["config"], case["targets"]) for case in json.load(sys.stdin)]
     print(json.dumps(answers))
 

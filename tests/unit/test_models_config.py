@@ -154,6 +154,13 @@ def test_quantized_configs_say_what_they_store(quantization: dict[str, Any], sto
         ({"trust_remote_code": True}, "run Python code"),
         ({"model_type": "own_type", "auto_map": {"AutoModel": "modeling.Own"}}, "run Python code"),
         ({"text_config": {"model_type": "a b"}}, "impossible model type"),
+        ({"parts": [{"inner": {"architectures": ["a b"]}}]}, "impossible model type"),
+        ({"model_type": "../llama"}, "impossible model type"),
+        ({"_name_or_path": "a\ud800"}, "control character in _name_or_path"),
+        ({"_name_or_path": "a\u202eb"}, "control character in _name_or_path"),
+        ({"_attn_implementation": "owner/kernel"}, "a program from the hub"),
+        ({"text_config": {"experts_implementation": "owner/kernel:x"}}, "a program from the hub"),
+        ({"transformers_weights": "other.safetensors"}, "weights to be read from 'other"),
     ],
 )
 def test_what_is_no_data_is_refused(config: dict[str, Any], words: str) -> None:
@@ -210,11 +217,54 @@ def test_any_config_gives_a_spec_or_a_sentence(kind: str, damage: dict[str, Any]
         assert spec.parameters >= spec.linear_parameters + spec.embedding > 0
 
 
-def test_fields_fall_back_to_the_family() -> None:
-    fields = Fields({"a": None, "c": [8, 8]}, "config.json", {"a": 3})
+def test_fields_fall_back_to_the_class() -> None:
+    fields = Fields({"n": None, "c": [8, 8]}, "config.json", {"a": 3, "n": 4})
     assert (fields.whole("a"), fields.whole("b", "c"), fields.flag("d"), fields.words("c")) == (
         3,
         8,
         False,
         ["8", "8"],
     )
+    # a null is said, so the class works it out
+    assert fields.whole("n", default=5) == 5
+
+
+@pytest.mark.parametrize(
+    "kind, left_out, value",
+    [
+        ("mistral", "num_key_value_heads", 8),
+        ("seed_oss", "head_dim", 128),
+        ("glm4", "attention_bias", True),
+        ("smollm3", "tie_word_embeddings", True),
+        ("gpt_oss", "head_dim", 64),
+    ],
+)
+def test_what_a_config_leaves_out_is_its_own_classes(kind: str, left_out: str, value: object) -> None:
+    config = {**GPT_OSS, "model_type": kind, "num_attention_heads": 32, "hidden_size": 4096}
+    bare = {key: field for key, field in config.items() if key != left_out}
+    assert spec_of_config(bare).parameters == spec_of_config({**bare, left_out: value}).parameters
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("tie_word_embeddings", "false"),
+        ("attention_bias", []),
+        ("num_key_value_heads", 7),
+        ("num_key_value_heads", 64),
+        ("num_attention_heads", 9999),
+    ],
+)
+def test_what_no_model_can_be_built_from_is_named(field: str, value: object) -> None:
+    with pytest.raises(UserError, match=f"impossible {field}"):
+        spec_of_config({**LLAMA, field: value})
+
+
+def test_a_mixture_of_an_unknown_type_is_no_dense_model() -> None:
+    spec = spec_of_config({**GPT_OSS, "model_type": "mixture_of_tomorrow", "head_dim": 64})
+    assert not spec.exact and spec.experts == 32
+    assert spec.parameters == pytest.approx(20_914_757_184, rel=0.01)
+
+
+def test_layers_with_sizes_of_their_own_are_no_exact_count() -> None:
+    assert not spec_of_config({**LLAMA, "per_layer_config": {"3": {"intermediate_size": 64}}}).exact

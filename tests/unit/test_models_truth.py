@@ -12,6 +12,7 @@ import pytest
 
 from core.errors import UserError
 from core.models import lora_parameters, spec_of_config
+from core.models.defaults import DEFAULTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -50,6 +51,17 @@ CASES: dict[str, dict[str, Any]] = {
     "stablelm": {"use_qkv_bias": True},
     "falcon": {"new_decoder_architecture": True, "num_kv_heads": 2, "intermediate_size": 4 * 96},
     "gpt_neox": {},
+    "gpt_bigcode": {"intermediate_size": 4 * 96},
+    "opt": {"ffn_dim": 160, "do_layer_norm_before": False, "enable_bias": False},
+    "seed_oss": {},
+    "llama4_text": {
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+        "interleave_moe_layer_step": 2,
+        "intermediate_size_mlp": 80,
+        "head_dim": 16,
+    },
+    "glm4_moe_lite": {**EXPERTS, "n_routed_experts": 4, "num_key_value_heads": 6},
     "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
     "qwen3_moe": {"num_experts": 4, "head_dim": 32, "mlp_only_layers": [0], **EXPERTS},
     "gpt_oss": {"num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": 16},
@@ -91,7 +103,7 @@ def configs() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def truths() -> list[dict[str, Any]]:
+def truths() -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """What Transformers and PEFT make of the configs, from one process, since they take long to load."""
     cases = [{"config": config, "targets": TARGETS} for config in configs()]
     done = subprocess.run(
@@ -103,13 +115,21 @@ def truths() -> list[dict[str, Any]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    defaults, counts = done.stdout.splitlines()[-2:]
+    return json.loads(defaults), json.loads(counts)
 
 
 @pytest.mark.slow
-def test_counts_and_names_are_those_of_transformers_and_peft(truths: list[dict[str, Any]]) -> None:
+def test_defaults_are_those_of_the_config_classes(truths: tuple[dict[str, Any], Any]) -> None:
+    assert json.loads(DEFAULTS.read_bytes()) == truths[0], "run `python -m tests.class_defaults --write`"
+
+
+@pytest.mark.slow
+def test_counts_and_names_are_those_of_transformers_and_peft(
+    truths: tuple[Any, list[dict[str, Any]]],
+) -> None:
     wrong = {}
-    for config, truth in zip(configs(), truths, strict=True):
+    for config, truth in zip(configs(), truths[1], strict=True):
         spec = spec_of_config(config)
         found = [linear for linear in (*spec.linears, *spec.vision) if not linear.fused]
         ours = {
