@@ -28,6 +28,7 @@ __all__ = [
     "changes_of",
     "estimate_recipe",
     "estimator",
+    "four_bits_help",
     "make_it_fit",
     "smaller_models",
     "use_the_room",
@@ -56,11 +57,11 @@ def as_trained(work: Workload, place: Place) -> Workload:
 
 def backend_of(recipe: Recipe) -> str:
     """The engine that will most likely train, `unsloth` or `peft`."""
-    if recipe.engine == "peft" or recipe.attention != "auto":
+    from core.training.engine import cannot_express
+
+    if recipe.engine == "peft" or cannot_express(recipe) or not find_spec("unsloth"):
         return "peft"
-    if recipe.quantization == "nf4" and not recipe.double_quantization:
-        return "peft"
-    return "unsloth" if find_spec("unsloth") else "peft"
+    return "unsloth"
 
 
 def bits_of(precision: str, place: Place) -> int:
@@ -103,6 +104,11 @@ def use_the_room(
     workload = workload_of(recipe, place, lengths.longest if lengths else None)
     steps = search.use_the_room(spec, workload, place, estimator(place, factor))
     return [_for_recipe(recipe, step) for step in steps]
+
+
+def four_bits_help(spec: ModelSpec, workload: Workload, place: Place) -> bool:
+    """Whether a base in 4 bits would take less here, as `make_it_fit` sees it."""
+    return search.four_bits_help(spec, workload, place, estimator(place, 1.0))
 
 
 def smaller_models() -> Iterator[Candidate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from core.fitting import four_bits_help, workload_of
 from core.memory import MemoryEstimate
 from ui.fit import Fit
 from ui.fit_bar import bar_html, scale_html
@@ -18,8 +19,15 @@ def meter_html(fit: Fit) -> str:
         f'<div class="lg-fit-head"><h3>Will it fit?</h3>{verdict_html(estimate.verdict)}</div>'
         f'<p class="lg-fit-total"><b>{total}</b> <span>{room}</span></p>'
         f"{bar_html(estimate)}{scale_html(estimate)}"
-        f'<p class="lg-fit-why">{esc(largest_words(estimate, fit.recipe.quantization != "none"))}</p>'
+        f'<p class="lg-fit-why">{esc(_why(fit))}</p>'
     )
+
+
+def _why(fit: Fit) -> str:
+    """What dominates."""
+    packed = fit.recipe.quantization != "none"
+    helps = packed or four_bits_help(fit.spec, workload_of(fit.recipe, fit.place), fit.place)
+    return largest_words(fit.estimate, packed, helps)
 
 
 def small_html(estimate: MemoryEstimate) -> str:

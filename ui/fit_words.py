@@ -24,6 +24,7 @@ _HELPS = {
     "context": "No setting changes that.",
 }
 _PACKED = "It is kept in 4 bits already: only a smaller model needs less."
+_NOT_TO_BE_PACKED = "4 bits would not help here: only a smaller model needs less."
 _MAKERS = ("NVIDIA ", "GeForce ", "AMD ", "Intel(R) ", "Intel ", "(TM)")
 
 
@@ -69,8 +70,9 @@ def short_name(card: str) -> str:
     return card.strip()
 
 
-def largest_words(estimate: MemoryEstimate, packed: bool) -> str:
-    """What dominates, and what would change that. `packed`: the base model is kept in 4 bits."""
+def largest_words(estimate: MemoryEstimate, packed: bool, packing_helps: bool = True) -> str:
+    """What dominates, and what would change that. `packed`: the base model is kept in 4 bits; else
+    `packing_helps` says whether that would take less here."""
     if not estimate.terms or not estimate.total:
         return "Nothing is known about the memory of this model."
     largest = estimate.largest
@@ -78,7 +80,9 @@ def largest_words(estimate: MemoryEstimate, packed: bool) -> str:
     share = taken / estimate.total
     head = "Most of it is" if share >= 0.5 else "The largest part is"
     sentence = f"{head} the {inside(largest.title)}: {memory(taken)}, {share:.0%}."
-    advice = _PACKED if packed and largest.key == "weights" else _HELPS.get(largest.key, "")
+    advice = _HELPS.get(largest.key, "")
+    if largest.key == "weights" and (packed or not packing_helps):
+        advice = _PACKED if packed else _NOT_TO_BE_PACKED
     return f"{sentence} {advice}".strip()
 
 

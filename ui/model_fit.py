@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.catalogue import load_catalogue
-from core.fitting import Step, make_it_fit, workload_of
+from core.fitting import Step, four_bits_help, make_it_fit, workload_of
 from core.memory import MemoryEstimate
 from core.memory.measured import correction
 from core.models import ModelSpec
@@ -41,7 +41,8 @@ def fit_lines(bench: Bench, spec: ModelSpec) -> list[tuple[Mark, str]]:
     if estimate.verdict == "tight":
         return [("warn", f"Tight: {taken}. Other programs must leave the rest alone meanwhile.{guess}")]
     packed = setting.workload.quantization == "nf4"
-    why = f"{verdict_words('no')} as it is: {taken}. {largest_words(estimate, packed)}{guess}"
+    largest = largest_words(estimate, packed, four_bits_help(spec, setting.workload, setting.place))
+    why = f"{verdict_words('no')} as it is: {taken}. {largest}{guess}"
     return [("bad", why), ("info", remedy(bench, spec, setting))]
 
 

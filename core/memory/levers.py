@@ -226,7 +226,7 @@ _OPTIMIZER = Lever(_optimizer, _optimizer_words)
 _ATTENTION = Lever(_attention, _says("Fused attention: no table of tokens × tokens is kept"))
 _DOUBLE = Lever(_double_quantization, _says("Double quantization: 0.4 bits less a weight"))
 _TO_THE_LONGEST = Lever(_to_the_longest, _to_the_longest_words)
-_FOUR_BITS = Lever(_four_bits, _four_bits_words)
+FOUR_BITS = Lever(_four_bits, _four_bits_words)
 _SHORTER = Lever(_shorter, _shorter_words)
 _OFFLOAD = Lever(_offload, _says("The token embedding waits in the computer's memory"))
 _HALVED = Lever(_halved, _halved_words)
@@ -236,9 +236,9 @@ _RANK = Lever(_rank, _says("Rank {at.rank} → {rank}: a smaller adapter, which 
 FREE = (_CHECKPOINTING, _SMALLER_BATCHES, _OPTIMIZER, _ATTENTION, _DOUBLE, _TO_THE_LONGEST, _OFFLOAD)
 # each costs a little quality, the first the least: 4-bit bases train as well as 16-bit ones
 # (QLoRA, arXiv 2305.14314, section 4)
-WITH_A_PRICE = (_FOUR_BITS, _SHORTER, _HALVED, _RANK)
+WITH_A_PRICE = (FOUR_BITS, _SHORTER, _HALVED, _RANK)
 # as they are shown, what costs quality last
-ORDER = (*FREE[:-1], _FOUR_BITS, _SHORTER, _OFFLOAD, _HALVED, _RANK)
+ORDER = (*FREE[:-1], FOUR_BITS, _SHORTER, _OFFLOAD, _HALVED, _RANK)
 # the other way, for speed
 ROOM = (
     Lever(_no_offload, _says("The token embedding stays on the card")),

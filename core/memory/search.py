@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from core.memory.kinds import MemoryEstimate, Place, Workload
-from core.memory.levers import FREE, ORDER, ROOM, WITH_A_PRICE, Lengths, Lever, Situation
+from core.memory.levers import FOUR_BITS, FREE, ORDER, ROOM, WITH_A_PRICE, Lengths, Lever, Situation
 from core.models.spec import ModelSpec
 from core.timing.cost import operations_per_token
 
@@ -175,6 +175,13 @@ def make_it_fit(
     goal = search.verdict(everything, model)
     chosen = everything if goal == "no" else search.mildest(everything, model, goal)
     return search.steps(_in_order(chosen, model))
+
+
+def four_bits_help(spec: ModelSpec, workload: Workload, place: Place, estimate: Estimate) -> bool:
+    """Whether a base in 4 bits would take less: not where nothing unpacks it, nor where reading the model is
+    the peak."""
+    search = _Search(spec, Situation(spec, workload, place, None), estimate)
+    return bool(search.strongest([FOUR_BITS], {}))
 
 
 def _in_order(chosen: dict[Lever, _Choice], model: _Choice | None = None) -> list[_Choice]:

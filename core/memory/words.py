@@ -7,7 +7,7 @@ from core.models.spec import ModelSpec
 
 # term → its title, and what it is for
 WHY = {
-    "weights": ("Model", "The base model's layers, frozen; 4 bits make them four times smaller."),
+    "weights": ("Model", "The base model's layers, in the format that they are kept in."),
     "unquantized": (
         "Embeddings",
         "The table of tokens, the output head and norms; they are never quantized.",

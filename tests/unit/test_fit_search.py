@@ -11,7 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.catalogue import catalogue_model
-from core.fitting import changes_of, estimator, make_it_fit, smaller_models, use_the_room, workload_of
+from core.fitting import (
+    changes_of,
+    estimator,
+    four_bits_help,
+    make_it_fit,
+    smaller_models,
+    use_the_room,
+    workload_of,
+)
 from core.hardware import GIB, card_named
 from core.memory import MemoryEstimate, Place, Workload, search
 from core.memory.levers import Lengths
@@ -244,3 +252,17 @@ def test_a_correction_counts_in_the_search(llama: ModelSpec) -> None:
     work, place = replace(QLORA, max_length=2048, micro_batch=1), card(10)
     assert search.make_it_fit(llama, work, place, estimator(place, 1.0)) == []
     assert search.make_it_fit(llama, work, place, estimator(place, 1.4))
+
+
+@pytest.mark.parametrize(
+    ("place", "model", "helps"),
+    [
+        (Place(None, 20 * GIB, 24 * GIB), LLAMA, False),
+        (Place(None, 2 * GIB, 4 * GIB), "HuggingFaceTB/SmolLM2-135M-Instruct", True),
+        (Place(card_named("RTX 3060"), 11 * GIB, 32 * GIB), LLAMA, True),
+        (Place(card_named("M3 Max"), 24 * GIB, 36 * GIB), LLAMA, False),
+    ],
+)
+def test_four_bits_help_where_the_search_takes_them(place: Place, model: str, helps: bool) -> None:
+    workload = Workload(bits=32, max_length=512)
+    assert four_bits_help(spec_of(model), workload, place) == helps

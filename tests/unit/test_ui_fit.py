@@ -102,6 +102,7 @@ def test_one_sentence_says_what_dominates() -> None:
     most = estimate(8, 5, 0.5)
     assert largest_words(most, packed=False).startswith("Most of it is the weights: 5.0 GB, 91%.")
     assert "4 bits already" in largest_words(most, packed=True)
+    assert "4 bits would not help" in largest_words(most, packed=False, packing_helps=False)
     assert "Shorter rows" in largest_words(estimate(8, 1, 1, 0, 0, 0, 1.5), packed=True)
     assert largest_words(estimate(8), packed=False) == "Nothing is known about the memory of this model."
 
