@@ -35,6 +35,10 @@ HEARTBEAT_S = 2.0
 _LOCK_S = 10.0
 
 
+class Stopped(Exception):
+    """A worker was asked to end before it had anything to keep."""
+
+
 @dataclass(frozen=True)
 class JobState:
     """What `state.json` says, corrected by what the process table says."""

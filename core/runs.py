@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -12,15 +14,14 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from core.aside import aside, remove, sweep
-from core.dataset import prepare_snapshot
-from core.dataset.check import check_columns, ensure_store
 from core.errors import UserError
 from core.events import EventLog
 from core.files import fsync_folder, inside, replace
-from core.home import SAMPLE_DATA, Home
+from core.home import Home
 from core.jobs import JobState, log_tail, read_job, request_stop, start_job
 from core.models import STARTER, STARTER_NAME, resolve_model
 from core.recipe import Recipe
+from core.run_data import data_paths, known_sources
 
 WORKER = "core.training.worker"
 
@@ -75,27 +76,21 @@ class Run:
         return log_tail(self.folder, lines)
 
 
-def data_paths(recipe: Recipe) -> tuple[list[Path], Path | None]:
-    """The training files (or folders of them) and the held-out file that the recipe names."""
-    if recipe.data == "sample":
-        return [SAMPLE_DATA / "train.jsonl"], SAMPLE_DATA / "heldout.jsonl"
-    named = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-    heldout = Path(recipe.heldout).expanduser() if recipe.heldout else None
-    return [Path(name).expanduser() for name in named], heldout
-
-
 def create_run(home: Home, recipe: Recipe) -> Run:
-    """Make the run folder: the recipe and a snapshot of the data. All of it or nothing.
+    """Make the run folder with the recipe in it. All of it or nothing; its worker makes the copy of the data.
 
-    Raises a UserError when the data can't be used or the model isn't there.
+    Raises a UserError when the model isn't there or checked data can't be used. However large both are, it
+    takes a moment: the starter's hashes are for the worker to compare, and so is data that was not checked.
     """
-    resolve_model(home, recipe.model)
+    if recipe.model != STARTER:
+        resolve_model(home, recipe.model)
+    hashes = known_sources(home, recipe)
     sweep(home.runs)
     folder = home.runs / _run_name(recipe)
     temporary = aside(folder)
     try:
-        _snapshot(home, recipe, temporary / "data")
-        recipe.with_changes(day=recipe.day or date.today()).save(temporary / "recipe.yaml")
+        noted = recipe.with_changes(day=recipe.day or date.today(), hashes=hashes)
+        noted.save(temporary / "recipe.yaml")
         replace(temporary, folder)
         fsync_folder(home.runs)
     except OSError as error:
@@ -106,21 +101,6 @@ def create_run(home: Home, recipe: Recipe) -> Run:
     finally:
         remove(temporary)
     return Run(folder)
-
-
-def _snapshot(home: Home, recipe: Recipe, folder: Path) -> None:
-    train, heldout = data_paths(recipe)
-    store = ensure_store(home, train, recipe.columns)
-    check_columns(store, recipe.columns)
-    prepare_snapshot(
-        folder,
-        store,
-        ensure_store(home, [heldout], recipe.columns) if heldout else None,
-        share=recipe.heldout_share,
-        seed=recipe.seed,
-        fixes=recipe.fixes,
-        max_length=recipe.max_length,
-    )
 
 
 def _run_name(recipe: Recipe) -> str:
@@ -153,14 +133,32 @@ def active_run(home: Home) -> Run | None:
     return next((run for run in list_runs(home) if run.state().active), None)
 
 
+def start_run(home: Home, recipe: Recipe) -> Run:
+    """Make a run and start its worker; when another trains, a UserError names it and nothing is made."""
+    with _nobody_trains(home):
+        run = create_run(home, recipe)
+        _start_worker(home, run)
+    return run
+
+
 def start_training(home: Home, run: Run, resume: bool = False) -> None:
     """Start the train worker. One trains at a time: a UserError names the one that already does."""
+    with _nobody_trains(home):
+        _start_worker(home, run, *(["--resume"] if resume else []))
+
+
+def _start_worker(home: Home, run: Run, *arguments: str) -> None:
+    start_job(run.folder, WORKER, ["--home", str(home.root), *arguments])
+
+
+@contextmanager
+def _nobody_trains(home: Home) -> Iterator[None]:
     try:
         with FileLock(home.runs / ".start.lock", timeout=10):
             busy = active_run(home)
             if busy is not None:
                 raise UserError(f"“{busy.name}” is training already. Wait for it, or stop it first.")
-            start_job(run.folder, WORKER, ["--home", str(home.root), *(["--resume"] if resume else [])])
+            yield
     except Timeout:
         raise UserError(
             "Another window is starting a run at this moment. Look at the Train step in a second."

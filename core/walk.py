@@ -16,9 +16,10 @@ from core.export.service import Export, base_gguf, base_job, export_job, newest_
 from core.follow import follow
 from core.hardware import find_hardware
 from core.home import Home
-from core.models import is_hub_id, model_folder
+from core.models import is_hub_id, model_folder, resolve_model
 from core.presets import choose_preset, preset_named
 from core.recipe import Recipe, load_yaml, parse_recipe
+from core.run_data import scan_data
 from core.runs import Run, create_run, finished_checkpoints, open_run, read_progress, start_training
 
 DEMO_QUESTIONS = 3
@@ -32,7 +33,7 @@ def train(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         recipe = recipe_file(target, home)
         if is_hub_id(recipe.model) and not model_folder(home, recipe.model).is_dir():
             follow(download_job(home, recipe.model), lambda: start_download(home, recipe.model))
-        found, resume = create_run(home, recipe), False
+        found, resume = _create(home, recipe), False
     else:
         found = open_run(home, args.recipe)
         resume = bool(finished_checkpoints(found))
@@ -58,6 +59,13 @@ def _from_folder(folder: Path, value: Any) -> Any:
     if isinstance(value, str) and (folder / value).exists():
         return str((folder / value).resolve())
     return value
+
+
+def _create(home: Home, recipe: Recipe) -> Run:
+    """A run of a recipe; what is wrong with model or data is said before there is one."""
+    resolve_model(home, recipe.model)
+    scan_data(home, recipe)
+    return create_run(home, recipe)
 
 
 def _train(home: Home, found: Run, resume: bool = False) -> None:
@@ -138,7 +146,7 @@ def demo(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     seconds: dict[str, float] = {}
     clock = _Clock(seconds)
     recipe = preset_named("cpu").recipe(data="sample", name="pirate")
-    found = clock.time("prepare", lambda: create_run(home, recipe))
+    found = clock.time("prepare", lambda: _create(home, recipe))
     clock.time("train", lambda: _train(home, found))
     made = clock.time("export", lambda: _export(home, found, DEMO_QUANT))
     base = clock.time("export_base", lambda: _base(home, found))

@@ -14,6 +14,7 @@ from typing import Any
 from core.home import APP_FOLDER, Home
 from core.jobs import JobState, read_job
 from core.recipe import parse_recipe
+from core.run_data import prepare_data
 from core.runs import Run, create_run
 from tests.forked_workers import CAN_FORK, LIBRARIES, WORKER, Forked, begin_forked
 
@@ -48,11 +49,18 @@ def chats(count: int) -> list[dict[str, Any]]:
 
 
 def make_run(home: Home, model: Path, rows: list[dict[str, Any]] | None = None, **changes: Any) -> Run:
-    """A run folder as the app makes it, ready for the worker."""
+    """A run folder as the app makes it; its worker copies the data first."""
     data = home.datasets / f"chats-{len(list(home.runs.iterdir()))}.jsonl"
     lines = [json.dumps(row) for row in rows or chats(12)]
     data.write_text("\n".join(lines), "utf-8")
     return create_run(home, parse_recipe({**QUICK, "model": str(model), "data": str(data), **changes}))
+
+
+def ready_run(home: Home, model: Path, rows: list[dict[str, Any]] | None = None, **changes: Any) -> Run:
+    """The same with its data in it, for who does without a worker."""
+    run = make_run(home, model, rows, **changes)
+    prepare_data(home, run.recipe, run.data)
+    return run
 
 
 def work(run: Run, *arguments: str, env: dict[str, str] | None = None) -> int:

@@ -12,7 +12,7 @@ from core.dataset.split import wanted
 from core.dataset.store import Store
 from core.errors import UserError
 from core.recipe import Recipe
-from core.runs import data_paths
+from core.run_data import data_paths
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.desk import First, Sight, first_rows, first_sight, sight

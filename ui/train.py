@@ -8,7 +8,7 @@ import gradio as gr
 
 from core.errors import UserError
 from core.memory.kinds import Verdict
-from core.runs import Progress, Run, active_run, create_run, start_training, stop_training
+from core.runs import Progress, Run, active_run, start_run, start_training, stop_training
 from ui.bench import Bench
 from ui.fit import fit_of
 from ui.fit_time import time_of, time_words
@@ -76,9 +76,8 @@ def start(bench: Bench) -> Run:
     if busy is not None:
         bench.choose(run="")
         raise UserError(f"“{busy.name}” is training already; here it is. Wait for it, or stop it first.")
-    run = create_run(bench.home, bench.recipe())
+    run = start_run(bench.home, bench.recipe())
     bench.choose(run="")
-    start_training(bench.home, run)
     return run
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
@@ -15,7 +14,7 @@ from core.dataset.compare import leaked
 from core.dataset.doctor import alike_answers
 from core.dataset.kinds import KINDS, Severity
 from core.dataset.measure import TokenFacts, TokenTable
-from core.dataset.store import PLACES_KEPT, FileFacts, Found, Store
+from core.dataset.store import PLACES_KEPT, FileFacts, Found, Store, sha256_of
 from core.errors import UserError
 
 Verdict = Literal["accept", "warn", "reject"]
@@ -94,11 +93,7 @@ class Report:
 
     @property
     def sha256(self) -> str:
-        """The file's; of several files, that of their hashes in order. Empty if one can't be read."""
-        hashes = [file.sha256 for file in self.files]
-        if not hashes or not all(hashes):
-            return ""
-        return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+        return sha256_of(self.files)
 
     @property
     def first_error(self) -> str:

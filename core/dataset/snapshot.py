@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, overload
@@ -21,6 +21,9 @@ from core.dataset.store import Store
 from core.errors import UserError
 from core.files import read_json, replace, sha256_file, write_json
 
+SNAPSHOT_REPORT = "report.json"
+# some tenths of a second of work
+_TICK_ROWS = 20_000
 _PLACE = re.compile(r"[A-Z]\w* \d+ ")
 
 
@@ -72,11 +75,13 @@ def prepare_snapshot(
     seed: int,
     fixes: Collection[str] = (),
     max_length: int,
+    tick: Callable[[float], None] = lambda share: None,
 ) -> Snapshot:
     """Split the data (or take the user's held-out file) and write both parts to `folder`.
 
     The report is written last and marks the snapshot complete. A UserError says why the data can't be used:
-    a problem whose fix was not taken, or no row left to train on.
+    a problem whose fix was not taken, or no row left to train on. `tick` hears now and then which share of
+    the rows is written, and may raise to end it.
     """
     found = judge(store, max_length=max_length, fixes=fixes, heldout=heldout)
     if found.verdict == "reject":
@@ -90,14 +95,14 @@ def prepare_snapshot(
         measured = heldout.rows(fixes)
     folder.mkdir(parents=True, exist_ok=True)
     hashes = {
-        "train_sha256": _write(folder / "train.jsonl", store.mend(train, fixes)),
+        "train_sha256": _write(folder / "train.jsonl", _ticking(store.mend(train, fixes), len(train), tick)),
         "heldout_sha256": _write(folder / "heldout.jsonl", measured),
     }
     rows = RowFile(folder / "train.jsonl"), RowFile(folder / "heldout.jsonl")
     noted = {**found.to_json(), "train": len(rows[0]), "heldout": len(rows[1]), **hashes}
     if heldout is not None:
         noted["heldout_report"] = judge(heldout, max_length=max_length, fixes=fixes).to_json()
-    write_json(folder / "report.json", noted)
+    write_json(folder / SNAPSHOT_REPORT, noted)
     return Snapshot(*rows, noted)
 
 
@@ -126,10 +131,19 @@ def read_snapshot(folder: Path) -> tuple[RowFile, RowFile]:
 
 def read_report(folder: Path) -> dict[str, Any]:
     """What `prepare_snapshot` noted: the report on the data, the rows of both parts, their SHA-256."""
-    report = read_json(folder / "report.json")
+    report = read_json(folder / SNAPSHOT_REPORT)
     if report is None:
         raise UserError(f"{folder} holds no complete copy of the data. Start a new run.")
     return report
+
+
+def _ticking(
+    rows: Iterable[Conversation], total: int, tick: Callable[[float], None]
+) -> Iterator[Conversation]:
+    for number, row in enumerate(rows):
+        if number % _TICK_ROWS == 0:
+            tick(number / total)
+        yield row
 
 
 def _write(path: Path, rows: Iterable[Conversation]) -> str:

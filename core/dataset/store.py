@@ -11,6 +11,7 @@ split, snapshot, cleaned copy.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import tee
@@ -51,6 +52,14 @@ class FileFacts:
     size: int = 0
     rows: int = 0
     sha256: str = ""
+
+
+def sha256_of(files: list[FileFacts]) -> str:
+    """The file's; of several files, that of their hashes in order. Empty if one can't be read."""
+    hashes = [file.sha256 for file in files]
+    if not hashes or not all(hashes):
+        return ""
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("\n".join(hashes).encode()).hexdigest()
 
 
 @dataclass(slots=True)

@@ -44,7 +44,8 @@ def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, r
         ):
             message = f"{name} was {recipe.versions[name]} when this run began and is {versions[name]} now."
             worker.say("warning", message=message)
-    noted = recipe.with_changes(versions=versions, hashes=hashes)
+    # what was noted when the run was made stays: the hashes of the files that its data came from
+    noted = recipe.with_changes(versions=versions, hashes={**recipe.hashes, **hashes})
     noted.save(run.folder / "recipe.yaml")
     return noted
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from core.dataset import ChatTokenizer, Conversation, read_snapshot
 from core.dataset.encoded import IGNORED
 from core.errors import UserError
-from core.jobs import Worker
+from core.jobs import Stopped, Worker
 from core.recipe import Recipe
 from core.runs import Run
 
@@ -22,6 +22,8 @@ __all__ = ["IGNORED", "Row", "Rows", "tokenize_snapshot"]
 # input_ids and labels, int32
 Row = dict[str, NDArray[np.int32]]
 _BATCH = 256
+# a second of work or two
+_TELL_ROWS = 4096
 
 
 class Rows(Sequence[Row]):
@@ -54,17 +56,37 @@ class Rows(Sequence[Row]):
 
 
 def tokenize_snapshot(
-    worker: Worker, run: Run, recipe: Recipe, tokenizer: ChatTokenizer
+    worker: Worker,
+    run: Run,
+    recipe: Recipe,
+    tokenizer: ChatTokenizer,
+    asked: Callable[[], object] = lambda: None,
 ) -> tuple[Rows, Rows]:
-    """The run's training rows and held-out rows, ids and labels as the preview shows them."""
+    """The run's training rows and held-out rows, ids and labels as the preview shows them.
+
+    Raises Stopped when `asked` says so: very many rows take minutes.
+    """
     train, heldout = read_snapshot(run.data)
-    rows = _tokenize(worker, train, "training", tokenizer, recipe.max_length)
+    rows = _tokenize(worker, _watched(worker, train, asked), "training", tokenizer, recipe.max_length)
     if not rows:
         raise UserError(
             f"None of the {len(train)} training rows has an answer to learn within "
             f"{recipe.max_length} tokens. Choose a longer maximum length, or look at the Data step."
         )
     return rows, _tokenize(worker, heldout, "held-out", tokenizer, recipe.max_length)
+
+
+def _watched(
+    worker: Worker, rows: Sequence[Conversation], asked: Callable[[], object]
+) -> Iterator[Conversation]:
+    """The rows one by one, saying now and then how far it is."""
+    for number, row in enumerate(rows):
+        if number % _TELL_ROWS == 0:
+            worker.update(progress=number / len(rows))
+            if asked():
+                raise Stopped
+        yield row
+    worker.update(progress=None)
 
 
 def _tokenize(

@@ -66,7 +66,7 @@ class Session:
         tokenizer = ChatTokenizer.load(model_folder, recipe.chat_template, recipe.day)
         if tokenizer.template_note and not resume:
             worker.say("warning", message=tokenizer.template_note)
-        rows, heldout_rows = tokenize_snapshot(worker, run, recipe, tokenizer)
+        rows, heldout_rows = tokenize_snapshot(worker, run, recipe, tokenizer, asked)
         store = CheckpointStore(run.checkpoints, recipe.keep_checkpoints)
         step = _resume_step(worker, store) if resume else _start_afresh(store)
 

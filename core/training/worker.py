@@ -15,15 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.dataset.scan import ScanStopped
 from core.hardware import Hardware, find_hardware
 from core.home import Home, open_home
-from core.jobs import Worker
+from core.jobs import Stopped, Worker
+from core.run_data import has_data, prepare_data
 from core.runs import Run
 from core.training.engine import choose_engine
-
-
-class Stopped(Exception):
-    """Somebody asked for an end before training had begun."""
 
 
 @dataclass
@@ -55,7 +53,7 @@ class Stages:
 
     @contextmanager
     def __call__(self, name: str):
-        self.worker.update(stage=name)
+        self.worker.update(stage=name, progress=None)
         self.worker.say("stage", stage=name)
         start = time.monotonic()
         try:
@@ -77,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
         home = open_home(args.home or folder.parent.parent)
         try:
             train(worker, Run(folder), home, stop, args.resume)
-        except Stopped:
+        except (Stopped, ScanStopped):
             worker.stopped("Stopped before training began.")
 
 
@@ -109,9 +107,12 @@ def the_training_gpu(hardware: Hardware) -> dict[str, str]:
 
 
 def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> None:
-    """The whole run: load, train, save. Raises UserError with a sentence for what a person can mend."""
+    """The whole run: copy the data, load, train, save. A UserError says what a person can mend."""
     set_environment()
     stages = Stages(worker)
+    if not has_data(run.data):
+        with stages("preparing"):
+            prepare_data(home, run.recipe, run.data, lambda share: worker.update(progress=share), stop.asked)
     with stages("loading"):
         engine = choose_engine(run.recipe)
         worker.update(engine=engine[0], reason=engine[1])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from core.home import open_home
 from core.jobs import Worker
+from core.run_data import prepare_data
 from core.runs import Run
 from core.training.engine import choose_engine
 from core.training.worker import set_environment
@@ -15,12 +16,13 @@ from core.training.worker import set_environment
 
 def main(folder: Path) -> None:
     set_environment()
-    run = Run(folder)
+    run, home = Run(folder), open_home(folder.parent.parent)
+    prepare_data(home, run.recipe, run.data)
     engine = choose_engine(run.recipe)
     from core.training.session import Session
     from core.training.trainer import split_batch
 
-    session = Session.load(Worker(folder), run, open_home(folder.parent.parent), engine, lambda: None, False)
+    session = Session.load(Worker(folder), run, home, engine, lambda: None, False)
     for batch in session.trainer.get_train_dataloader():
         for part in split_batch(batch, 64, True):
             for row, length in enumerate(part["attention_mask"].sum(dim=1).tolist()):

@@ -14,7 +14,8 @@ from core.errors import UserError
 from core.files import write_json
 from core.home import Home, open_home
 from core.recipe import Recipe
-from tests.unit.datasets import big_rows, pairs, write_rows
+from core.run_data import prepare_data, scan_data
+from tests.unit.datasets import pairs, write_rows
 
 T = {"t": "2026-11-21T00:00:00+00:00"}
 
@@ -96,23 +97,14 @@ def rows(path: Path, count: int) -> Path:
     return path
 
 
-def test_bad_data_leaves_no_run_behind(home: Home, tmp_path: Path, tiny_model: Path) -> None:
+def test_bad_data_that_was_checked_leaves_no_run_behind(home: Home, tmp_path: Path, tiny_model: Path) -> None:
     (tmp_path / "bad.jsonl").write_text('{"prompt": "a", "completion": "b"}\n{"prompt": "a", "compl')
-    with pytest.raises(UserError, match="line 2"):
-        runs.create_run(home, Recipe(model=str(tiny_model), data=str(tmp_path / "bad.jsonl")))
+    recipe = Recipe(model=str(tiny_model), data=str(tmp_path / "bad.jsonl"))
+    scan_data(home, recipe)
+    with pytest.raises(UserError, match="bad.jsonl, line 2"):
+        runs.create_run(home, recipe)
     assert runs.list_runs(home) == []
     assert list(home.runs.iterdir()) == []
-
-
-def test_a_full_disk_leaves_no_run_behind(
-    home: Home, tmp_path: Path, little_disk: Path, tiny_model: Path
-) -> None:
-    data = write_rows(tmp_path / "data.jsonl", big_rows(200))
-    home.runs.rmdir()
-    home.runs.symlink_to(little_disk, target_is_directory=True)
-    with pytest.raises(UserError, match="could not be written"):
-        runs.create_run(home, Recipe(model=str(tiny_model), data=str(data)))
-    assert os.listdir(little_disk) == []
 
 
 def test_what_a_killed_process_left_is_swept(home: Home, tmp_path: Path, tiny_model: Path) -> None:
@@ -138,9 +130,11 @@ def test_a_run_takes_several_files_columns_fixes_and_an_own_heldout_file(
         columns={"Q": "user", "A": "assistant"},
         heldout=str(held),
     )
+    scan_data(home, recipe)
     with pytest.raises(UserError, match="two.jsonl, line 2"):
         runs.create_run(home, recipe)
     run = runs.create_run(home, recipe.with_changes(fixes=["unreadable row", "e-mail addresses"]))
+    prepare_data(home, run.recipe, run.data)
     train, heldout = read_snapshot(run.data)
     assert (len(train), len(heldout)) == (18, 3)
     assert "@" not in (run.data / "train.jsonl").read_text("utf-8")
@@ -148,14 +142,13 @@ def test_a_run_takes_several_files_columns_fixes_and_an_own_heldout_file(
         runs.create_run(home, recipe.with_changes(fixes=["magic"]))
 
 
-def test_a_new_run_holds_its_recipe_and_its_data(home: Home, tmp_path: Path, tiny_model: Path) -> None:
+def test_a_new_run_holds_its_recipe(home: Home, tmp_path: Path, tiny_model: Path) -> None:
     data = rows(tmp_path / "My Größe data.jsonl", 60)
     run = runs.create_run(home, Recipe(model=str(tiny_model), data=str(data)))
     assert "my-gr-e-data" in run.name
     assert run.recipe.data == str(data)
-    assert (run.data / "train.jsonl").is_file()
-    assert (run.data / "report.json").is_file()
     assert run.state().status == "none"
+    assert [path.name for path in run.folder.iterdir()] == ["recipe.yaml"]
 
 
 def test_home_from_the_environment_and_a_home_that_cannot_be(

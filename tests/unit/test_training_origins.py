@@ -14,12 +14,12 @@ from core.runs import read_progress
 from core.training.origins import note_origins
 from core.training.rows import tokenize_snapshot
 from tests.tiny_model import make_tiny_model
-from tests.training_runs import chats, make_run
+from tests.training_runs import chats, ready_run
 from tests.unit.chat_models import FAMILIES, write_model
 
 
 def test_versions_and_hashes_are_noted_in_the_recipe(home: Home, tiny_model: Path) -> None:
-    run = make_run(home, tiny_model)
+    run = ready_run(home, tiny_model)
     noted = note_origins(Worker(run.folder), run, run.recipe, tiny_model, resume=False)
     assert run.recipe == noted
     assert {"python", "torch", "transformers", "peft"} <= set(noted.versions)
@@ -28,7 +28,7 @@ def test_versions_and_hashes_are_noted_in_the_recipe(home: Home, tiny_model: Pat
 
 def test_another_model_is_not_resumed(home: Home, tmp_path: Path) -> None:
     model = make_tiny_model(tmp_path / "model")
-    run = make_run(home, model)
+    run = ready_run(home, model)
     note_origins(Worker(run.folder), run, run.recipe, model, resume=False)
     make_tiny_model(model, seed=1)
     with pytest.raises(UserError, match=r"model/model.safetensors changed since this run began"):
@@ -36,7 +36,7 @@ def test_another_model_is_not_resumed(home: Home, tmp_path: Path) -> None:
 
 
 def test_another_library_is_a_warning(home: Home, tiny_model: Path) -> None:
-    run = make_run(home, tiny_model)
+    run = ready_run(home, tiny_model)
     worker = Worker(run.folder)
     noted = note_origins(worker, run, run.recipe, tiny_model, resume=False)
     old = noted.with_changes(versions={**noted.versions, "peft": "0.1.0"})
@@ -48,7 +48,7 @@ def test_rows_that_teach_nothing_are_left_out_and_counted(home: Home, tiny_model
     rows = chats(8)
     rows[3]["messages"][0]["content"] = "Tell me about " + "many " * 200 + "islands."
     rows[4]["messages"][1]["content"] = "Islands. " * 150
-    run = make_run(home, tiny_model, rows, heldout_share=0)
+    run = ready_run(home, tiny_model, rows, heldout_share=0)
     tokenizer = ChatTokenizer.load(tiny_model)
     train, heldout = tokenize_snapshot(Worker(run.folder), run, run.recipe, tokenizer)
     assert (len(train), len(heldout)) == (7, 0)
@@ -60,7 +60,7 @@ def test_rows_that_teach_nothing_are_left_out_and_counted(home: Home, tiny_model
 
 
 def test_no_usable_row_is_an_error(home: Home, tiny_model: Path) -> None:
-    run = make_run(home, tiny_model, chats(8), max_length=16)
+    run = ready_run(home, tiny_model, chats(8), max_length=16)
     with pytest.raises(UserError, match="within 16 tokens"):
         tokenize_snapshot(Worker(run.folder), run, run.recipe, ChatTokenizer.load(tiny_model))
 
@@ -69,6 +69,6 @@ def test_answers_that_the_template_rewrites_are_said(home: Home, tiny_model: Pat
     folder = write_model(tmp_path / "qwen3", FAMILIES["qwen3"])
     turns = ["Sure?", "Yes.", "Really?", "Really."]
     messages = [{"role": role, "content": text} for role, text in zip(("user", "assistant") * 2, turns)]
-    run = make_run(home, tiny_model, [{"messages": messages}] * 3, heldout_share=0)
+    run = ready_run(home, tiny_model, [{"messages": messages}] * 3, heldout_share=0)
     tokenize_snapshot(Worker(run.folder), run, run.recipe, ChatTokenizer.load(folder))
     assert read_progress(run).warnings[-1].startswith("3 earlier answer(s) in training rows are read")

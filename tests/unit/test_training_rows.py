@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core.dataset import ChatTokenizer, Conversation, Encoded
 from core.dataset.encoded import IGNORED
 from core.home import Home
-from core.jobs import Worker
+from core.jobs import Stopped, Worker
 from core.recipe import Recipe
 from core.runs import Run, read_progress
 from core.training import rows as training_rows
@@ -45,6 +45,22 @@ def tokenized(
     conversations = [Conversation(messages, f"line {place}") for place, messages in enumerate(data)]
     patch.setattr(training_rows, "read_snapshot", lambda folder: (conversations, []))
     return tokenize_snapshot(Worker(folder), Run(folder), Recipe(max_length=max_length), tokenizer)[0]
+
+
+def test_very_many_rows_are_counted_and_can_be_stopped(
+    tokenizers: dict[str, ChatTokenizer], home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_rows, "_TELL_ROWS", 2)
+    rows = [Conversation(chat_of("a", "b"), f"line {number}") for number in range(4)]
+    monkeypatch.setattr(training_rows, "read_snapshot", lambda folder: (rows, []))
+    folder = home.runs / "run"
+    worker, tokenizer, shares = Worker(folder), tokenizers["starter"], []
+    monkeypatch.setattr(worker, "update", lambda progress: shares.append(progress))
+    assert len(tokenize_snapshot(worker, Run(folder), Recipe(), tokenizer)[0]) == 4
+    assert shares == [0.0, 0.5, None]
+    with pytest.raises(Stopped):
+        tokenize_snapshot(worker, Run(folder), Recipe(), tokenizer, lambda: len(shares) == 5)
+    assert shares[3:] == [0.0, 0.5]
 
 
 def shown(encoded: Encoded) -> tuple[list[int], list[int]]:
