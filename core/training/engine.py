@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from core.training.rows import Rows
 
+# Unsloth moves these from the targets to modules_to_save (models/_utils.py, _redirect_embedding_targets)
+_TRAINED_WHOLE = ("embed_tokens", "lm_head")
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -59,7 +62,7 @@ def choose_engine(recipe: Recipe, try_unsloth: Callable[[], str | None] | None =
     """
     if recipe.engine == "peft":
         return "peft", "The recipe asks for Transformers + PEFT."
-    problem = _cannot_express(recipe) or (try_unsloth or import_unsloth)()
+    problem = cannot_express(recipe) or (try_unsloth or import_unsloth)()
     if problem is None:
         return "unsloth", "Unsloth is installed and runs on this machine."
     if recipe.engine == "unsloth":
@@ -67,11 +70,17 @@ def choose_engine(recipe: Recipe, try_unsloth: Callable[[], str | None] | None =
     return "peft", f"Transformers + PEFT, because {problem}."
 
 
-def _cannot_express(recipe: Recipe) -> str | None:
+def cannot_express(recipe: Recipe) -> str | None:
+    """What the recipe asks for and Unsloth does otherwise, as a clause."""
     if recipe.quantization == "nf4" and not recipe.double_quantization:
         return "Unsloth always quantizes the 4-bit constants too, which the recipe switches off"
     if recipe.attention != "auto":
         return f"Unsloth chooses its attention itself, and the recipe asks for {recipe.attention}"
+    targets = recipe.target_modules
+    names = [targets] if isinstance(targets, str) else targets
+    whole = [name for name in names if name.rpartition(".")[2] in _TRAINED_WHOLE]
+    if whole:
+        return f"Unsloth trains {' and '.join(whole)} whole, and the recipe asks for an adapter on it"
     return None
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import (
+    AutoConfig,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
     Trainer,
@@ -47,7 +48,7 @@ def load_model(setup: Setup) -> torch.nn.Module:
         dtype=DTYPES[setup.precision],
         device_map={"": setup.device},
         quantization_config=_quantization(setup),
-        attn_implementation=_attention(setup),
+        attn_implementation=attention_for(setup),
         output_loading_info=True,
     )
     model, info = loaded
@@ -80,11 +81,15 @@ def lora_config(setup: Setup) -> LoraConfig:
     )
 
 
-def _attention(setup: Setup) -> str | None:
-    """Transformers' name for the attention; None leaves the choice to it (SDPA where the model has it)."""
+def attention_for(setup: Setup) -> str | None:
+    """Transformers' name for the attention; None leaves the choice to it (SDPA where the model has it).
+
+    Its SDPA leaves out without a word that some models (Gemma 2) cap their scores; its eager one does not.
+    """
     wanted = setup.recipe.attention
     if wanted == "auto":
-        return None
+        settings = AutoConfig.from_pretrained(setup.model_folder).get_text_config()
+        return "eager" if getattr(settings, "attn_logit_softcapping", None) else None
     if wanted == "flash_attention_2" and (
         find_spec("flash_attn") is None or setup.device != "cuda" or setup.precision == "fp32"
     ):

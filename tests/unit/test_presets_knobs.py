@@ -45,6 +45,17 @@ def test_attention_arrives(tiny_model: Path, knob: str, arrives: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("cap", "arrives"), [(50.0, "eager"), (None, None)])
+def test_capped_scores_need_eager_attention(tmp_path: Path, cap: float | None, arrives: str | None) -> None:
+    """Transformers' SDPA would leave the cap of Gemma 2 out."""
+    from core.training.peft_engine import attention_for
+
+    config = {"model_type": "gemma2", "attn_logit_softcapping": cap}
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    assert attention_for(Setup(Recipe(), tmp_path, "cpu", "fp32")) == arrives
+
+
+@pytest.mark.slow
 def test_flash_attention_says_what_it_needs(tiny_model: Path) -> None:
     with pytest.raises(UserError, match="needs the package flash-attn"):
         loaded(tiny_model, attention="flash_attention_2")

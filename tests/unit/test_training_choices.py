@@ -92,3 +92,12 @@ def test_what_unsloth_cannot_express_goes_to_peft() -> None:
     name, reason = choose_engine(Recipe(quantization="nf4", double_quantization=False), never)
     assert name == "peft"
     assert "constants" in reason
+
+
+@pytest.mark.parametrize("targets", ["lm_head", ["q_proj", "model.embed_tokens"]])
+def test_what_unsloth_would_train_whole_goes_to_peft(targets: str | list[str]) -> None:
+    """Such an adapter could not be merged (core.export.merge)."""
+    name, reason = choose_engine(Recipe(target_modules=targets), never)
+    assert name == "peft"
+    assert "whole" in reason
+    assert choose_engine(Recipe(target_modules=["q_proj", "v_proj"]), works)[0] == "unsloth"
