@@ -34,6 +34,12 @@ def nvidia_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
         if error := error_of(device):
             problems.append(f"NVIDIA card {index} does not answer ({error}). {_advice(error)}")
             continue
+        if _split(device) and device.get("slices") == []:
+            problems.append(
+                f"NVIDIA card {index} is split by MIG, and has no parts yet: make them (`nvidia-smi mig`) "
+                "or switch MIG off."
+            )
+            continue
         gpus.append(_gpu(raw, index, device, driver, cuda))
         problems += _device_problems(gpus[-1], device)
     return _visible(gpus, raw, problems)
@@ -49,7 +55,7 @@ def _gpu(raw: dict[str, Any], index: int, device: dict[str, Any], driver: str, c
     name = _word(device.get("name")) or "NVIDIA GPU"
     pair = device.get("capability")
     capability = (whole(pair[0]), whole(pair[1])) if isinstance(pair, list) and len(pair) == 2 else None
-    memory = device.get("memory") or {}
+    memory = _parts(device)[0] if _parts(device) else device.get("memory") or {}
     unified = "total" not in memory  # Jetson and GB10 have none of their own, and say so
     system = raw.get("memory") or {}
     return Gpu(
@@ -74,14 +80,24 @@ def _laptop(name: str, capability: tuple[int, int] | None, raw: dict[str, Any]) 
 
 
 def _device_problems(gpu: Gpu, device: dict[str, Any]) -> list[str]:
-    mig = device.get("mig")
-    if isinstance(mig, list) and mig and whole(mig[0]) == 1:
-        return [
-            f"{gpu.name} is split by MIG: a run gets one of its slices, not the {gpu.total_gib:.0f} GB shown."
-        ]
+    if _split(device):
+        got = "the first part," if _parts(device) else "only a part of the"
+        return [f"{gpu.name} is split by MIG: a run gets {got} {gpu.total_gib:.1f} GB."]
     if gpu.total == 0:
         return [f"{gpu.name} does not say how much memory it has."]
     return []
+
+
+def _split(device: dict[str, Any]) -> bool:
+    """Whether MIG is on."""
+    mig = device.get("mig")
+    return isinstance(mig, list) and bool(mig) and whole(mig[0]) == 1
+
+
+def _parts(device: dict[str, Any]) -> list[dict[str, Any]]:
+    """The memory of a split card's parts; CUDA shows a program the first."""
+    parts = device.get("slices") if _split(device) else None
+    return [part for part in parts if "total" in part] if isinstance(parts, list) else []
 
 
 def _visible(gpus: list[Gpu], raw: dict[str, Any], problems: list[str]) -> tuple[list[Gpu], list[str]]:

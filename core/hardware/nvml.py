@@ -101,7 +101,23 @@ def _device(library: ctypes.CDLL, index: int) -> dict[str, Any]:
         "display_active": _number(library, "nvmlDeviceGetDisplayActive", ctypes.c_int, handle),
         "power_limit_mw": _number(library, "nvmlDeviceGetEnforcedPowerLimit", ctypes.c_uint, handle),
         "mig": _pair(library, "nvmlDeviceGetMigMode", handle),
+        "slices": _slices(library, handle),
     }
+
+
+def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> "list[dict[str, int] | dict[str, str]]":
+    """The memory of every part that MIG has split the card into; none on other cards."""
+    most = _number(library, "nvmlDeviceGetMaxMigDeviceCount", ctypes.c_uint, handle)
+    found = []
+    for index in range(most if isinstance(most, int) else 0):
+        part = ctypes.c_void_p()
+        try:
+            name = "nvmlDeviceGetMigDeviceHandleByIndex"
+            call(library, name, handle, ctypes.c_uint(index), ctypes.byref(part))
+        except Refused:
+            continue  # a place where no part was made
+        found.append(_memory(library, part))
+    return found
 
 
 def _text(library: ctypes.CDLL, name: str, *handle: ctypes.c_void_p) -> "str | dict[str, str]":

@@ -16,6 +16,7 @@ from typing import Any
 
 from core.errors import UserError
 from core.hardware.builds import read_torch
+from core.hardware.container import usable_cores
 from core.hardware.nvml import library_names
 from core.hardware.sysfs import ask_sysfs
 
@@ -77,13 +78,6 @@ def nvidia_expected(raw: dict[str, Any]) -> bool:
     return any(card.get("vendor") == "0x10de" for card in cards) or any(
         Path(name).exists() for name in ("/dev/nvidiactl", "/dev/dxg", "/proc/driver/nvidia/version")
     )
-
-
-def usable_cores() -> int:
-    """Cores this process may use (a container may get fewer than the machine has)."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _of_the_system() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What Linux says of the machine in /sys and /proc: GPUs, AMD's compute nodes, CPU, a container's limits."""
+"""What Linux says of the machine in /sys and /proc: GPUs, AMD's compute nodes, CPU, memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+
+from core.hardware.container import ask_cgroup
 
 # one CPU's block; the whole file is long on servers, and slow: the kernel asks every core
 _CPUINFO_BYTES = 8192
@@ -27,11 +29,7 @@ def ask_sysfs(root: Path) -> dict[str, Any]:
         "cpuinfo": _start(root / "proc/cpuinfo", _CPUINFO_BYTES),
         "model": _start(root / "proc/device-tree/model", _VALUE_BYTES).strip("\0 \n"),
         "chassis": _start(root / "sys/class/dmi/id/chassis_type", _VALUE_BYTES).strip(),
-        "cgroup": {
-            name: _start(root / "sys/fs/cgroup" / name, _VALUE_BYTES).strip()
-            for name in ("memory.max", "memory.current")
-            if (root / "sys/fs/cgroup" / name).is_file()
-        },
+        "cgroup": ask_cgroup(root),
         "dxg": (root / "dev/dxg").exists(),
         "pci": _display_cards(root),
         "kfd": _compute_nodes(root),

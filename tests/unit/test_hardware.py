@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from core.errors import UserError
 from core.hardware import GIB, MIB, Gpu, Hardware, find_hardware, read_hardware, read_probe, refusal
 from core.hardware.builds import parse_torch, torch_build
+from core.hardware.container import ask_cgroup, usable_cores
 from core.hardware.families import amd_family, computes_bf16, gfx_name, nvidia_family
 from core.hardware.sysfs import ask_sysfs
 from core.memory import place_of
@@ -158,6 +159,43 @@ def test_a_container_gets_its_limit() -> None:
 
 
 @pytest.mark.parametrize(
+    ("files", "memory", "most"),
+    [
+        ({"memory.max": "8589934592", "memory.current": "4096", "cpu.max": "50000 100000"}, 8 * GIB, 1),
+        (
+            {
+                "memory/memory.limit_in_bytes": "8589934592",
+                "memory/memory.usage_in_bytes": "4096",
+                "cpu/cpu.cfs_quota_us": "100000",
+                "cpu/cpu.cfs_period_us": "100000",
+            },
+            8 * GIB,
+            1,
+        ),
+        ({"memory.max": "max", "memory.current": "4096", "cpu.max": "max 100000"}, 24 * GIB, 4096),
+        (
+            {"memory/memory.limit_in_bytes": "9223372036854771712", "cpu/cpu.cfs_quota_us": "-1"},
+            24 * GIB,
+            4096,
+        ),
+        ({"memory.max": "", "cpu.max": "nonsense 0"}, 24 * GIB, 4096),
+        ({}, 24 * GIB, 4096),
+    ],
+)
+def test_limits_of_both_kinds_of_containers(
+    tmp_path: Path, files: dict[str, str], memory: int, most: int
+) -> None:
+    for name, text in files.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text + "\n")
+    told = {"total": 24 * GIB, "available": 20 * GIB}
+    found = read_hardware({"memory": told, "cgroup": ask_cgroup(tmp_path), "cores": usable_cores(tmp_path)})
+    assert found.ram == memory
+    assert 1 <= found.cores <= most
+
+
+@pytest.mark.parametrize(
     ("name", "sentence"),
     [
         ("linux_driver_updated", "different versions. The driver was updated: restart the machine."),
@@ -176,6 +214,17 @@ def test_a_container_without_the_drivers_library_is_told_so() -> None:
     raw = read_probe(PROBES / "linux_driver_updated.json")
     (problem,) = read_hardware({**raw, "nvml": {"error": "library not found"}}).problems[:1]
     assert "start the container with `--gpus all`" in problem
+
+
+def test_a_card_split_by_mig_gives_its_first_part() -> None:
+    raw = read_probe(PROBES / "linux_rtx_pro_6000_mig.json")
+    first, second = raw["nvml"]["devices"]
+    first["slices"] = [{"total": 23 * GIB, "free": 22 * GIB}, {"error": "no permission"}, {"total": 46 * GIB}]
+    second["slices"] = []
+    found = read_hardware(raw)
+    assert [(gpu.total, gpu.free) for gpu in found.gpus] == [(23 * GIB, 22 * GIB)]
+    assert "a run gets the first part, 23.0 GB" in found.problems[0]
+    assert "has no parts yet" in found.problems[1]
 
 
 def test_a_lost_card_leaves_the_others() -> None:

@@ -37,7 +37,10 @@ int nvmlDeviceGetMemoryInfo(void *h, memory_t *m) {
 int nvmlDeviceGetCudaComputeCapability(void *h, int *a, int *b) { *a = 8; *b = 6; return 0; }
 int nvmlDeviceGetDisplayActive(void *h, int *v) { *v = 1; return 0; }
 int nvmlDeviceGetEnforcedPowerLimit(void *h, unsigned *v) { *v = 170000; return 0; }
-int nvmlDeviceGetMigMode(void *h, unsigned *a, unsigned *b) { return 3; }
+static int split(void) { return !strcmp(getenv("FAKE_NVML"), "splits"); }
+int nvmlDeviceGetMigMode(void *h, unsigned *a, unsigned *b) { *a = *b = 1; return split() ? 0 : 3; }
+int nvmlDeviceGetMaxMigDeviceCount(void *h, unsigned *n) { *n = 7; return split() ? 0 : 3; }
+int nvmlDeviceGetMigDeviceHandleByIndex(void *h, unsigned i, void **p) { *p = h; return i == 2 ? 0 : 6; }
 """
 Build = Callable[[str], NvmlAsker]
 
@@ -79,7 +82,12 @@ def test_what_the_library_says_comes_back_each_time(asker: Build) -> None:
     assert card["name"] == "NVIDIA GeForce RTX 3060"
     assert card["memory"] == {"total": 12288 << 20, "free": 11000 << 20}
     assert (card["capability"], card["display_active"], card["power_limit_mw"]) == ([8, 6], 1, 170000)
-    assert card["mig"] == {"error": "not supported"}
+    assert (card["mig"], card["slices"]) == ({"error": "not supported"}, [])
+
+
+def test_the_parts_of_a_split_card_are_asked_for(asker: Build) -> None:
+    card = asker("splits").ask()["devices"][0]
+    assert (card["mig"], card["slices"]) == ([1, 1], [card["memory"]])
 
 
 def test_a_crash_is_an_answer_and_is_not_repeated_at_once(asker: Build) -> None:
