@@ -1,4 +1,4 @@
-"""Compiles chat templates in Jinja's sandbox: strangers' programs, without files and endless loops."""
+"""Compiles chat templates in Jinja's sandbox: strangers' programs, without files, endless loops or texts."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import jinja2.ext
 from jinja2 import nodes
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
 
 from core.dataset.neutral import is_neutral
+from core.dataset.room import GROWING, Room, TooMuch
 from core.errors import UserError
 
 LONGEST_TEMPLATE = 200_000
-ENDLESS = "it loops without end"
 # rounds of loops in one rendering: a fixed part, one for each message, and one for each character; what the
-# call of a macro counts
+# call of a macro counts; how many parts of a loop's body make it count once more
 ROUNDS = 200_000
 ROUNDS_A_MESSAGE = 2_000
 CALL = 20
-_LONGEST_REPEAT = 1_000_000
-_LARGEST_POWER = 1_000
+PARTS = 100
 
 
 class Compiled:
-    """A template ready to be rendered. Rounds of its loops are counted, memory is not bounded.
+    """A template ready to be rendered. The rounds of its loops are counted, and the text that it makes.
 
     neutral: whether it never decides anything by the messages' texts.
     """
@@ -43,10 +43,8 @@ class Compiled:
         try:
             tree = environment.parse(source)
             self.neutral = is_neutral(tree)
-            for node in tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
-                step = "round" if isinstance(node, nodes.For) else "call"
-                node.body.insert(0, nodes.ExprStmt(nodes.ExtensionAttribute(_Rounds.identifier, step)))
-            code = environment.compile(tree)
+            _count_rounds(tree)
+            code = environment.compile(_Joins().visit(tree))
         # deep nesting ends in Python's own limits
         except (jinja2.TemplateError, SyntaxError, RecursionError, MemoryError, ValueError) as error:
             raise UserError(f"The model's chat template is broken: {error}. Choose another model.") from error
@@ -54,40 +52,73 @@ class Compiled:
             environment, code, environment.make_globals(None)
         )
         self._rounds: Any = environment.extensions[_Rounds.identifier]
+        self._room = environment.room
+        # such a template is not tried again: a million rows would take days to refuse
+        self._spent = ""
 
     def render(self, messages: list[dict[str, str]], **values: Any) -> str:
         """The text; whatever the template raises goes through."""
-        if self._rounds.spent:
-            raise jinja2.exceptions.SecurityError(ENDLESS)
+        if self._spent:
+            raise TooMuch(self._spent)
         characters = sum(len(message["content"]) for message in messages)
         self._rounds.left = ROUNDS + ROUNDS_A_MESSAGE * len(messages) + characters
-        return self._template.render(messages=messages, **values)
+        self._room.open(len(messages), characters)
+        try:
+            return self._template.render(messages=messages, **values)
+        except TooMuch as error:
+            self._spent = str(error)
+            raise
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Also refuses to repeat a text, or to raise a number, beyond all use."""
+    """Also refuses to make a text, a list or a number that is large beyond all use."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
+
+    def __init__(self, **options: Any) -> None:
+        self.room = Room()
+        super().__init__(finalize=self.room.written, **options)
+        # what all pieces of the output, or of a macro, are put together with
+        self.concat = self.room.joined
+        filters = {**self.filters, "tojson": _to_json}
+        self.filters |= {name: self.room.bounded(name, function) for name, function in filters.items()}
+        # the length of all messages is asked for in loops over them; it is only a number
+        self.filters |= {name: filters[name] for name in ("length", "count")}
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        if operator == "**":
-            too_large = abs(right) > _LARGEST_POWER or abs(left) > _LONGEST_REPEAT
-        else:
-            too_large = any(
-                hasattr(one, "__len__") and isinstance(two, int) and len(one) * two > _LONGEST_REPEAT
-                for one, two in ((left, right), (right, left))
-            )
-        if too_large:
-            raise jinja2.exceptions.SecurityError(f"it uses “{operator}” on very large values")
-        return super().call_binop(context, operator, left, right)
+        if operator != "+":
+            self.room.operate(operator, left, right)
+        return self.room.made(self.binop_table[operator](left, right))
+
+    def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
+        if getattr(function, "__name__", "") in GROWING:
+            # the sandbox's own `format` keeps the method that it stands for
+            text = getattr(function, "__wrapped__", function).__self__
+            self.room.grow(function.__name__, [text, *values, *named.values()])
+        return self.room.made(super().call(context, function, *values, **named))
+
+
+class _Joins(NodeTransformer):
+    """Makes `a ~ b` the filter `[a, b] | join`, which is the same and can be bounded."""
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:
+        self.generic_visit(node)
+        parts = nodes.List(node.nodes, lineno=node.lineno)
+        return nodes.Filter(parts, "join", [], [], None, None, lineno=node.lineno)
+
+
+def _count_rounds(tree: nodes.Template) -> None:
+    """Let every round of a loop and every call of a macro count first, more than once if it is long."""
+    for node in tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
+        more = sum(1 for _ in node.find_all(nodes.Node)) // PARTS
+        steps = ["round" if isinstance(node, nodes.For) else "call", *["round"] * more]
+        node.body[:0] = [nodes.ExprStmt(nodes.ExtensionAttribute(_Rounds.identifier, step)) for step in steps]
 
 
 class _Rounds(jinja2.ext.Extension):
     """Counts rounds down. A template names no extension, so it can't replace this one by its own."""
 
     left = 0
-    # such a template is not tried again: a million rows would take days to refuse
-    spent = False
 
     @property
     def round(self) -> None:
@@ -100,8 +131,7 @@ class _Rounds(jinja2.ext.Extension):
     def _take(self, cost: int) -> None:
         self.left -= cost
         if self.left < 0:
-            self.spent = True
-            raise jinja2.exceptions.SecurityError(ENDLESS)
+            raise TooMuch("it loops without end")
 
 
 class _Generation(jinja2.ext.Extension):
@@ -123,7 +153,6 @@ def _environment(day: date) -> _Sandbox:
     environment = _Sandbox(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, _Rounds, jinja2.ext.loopcontrols]
     )
-    environment.filters["tojson"] = _to_json
     # writes as much as it is asked for, and no chat template needs it
     del environment.globals["lipsum"]
     environment.globals["raise_exception"] = _raise_exception
@@ -131,8 +160,9 @@ def _environment(day: date) -> _Sandbox:
     return environment
 
 
-def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
+def _raise_exception(message: Any) -> None:
+    # anything else could be without end as text
+    raise jinja2.TemplateError(message if isinstance(message, str) else "it gives no reason")
 
 
 def _to_json(

@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.dataset import ChatTokenizer
 from core.dataset.layout import RowRefused, lay_out
 from core.dataset.plan import Plans
+from core.dataset.room import TooMuch
 from core.dataset.sandbox import Compiled
 from core.dataset.standard_templates import STANDARD_TEMPLATES, TEMPLATES
 from core.dataset.template import write_template
@@ -141,6 +143,56 @@ def test_a_template_that_never_ends_is_refused(attack: str, tmp_path: Path) -> N
     encoded = ChatTokenizer.load(folder).encode(chat_of("a", "b"))
     assert encoded.reason is not None and encoded.trained == 0
     assert time.monotonic() - began < 5
+
+
+HUGE = "{% set huge = 'x' * 10 ** 6 %}"
+DOUBLED = "{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = SUM %}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *(DOUBLED.replace("SUM", twice) for twice in ("ns.x + ns.x", "ns.x ~ ns.x", "ns.x * ns.x | length")),
+        *(DOUBLED.replace("SUM", "[ns.x, ns.x]") + written for written in ("{{ ns.x }}", "{{ ns | upper }}")),
+        DOUBLED.replace("SUM", "{'a': ns.x, 'b': ns.x}") + "{{ ns.x | tojson }}",
+        "{% set ns = namespace(x=9) %}{% for i in range(99) %}{% set ns.x = ns.x * ns.x %}{% endfor %}",
+        "{% for i in range(99999) %}" + "x" * 99_999 + "{% endfor %}",
+        HUGE + "{% set long %}{% for i in range(99999) %}{{ huge }}{% endfor %}{% endset %}",
+        HUGE + DOUBLED.replace("SUM", "[ns.x, huge | list]"),
+        *(HUGE + "{{ " + call + " }}" for call in ("huge.replace('x', huge)", "huge | join(huge)")),
+        *(
+            HUGE + "{{ " + call + " }}"
+            for call in ("huge | map('replace', 'x', huge) | join", "huge.join(huge)")
+        ),
+        *("{{ 'a'" + call + " }}" for call in (".center(9999999999)", " | indent(9999999999, true)")),
+        *("{{ " + call + " }}" for call in ("'%9999999999d' % 1", "'{:a>{}}'.format(1, 9999999999)")),
+        "{{ [1] | batch(9999999999, 0) | list }}{% filter center(9999999999) %}a{% endfilter %}",
+    ],
+)
+def test_a_template_that_makes_endless_text_is_refused(attack: str) -> None:
+    compiled = Compiled(attack, NOTHING_KNOWN)
+    for _ in range(2):
+        with pytest.raises(TooMuch, match="more text than any chat needs"):
+            compiled.render(chat_of("a", "b"))
+
+
+def test_what_a_bounded_template_writes_is_the_same() -> None:
+    source = (
+        "{{ 'a' ~ 1 ~ none ~ [2, 'b'] ~ {'c': 3} }}{{ '%03d|%s' % (7, 'x') }}{{ '{:>4}'.format('y') }}"
+        "{{ messages | map(attribute='content') | join('-') }}{{ 'p q'.split() }}{{ undefined_name }}"
+        "{{ ('ab' * 3).replace('a', 'cc') }}{{ 2 ** 10 + 7 % 4 }}{{ {'k': 'é'} | tojson(indent=1) }}"
+    )
+    usual = ImmutableSandboxedEnvironment()
+    usual.filters["tojson"] = lambda value, indent: json.dumps(value, indent=indent, ensure_ascii=False)
+    chat = chat_of("Hello", "there")
+    assert Compiled(source, NOTHING_KNOWN).render(chat) == usual.from_string(source).render(messages=chat)
+
+
+def test_a_chat_of_megabytes_has_room_in_the_bounds() -> None:
+    source = "{% set ns = namespace(all='') %}{% for m in messages %}{% set ns.all = ns.all + m.content %}"
+    source += "{% endfor %}{{ ns.all.replace('ab', '<think>') }}"
+    chat = chat_of(*["ab" * 5000] * 200)
+    assert len(Compiled(source, NOTHING_KNOWN).render(chat)) == 200 * 5000 * 7
 
 
 def test_an_endless_template_is_tried_once(tmp_path: Path) -> None:
