@@ -8,9 +8,9 @@ from core.hardware import Gpu
 from core.memory.kinds import Workload
 from core.models.spec import ModelSpec
 
-# families that overflow in float16, so Unsloth computes them in float32 where there is no bfloat16
-# (unsloth/models/loader.py, FORCE_FLOAT32); the weights stay in 16 bits
-_FLOAT32_FAMILIES = ("gemma3", "gemma3_text", "gemma3n", "gemma3n_text", "qwen3_5", "gpt_oss")
+# beginnings of the types that overflow in float16, so Unsloth computes them in float32 where there is no
+# bfloat16 (unsloth_zoo/model_lists.py, FORCE_FLOAT32, of 2026.10.9); the weights stay in 16 bits
+_FLOAT32_FAMILIES = ("gemma3", "gemma4", "embedding_gemma2", "glm4_moe", "gpt_oss", "qwen3_5", "qwen3_moe")
 
 
 def as_computed(spec: ModelSpec, workload: Workload, gpu: Gpu | None) -> Workload:
@@ -22,7 +22,7 @@ def as_computed(spec: ModelSpec, workload: Workload, gpu: Gpu | None) -> Workloa
     if workload.trains_everything:
         # weights that are trained can't be float16: its steps are too coarse
         return replace(workload, bits=32)
-    if workload.backend == "unsloth" and spec.model_type in _FLOAT32_FAMILIES:
+    if workload.backend == "unsloth" and spec.model_type.startswith(_FLOAT32_FAMILIES):
         return replace(workload, bits=32, rest_bits=16)
     return workload
 

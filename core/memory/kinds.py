@@ -43,7 +43,7 @@ class Workload:
     optimizer: str = "adamw_torch"
     checkpointing: str = "none"
     backend: str = "unsloth"
-    attention: str = "sdpa"
+    attention: str = "auto"
     fused_loss: bool | None = None
     adapter_bits: int = 32
     rest_bits: int | None = None

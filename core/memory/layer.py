@@ -19,6 +19,11 @@ from core.models.spec import Linear, ModelSpec
 _FLOAT32 = 4
 # activation functions that are written in Python there, and keep four tensors instead of one
 _LONG_GELU = ("gelu_new", "gelu_fast", "quick_gelu")
+# Transformers 5.17 has no fused attention for these types (`_supports_sdpa`)
+_WITHOUT_SDPA = ("bloom", "mpt", "gpt_oss")
+# these cap the scores, which Transformers does only in its eager attention, and Unsloth in one of its own
+# (kernels/flex_attention.py) unless flash-attn is there, which the set-up does not install
+_CAPPED_SCORES = ("gemma2",)
 # bytes of the inputs of 4-bit layers. bitsandbytes kept them until 0.43 (MatMul4Bit: ctx.tensors = A, B), and
 # published runs without checkpointing are that old: 2 to 4 bytes. By its source 0.50 keeps none, but until a
 # run of it is measured the estimate stays on the safe side
@@ -82,7 +87,7 @@ def active_share(spec: ModelSpec) -> float:
 
 def layer_cost(spec: ModelSpec, workload: Workload) -> LayerCost:
     """What one layer costs with the engine, method and number format of the workload."""
-    square = _eager_attention(spec, workload)
+    square = _whole_attention(spec, workload)
     if workload.backend == "unsloth" and not workload.trains_everything:
         times = workload.bits / 16
         return LayerCost(times * _kept_by_unsloth(spec), times * _passing_unsloth(spec), square)
@@ -185,8 +190,17 @@ def _passing_unsloth(spec: ModelSpec) -> float:
     return 2 * (2 * widths(spec).down + _UNSLOTH_REST / 2 * spec.hidden)
 
 
-def _eager_attention(spec: ModelSpec, workload: Workload) -> float:
-    """Scores and weights of each pair of tokens; SDPA and flash attention (Dao 2022) never make them."""
-    if workload.attention != "eager":
+def _whole_attention(spec: ModelSpec, workload: Workload) -> float:
+    """Scores and weights of each pair of tokens; SDPA and flash attention (Dao 2022) never make them.
+
+    Transformers keeps the softmax in float32, its 16-bit copy, and what a cap computed; Unsloth's compiled
+    one scores and weights.
+    """
+    number, chosen = workload.bits / 8, workload.attention
+    capped = spec.model_type in _CAPPED_SCORES
+    if workload.backend == "unsloth" and chosen == "auto":
+        return spec.heads * 2 * number if capped else 0.0
+    if chosen != "eager" and (chosen != "auto" or not (capped or spec.model_type in _WITHOUT_SDPA)):
         return 0.0
-    return spec.heads * (_FLOAT32 + workload.bits / 8)
+    copy = number if number < _FLOAT32 else 0.0
+    return spec.heads * (_FLOAT32 + copy + (number if capped else 0.0))

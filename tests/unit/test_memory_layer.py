@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,11 +71,16 @@ def saved_bytes(settings: Any, layers: int, half: bool, targets: Any) -> int:
 def test_a_layer_keeps_what_autograd_saves(model_type: str, half: bool, targets: Any) -> None:
     """The second layer's bytes a token, within 2 %: the rest is the adapter's own weights in 16 bits."""
     settings = config(model_type)
+    # its own choice for Gemma 2 is SDPA, which leaves out the cap; the engine takes the eager one
+    settings._attn_implementation = "eager" if model_type == "gemma2" else None
     measured = saved_bytes(settings, 2, half, targets) - saved_bytes(settings, 1, half, targets)
-    spec = spec_of_config({**settings.to_dict(), "architectures": ["Any"]})
+    spec = spec_of_config({**json.loads(settings.to_json_string(use_diff=False)), "architectures": ["Any"]})
     names = (targets,) if isinstance(targets, str) else tuple(targets)
     work = Workload(backend="peft", bits=16 if half else 32, rank=RANK, target_modules=names)
-    assert layer_cost(spec, work).kept == pytest.approx(measured / TOKENS, rel=0.02)
+    cost = layer_cost(spec, work)
+    # the eager attention in float32 also keeps keys and values for every head
+    near = 0.05 if cost.square and not half else 0.02
+    assert cost.kept + cost.square * TOKENS == pytest.approx(measured / TOKENS, rel=near)
 
 
 def llama(**changes: Any) -> Any:
@@ -95,9 +102,24 @@ def test_experts_count_as_far_as_a_token_is_sent_to_them() -> None:
     assert widths(spec).down == 200
 
 
-def test_eager_attention_makes_the_matrix_of_all_pairs() -> None:
-    assert layer_cost(llama(), Workload(backend="peft")).square == 0
-    assert layer_cost(llama(), Workload(backend="peft", attention="eager")).square == 4 * (4 + 2)
+# bytes for a pair of tokens in each of four heads, as autograd saves them
+@pytest.mark.parametrize(
+    ("model_type", "changes", "each"),
+    [
+        ("llama", {}, 0),
+        ("llama", {"backend": "unsloth"}, 0),
+        ("llama", {"attention": "eager"}, 4 + 2),
+        ("llama", {"attention": "eager", "bits": 32}, 4),
+        ("gemma2", {}, 4 + 2 + 2),
+        ("gemma2", {"bits": 32}, 4 + 4),
+        ("gemma2", {"attention": "flash_attention_2"}, 0),
+        ("gemma2", {"backend": "unsloth"}, 2 + 2),
+        ("mpt", {}, 4 + 2),
+    ],
+)
+def test_who_makes_the_matrix_of_all_pairs(model_type: str, changes: Any, each: int) -> None:
+    spec = replace(llama(), model_type=model_type)
+    assert layer_cost(spec, Workload(**{"backend": "peft", **changes})).square == 4 * each
 
 
 def test_dropout_keeps_a_mask_and_an_input_of_its_own() -> None:

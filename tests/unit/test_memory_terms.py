@@ -119,6 +119,8 @@ def test_gemma_3_is_computed_in_32_bits_without_bfloat16() -> None:
     gemma = spec_of_config({**LLAMA_3B, "model_type": "gemma3_text"})
     work = Workload(quantization="nf4", checkpointing="unsloth")
     assert as_computed(gemma, work, T4).bits == 32
+    assert as_computed(replace(SPEC, model_type="gemma4_text"), work, T4).bits == 32
+    assert as_computed(SPEC, work, T4).bits == 16
     assert as_computed(gemma, work, A100).bits == 16
     there = estimate_memory(gemma, work, Place(T4, T4.total, 64 * GIB))
     assert there.term("unquantized") == rest_bytes(gemma, work)
