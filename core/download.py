@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.files import replace
 from core.home import Home
 from core.hub import hub_repo
-from core.hub_account import gated_words, logged_in
+from core.hub_account import gated_words, hub_words, logged_in
 from core.hub_files import KINDS, HubFile, HubRepo, Kind
 from core.jobs import JobState, Worker, read_job, start_job
 from core.models import HUB_ID, inspect_model, model_folder, read_config
@@ -80,23 +80,8 @@ def download(worker: Worker, kind: Kind, name: str, target: Path) -> None:
     repo = hub_repo(name, kind)
     if repo.gated and not logged_in():
         raise UserError(gated_words(name, kind))
-    partial = partial_folder(target)
-    partial.mkdir(parents=True, exist_ok=True)
-    check_room(repo, partial)
-    transfer = Fetch(worker, repo, partial)
-    if kind == "model":
-        # a config that would be refused is refused before its gigabytes come
-        fetch(transfer, [file for file in repo.files if file.path == "config.json"])
-        read_config(partial)
-    fetch(transfer, list(repo.files))
-    remove_strays(repo, partial)
-    if kind == "model":
-        inspect_model(partial)
-    else:
-        from core.dataset.read import expand
-
-        expand([partial])
-    finish(partial, target)
+    with hub_words(name, kind):
+        _bring_all(worker, repo, target)
     worker.update(
         stage="done",
         progress=1.0,
@@ -104,6 +89,26 @@ def download(worker: Worker, kind: Kind, name: str, target: Path) -> None:
         total=repo.bytes,
         message=f"{name} is on this machine now.",
     )
+
+
+def _bring_all(worker: Worker, repo: HubRepo, target: Path) -> None:
+    partial = partial_folder(target)
+    partial.mkdir(parents=True, exist_ok=True)
+    check_room(repo, partial)
+    transfer = Fetch(worker, repo, partial)
+    if repo.kind == "model":
+        # a config that would be refused is refused before its gigabytes come
+        fetch(transfer, [file for file in repo.files if file.path == "config.json"])
+        read_config(partial)
+    fetch(transfer, list(repo.files))
+    remove_strays(repo, partial)
+    if repo.kind == "model":
+        inspect_model(partial)
+    else:
+        from core.dataset.read import expand
+
+        expand([partial])
+    finish(partial, target)
 
 
 def check_room(repo: HubRepo, folder: Path) -> None:

@@ -108,7 +108,9 @@ def _receive(repo: HubRepo, file: HubFile, part: Path) -> None:
         while True:
             before = out.tell()
             try:
-                return _receive_some(repo, file, out)
+                _receive_some(repo, file, out)
+                # the name that it gets means that it is whole, after a power cut too
+                return os.fsync(out.fileno())
             except httpx.TransportError:
                 failed = 1 if out.tell() > before else failed + 1
                 if failed > _PATIENCE:

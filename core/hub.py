@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.errors import UserError
-from core.hub_account import Want, hub_api, hub_words
+from core.hub_account import Want, hub_api, hub_words, readable_answer
 from core.hub_files import HubFile, HubRepo, Kind, check_complete, wanted
 from core.models import HUB_ID
 
@@ -41,7 +41,7 @@ def search_hub(text: str, limit: int = 20) -> list[Found]:
     text = text.strip()
     if not text:
         raise UserError("Type a part of the model's name, for example qwen3 or smollm.")
-    with hub_words(text, "answer"):
+    with hub_words(text, "answer"), readable_answer():
         models = hub_api().list_models(
             search=text,
             filter=["safetensors", "transformers"],
@@ -61,11 +61,11 @@ def hub_repo(name: str, kind: Kind = "model", want: Want | None = None) -> HubRe
     """
     if not HUB_ID.fullmatch(name):
         raise UserError(f"“{name}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B.")
-    with hub_words(name, want or kind):
+    with hub_words(name, want or kind), readable_answer():
         info = hub_api().repo_info(name, repo_type=kind, files_metadata=True, timeout=_TIMEOUT_S)
-    siblings = info.siblings or []
-    check_complete(name, kind, (file.rfilename for file in siblings if wanted(kind, file.rfilename)))
-    files = [_file(file) for file in siblings if wanted(kind, file.rfilename)]
+        siblings = info.siblings or []
+        files = [_file(file) for file in siblings if wanted(kind, file.rfilename)]
+        check_complete(name, kind, (file.rfilename for file in siblings))
     return HubRepo(
         name=name,
         kind=kind,
@@ -82,12 +82,14 @@ def hub_size(name: str, kind: Kind = "model") -> int:
 
 def _found(info: Any) -> Found | None:
     """A search result; None for what can't be trained: adapters, encoders, models with code of their own."""
-    config: Mapping[str, Any] = info.config or {}
-    architecture = next(iter(config.get("architectures") or []), "")
-    if not architecture.endswith(_TRAINABLE) or "custom_code" in (info.tags or []):
+    config = info.config if isinstance(info.config, Mapping) else {}
+    named = config.get("architectures")
+    architecture = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
+    tags = [tag for tag in info.tags or [] if isinstance(tag, str)]
+    if not HUB_ID.fullmatch(str(info.id)) or not architecture.endswith(_TRAINABLE) or "custom_code" in tags:
         return None
     counts: Mapping[str, int] = info.safetensors.parameters if info.safetensors else {}
-    tags = [tag for tag in info.tags or [] if tag.startswith("license:")]
+    licences = [tag.removeprefix("license:") for tag in tags if tag.startswith("license:")]
     return Found(
         id=info.id,
         size=sum(count * _BITS.get(kind, _BITS_OF_OTHERS) // 8 for kind, count in counts.items()) or None,
@@ -95,15 +97,14 @@ def _found(info: Any) -> Found | None:
         downloads=info.downloads or 0,
         parameters=sum(counts.values()) or None,
         architecture=architecture,
-        licence=tags[0].removeprefix("license:") if tags else "",
+        licence=licences[0] if licences else "",
     )
 
 
 def _file(sibling: Any) -> HubFile:
     large = sibling.lfs
-    return HubFile(
-        path=sibling.rfilename,
-        size=(large.size if large else sibling.size) or 0,
-        sha256=large.sha256 if large else "",
-        git_sha1="" if large else sibling.blob_id or "",
-    )
+    size = large.size if large else sibling.size
+    sha256, git_sha1 = (large.sha256, "") if large else ("", sibling.blob_id or "")
+    if type(size) is not int or size < 0 or not isinstance(sha256, str) or not isinstance(git_sha1, str):
+        raise UserError(f"The hub doesn't say how large {sibling.rfilename} is. Choose another model.")
+    return HubFile(sibling.rfilename, size, sha256, git_sha1)

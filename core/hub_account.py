@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def log_in(token: str) -> str:
     token = token.strip()
     if not _TOKEN.fullmatch(token):
         raise UserError("That is no token. Copy it again from the hub; it begins with hf_.")
-    with hub_words("your token", "answer"):
+    with hub_words("your token", "answer"), readable_answer():
         name = hub_api().whoami(token=token)["name"]
         login(token=token, add_to_git_credential=False, skip_if_logged_in=False)
     return str(name)
@@ -101,6 +102,18 @@ def hub_words(name: str, want: Want) -> Iterator[None]:
         raise UserError(_unreachable(name, want, error)) from error
 
 
+@contextmanager
+def readable_answer() -> Iterator[None]:
+    """An answer that is not the hub's, or not whole, becomes a UserError."""
+    try:
+        yield
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            "What came back is no answer of a hub. A proxy or the login page of a network may stand in "
+            f"between: open {endpoint()} in the browser, then try again."
+        ) from error
+
+
 def _not_found(name: str, want: Want) -> str:
     what = "data set" if want == "dataset" else "model"
     if logged_in():
@@ -128,8 +141,9 @@ def _refused(name: str, want: Want, error: Any) -> str:
 def _unreachable(name: str, want: Want, error: Exception, do: str = "Check the connection.") -> str:
     if getattr(error, "errno", None) == errno.ENOSPC:
         return f"The disk became full while {name} was fetched. Free some space. {_again(want)}"
-    if isinstance(error, PermissionError):
-        return f"{error.filename} can't be written. Make its folder writable. {_again(want)}"
+    if isinstance(error, OSError) and error.filename:
+        why = error.strerror or type(error).__name__
+        return f"{error.filename} can't be used ({why}). Look at the disk and the folder. {_again(want)}"
     if want == "answer":
         return f"The hub can't be reached. {do} {_again(want)}"
     return f"The hub can't be reached, so {name} was not downloaded. {do} {_again(want)}"

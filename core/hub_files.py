@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -16,6 +17,11 @@ Kind = Literal["model", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 _ABOUT = ("README.md", "LICENSE")
 
+# what a path of one system means elsewhere: folders, drives, streams, ends of strings; halves of characters
+_IMPOSSIBLE = re.compile("[\x00-\x1f\x7f\\\\:\ud800-\udfff]|[. ](/|$)")
+# what Windows opens as a device, in any folder
+_DEVICE = re.compile(r"(^|/)(con|prn|aux|nul|(com|lpt)[0-9])(\.[^/]*)?(/|$)", re.IGNORECASE)
+_LONGEST_NAME = 240
 # weights as safetensors only, no pickles, no code; makers put the same weights a second time under other
 # names (consolidated.safetensors, original/…)
 _MODEL_PATTERNS = (
@@ -84,24 +90,31 @@ class HubRepo:
 
 def wanted(kind: Kind, path: str) -> bool:
     """Whether the file at `path` of a repository is fetched. A model's files all lie at the top."""
-    parts = path.replace("\\", "/").split("/")
-    if ".." in parts or parts[0] in ("", ".cache") or "\\" in path or any(":" in part for part in parts):
+    parts = path.split("/")
+    if ".." in parts or parts[0] in ("", ".cache") or _IMPOSSIBLE.search(path) or _DEVICE.search(path):
         return False
-    if kind == "model" and len(parts) > 1:
+    if any(len(part.encode()) > _LONGEST_NAME for part in parts):
+        return False
+    # an adapter's config beside a model makes Transformers load the model that it names instead
+    if kind == "model" and (len(parts) > 1 or path.startswith("adapter_")):
         return False
     return any(fnmatch(path, pattern) for pattern in patterns(kind))
 
 
 def check_complete(name: str, kind: Kind, paths: Iterable[str]) -> None:
     """Refuse a repository that can't be used for want of a file, before anything is downloaded."""
-    here = set(paths)
+    there = set(paths)
+    here = {path for path in there if wanted(kind, path)}
+    folded = [path.casefold() for path in here]
+    if len(set(folded)) < len(folded):
+        raise UserError(f"{name} has files whose names differ only in capitals. Choose another one.")
     if kind == "dataset":
         if all(Path(path).name in _ABOUT for path in here):
             raise UserError(
                 f"{name} has no data files that can be read (JSONL, JSON, CSV, Parquet, text). A loading "
                 "script, if there is one, is never run. Choose another data set."
             )
-    elif "adapter_config.json" in here and "config.json" not in here:
+    elif "adapter_config.json" in there and "config.json" not in here:
         raise UserError(f"{name} is an adapter, not a model. Choose the model that it was trained on.")
     elif not any(path.endswith(".safetensors") for path in here):
         raise UserError(

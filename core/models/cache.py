@@ -34,7 +34,7 @@ def _snapshot(folder: Path) -> Path | None:
     snapshots = sorted(folder.glob("snapshots/*/config.json"), key=_changed, reverse=True)
     complete = [path.parent for path in snapshots if _complete(path.parent)]
     main = folder / "refs" / "main"
-    revision = main.read_text(encoding="utf-8").strip() if main.is_file() else ""
+    revision = main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else ""
     return next((path for path in complete if path.name == revision), complete[0] if complete else None)
 
 

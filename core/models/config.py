@@ -9,7 +9,7 @@ from core.models.architectures import FAMILIES
 from core.models.checks import check_config
 from core.models.defaults import class_defaults
 from core.models.families import Family
-from core.models.fields import Fields
+from core.models.fields import LARGEST, Fields
 from core.models.guess import guessed_family
 from core.models.shapes import Parts
 from core.models.spec import ModelSpec
@@ -119,7 +119,7 @@ def architecture_of(config: dict[str, Any]) -> str:
 def context_of(fields: Fields) -> int | None:
     """The longest text in tokens, where the config tells."""
     value = fields.get("max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "n_ctx")
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
+    return value if type(value) is int and 0 < value <= LARGEST else None
 
 
 def _experts(family: Family, fields: Fields) -> int:

@@ -10,18 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.files import read_json
 from core.home import Home
-from core.models.checks import check_config
+from core.models.checks import WEIGHTS, check_config
 from core.models.config import architecture_of, context_of
 from core.models.fields import Fields
-from core.models.headers import safetensors_header, stored_in
+from core.models.headers import safetensors_header, shard_names, stored_in
 
 STARTER = "starter"
 STARTER_NAME = "SmolLM2-135M-Instruct"
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-INDEX = "model.safetensors.index.json"
-_MAX_CONFIG = 32 << 20
+HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
+_MAX_CONFIG = 4 << 20
+# an index has a line for each of some 100,000 tensors at most
+MAX_JSON = 32 << 20
 _SNAPSHOT = re.compile(r"models--(.+?)--(.+)")
 
 
@@ -72,9 +72,13 @@ def inspect_model(folder: Path) -> ModelInfo:
         raise UserError(f"There is no folder {folder}. Give the folder that holds the model's config.json.")
     config = read_config(folder)
     weights = weight_files(folder)
+    if (folder / "adapter_config.json").is_file():
+        # Transformers, PEFT and Unsloth then load the model that this file names
+        raise UserError(f"{folder} holds an adapter beside the model. Move adapter_config.json out of it.")
     if not (folder / "tokenizer.json").is_file():
         raise UserError(f"{folder} has no tokenizer.json. Save the model again with its fast tokenizer.")
-    stored = stored_in([safetensors_header(file) for file in weights])
+    tied = config.get("tie_word_embeddings") is True
+    stored = stored_in([safetensors_header(file) for file in weights], tied)
     text = config.get("text_config")
     return ModelInfo(
         folder=folder,
@@ -101,24 +105,25 @@ def read_config_file(path: Path) -> Any:
     """What a config.json holds, not checked yet. A file far too large for one is not read."""
     if not path.is_file():
         raise UserError(f"{path.parent} has no config.json: it is not a Hugging Face model folder.")
-    if path.stat().st_size > _MAX_CONFIG:
-        raise UserError(f"{path} is too large for a model's config. Get the model again.")
+    return _json(path, _MAX_CONFIG)
+
+
+def _json(path: Path, most: int = MAX_JSON) -> Any:
+    """What a JSON file of a model holds. One that is too large for what it should be is not read."""
+    if path.stat().st_size > most:
+        raise UserError(f"{path} is too large for a model's {path.name}. Get the model again.")
     try:
         return json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is damaged ({error}). Get the model again.") from error
+        raise UserError(f"{path} is damaged ({str(error)[:99]}). Get the model again.") from error
 
 
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files that hold the weights, in the index's order. Pickled weights are never opened."""
-    index = read_json(folder / INDEX)
-    names = index.get("weight_map") if isinstance(index, dict) else None
-    if isinstance(names, dict) and names:
-        if not all(isinstance(name, str) for name in names.values()):
-            raise UserError(f"{folder / INDEX} names impossible files. Get the model again.")
-        files = [folder / Path(name).name for name in dict.fromkeys(names.values())]
-    else:
-        files = [folder / "model.safetensors"]
+    single, index = (folder / name for name in WEIGHTS)
+    files = [single]
+    if index.is_file() and not single.is_file():
+        files = [folder / name for name in shard_names(_json(index), str(index))] or files
     missing = [file.name for file in files if not file.is_file()]
     if missing:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
@@ -130,7 +135,8 @@ def weight_files(folder: Path) -> list[Path]:
 def _has_template(folder: Path) -> bool:
     if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
         return True
-    config = read_json(folder / "tokenizer_config.json", {})
+    path = folder / "tokenizer_config.json"
+    config = _json(path) if path.is_file() else {}
     return isinstance(config, dict) and bool(config.get("chat_template"))
 
 

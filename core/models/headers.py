@@ -11,10 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.models.fields import shown
 from core.models.spec import Linear, LinearKind
 
 MAX_HEADER = 100 << 20
 LENGTH_BYTES = 8
+# bits of one element (safetensors, tensor.rs, Dtype)
+_BITS = {
+    **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
+    **dict.fromkeys(("F32", "I32", "U32"), 32),
+    **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
+    **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
+    **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
+    "F4": 4,
+}
+# no side of a tensor and no file is longer
+_LARGEST = 1 << 48
+# nothing that a terminal, a file or str.format takes for anything but a name
+_TENSOR_NAME = re.compile("[^\x00-\x20\x7f-\x9f\u2028\u2029\ud800-\udfff{}]{1,512}")
+_SHARD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}\.safetensors")
 # kinds whose tensors have the shapes of the matrices that they hold
 UNPACKED = ("bf16", "fp16", "fp32", "fp8")
 _NAMES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32", "F8_E4M3": "fp8", "F8_E5M2": "fp8"}
@@ -44,19 +59,41 @@ def parse_header(raw: bytes, where: str) -> dict[str, Any]:
     try:
         header = json.loads(raw)
         header.pop("__metadata__", None)
-        for entry in header.values():
-            shape, (start, end) = entry["shape"], entry["data_offsets"]
-            if not isinstance(entry["dtype"], str) or not all(_whole(n) for n in (*shape, start, end)):
-                raise ValueError("a tensor without type or size")
-            if end < start:
-                raise ValueError("a tensor of less than no bytes")
+        end = 0
+        for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            end = _checked(name, entry, end)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UserError(f"{where} is damaged ({error}). Download or copy it again.") from error
+        raise UserError(f"{where} is damaged ({str(error)[:99]}). Download or copy it again.") from error
     return header
 
 
+def _checked(name: str, entry: Mapping[str, Any], start: int) -> int:
+    """Where a tensor ends that must begin at `start`: safetensors allows no gaps and nothing twice."""
+    kind, shape, (begin, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not _TENSOR_NAME.fullmatch(name):
+        raise ValueError(f"a tensor with the impossible name {shown(name)}")
+    if not isinstance(kind, str) or not all(_whole(number) for number in (*shape, begin, end)):
+        raise ValueError("a tensor without type or size")
+    if begin != start or end < begin:
+        raise ValueError("tensors that overlap or leave a gap")
+    bits, elements = 8 * (end - begin), math.prod(shape)
+    if elements * _BITS[kind] != bits if kind in _BITS else elements > bits:
+        raise ValueError("a tensor whose shape is not its size")
+    return end
+
+
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST
+
+
+def shard_names(index: Any, where: str) -> list[str]:
+    """The files that an index of weights names, in its order; none where it is no index."""
+    names = index.get("weight_map") if isinstance(index, dict) else None
+    if not isinstance(names, dict):
+        return []
+    if not all(isinstance(name, str) and _SHARD.fullmatch(name) for name in names.values()):
+        raise UserError(f"{where} names impossible files. Get the model again.")
+    return list(dict.fromkeys(names.values()))
 
 
 def header_length(raw: bytes, where: str) -> int:
@@ -69,11 +106,12 @@ def header_length(raw: bytes, where: str) -> int:
 
 def safetensors_header(path: Path) -> dict[str, Any]:
     """The header of a safetensors file: tensor name → {dtype, shape, data_offsets}."""
+    size = path.stat().st_size
     with open(path, "rb") as file:
         length = header_length(file.read(LENGTH_BYTES), str(path))
-        header = parse_header(file.read(length), str(path))
+        header = parse_header(file.read(length), str(path)) if length < size else {}
     end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
-    if path.stat().st_size != LENGTH_BYTES + length + end:
+    if size != LENGTH_BYTES + length + end:
         raise UserError(f"{path} is damaged (the file is cut off). Download or copy it again.")
     return header
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from core.errors import UserError
 from core.hub_account import endpoint, hub_words
-from core.models.checks import check_config
-from core.models.folder import INDEX
-from core.models.headers import LENGTH_BYTES, header_length, parse_header
+from core.models.checks import WEIGHTS, check_config
+from core.models.folder import MAX_JSON
+from core.models.headers import LENGTH_BYTES, header_length, parse_header, shard_names
 
 _TIMEOUT_S = 20
-_MAX_JSON = 32 << 20
 _MAX_FILES = 400
 _AT_ONCE = 8
 # most headers are smaller: one request then brings length and header
@@ -28,25 +26,23 @@ def read_remote(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The checked config of the hub id `name`, and the header of every file of its weights."""
     with hub_words(name, "answer"):
         config = check_config(_json(name, "config.json"), f"config.json of {name}")
-        files = _weight_names(name)
+        single, index = WEIGHTS
+        alone = _header(name, single)
+        if alone is not None:
+            return config, [alone]
+        files = shard_names(_json(name, index, missing={}), f"{index} of {name}")
+        if len(files) > _MAX_FILES:
+            raise UserError(f"{index} of {name} names {len(files)} files. Choose another model.")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             headers = list(pool.map(lambda file: _header(name, file), files))
-    return config, headers
-
-
-def _weight_names(name: str) -> list[str]:
-    index = _json(name, INDEX, missing={})
-    names = index.get("weight_map") if isinstance(index, dict) else None
-    if not isinstance(names, dict) or not names:
-        return ["model.safetensors"]
-    files = list(dict.fromkeys(str(file) for file in names.values()))
-    if len(files) > _MAX_FILES or any(PurePosixPath(file).name != file for file in files):
-        raise UserError(f"{INDEX} of {name} names impossible files. Choose another model.")
-    return files
+    found = [header for header in headers if header is not None]
+    if not found or len(found) < len(files):
+        raise UserError(f"{name} has no weights in safetensors format on the hub. Choose another model.")
+    return config, found
 
 
 def _json(name: str, file: str, missing: Any = None) -> Any:
-    raw = _read(name, file, 0, _MAX_JSON, missing is not None)
+    raw = _read(name, file, 0, MAX_JSON, missing is not None)
     if raw is None:
         return missing
     try:
@@ -55,11 +51,12 @@ def _json(name: str, file: str, missing: Any = None) -> Any:
         raise UserError(f"{file} of {name} is no valid JSON. Choose another model.") from error
 
 
-def _header(name: str, file: str) -> dict[str, Any]:
+def _header(name: str, file: str) -> dict[str, Any] | None:
+    """The header of a file of weights; None where there is no such file."""
     where = f"{file} of {name}"
     raw = _read(name, file, 0, _FIRST, True)
     if raw is None:
-        raise UserError(f"{name} has no weights in safetensors format on the hub. Choose another model.")
+        return None
     length = header_length(raw, where)
     end = LENGTH_BYTES + length
     while len(raw) < end:
@@ -75,7 +72,7 @@ def _read(name: str, file: str, start: int, end: int, may_miss: bool) -> bytes |
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
     url = f"{endpoint()}/{quote(name)}/resolve/main/{quote(file)}"
-    headers = {**build_hf_headers(), "Range": f"bytes={start}-{end - 1}"}
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
     got = bytearray()
     with get_session().stream(
         "GET", url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import threading
 import time
@@ -43,6 +44,15 @@ class Hub:
     cut: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     asked: list[str] = field(default_factory=list)
+    # tokens that came with a request for a file
+    tokens: set[str] = field(default_factory=set)
+    # another hub that has the content of the files, as a store beside the hub has
+    elsewhere: str = ""
+    # files whose answer ignores what range was asked for, or never ends
+    whole: set[str] = field(default_factory=set)
+    endless: set[str] = field(default_factory=set)
+    # what is said instead of an answer
+    instead: bytes = b""
     address: str = ""
 
 
@@ -81,7 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
         hub, address = self.served, urlsplit(self.path)
         path = unquote(address.path)
         hub.asked.append(f"{self.command} {self.path}")
-        if hub.status != 200:
+        if hub.instead:
+            self._raw(hub.instead)
+        elif hub.status != 200:
             self._json({"error": "trouble"}, hub.status)
         elif path == "/api/whoami-v2":
             known = self._token() == hub.token
@@ -130,23 +142,27 @@ class _Handler(BaseHTTPRequestHandler):
         name, _, inner = rest.partition("/resolve/")
         repo = self._repo(kind, name)
         file = inner.partition("/")[2]
+        self.served.tokens.add(self._token())
         if repo is None:
             self._json({"error": "Repository not found"}, 404, {"X-Error-Code": "RepoNotFound"})
         elif repo.gated and self._token() != self.served.token:
             self._json({"error": "Access is restricted"}, 401, {"X-Error-Code": "GatedRepo"})
         elif file not in repo.files:
             self._json({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
+        elif self.served.elsewhere:
+            self._raw(b"", 302, {"Location": f"{self.served.elsewhere}{self.path}"})
         else:
             self._content(file, repo.files[file])
 
     def _content(self, path: str, raw: bytes) -> None:
-        wanted = self.headers.get("Range")
+        wanted = None if path in self.served.whole else self.headers.get("Range")
         start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
         self.send_response(206 if wanted else 200)
         self.send_header("ETag", f'"{_etag(raw)}"')
         self.send_header("X-Repo-Commit", REVISION)
         self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(raw) - start))
+        if path not in self.served.endless:
+            self.send_header("Content-Length", str(len(raw) - start))
         if wanted:
             self.send_header("Content-Range", f"bytes {start}-{len(raw) - 1}/{len(raw)}")
         self.end_headers()
@@ -162,8 +178,10 @@ class _Handler(BaseHTTPRequestHandler):
             hub.cut[path] -= 1
             raw = raw[: (start + len(raw)) // 2]
             self.close_connection = True
-        for at in range(start, len(raw), _PIECE):
-            piece = raw[at : at + _PIECE]
+        endless = path in hub.endless
+        self.close_connection |= endless
+        for at in itertools.count(start, _PIECE) if endless else range(start, len(raw), _PIECE):
+            piece = raw[at : at + _PIECE] or bytes(_PIECE)
             try:
                 self.wfile.write(piece)
             except OSError:
@@ -173,11 +191,12 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(len(piece) / hub.bytes_a_second)
 
     def _json(self, body: Any, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        raw = json.dumps(body).encode()
+        self._raw(json.dumps(body).encode(), status, {"Content-Type": "application/json", **(headers or {})})
+
+    def _raw(self, raw: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
         self.send_response(status)
         for name, value in (headers or {}).items():
             self.send_header(name, value)
-        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(raw)))
         self.end_headers()
         if self.command == "GET":

@@ -23,10 +23,12 @@ from core.hub import hub_repo
 from core.hub_files import HubFile, HubRepo
 from core.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
 from core.models import inspect_model, local_models, model_folder
-from tests.unit.hub_server import Hub, Repo
+from core.models.remote import read_remote
+from tests.unit.hub_server import Hub, Repo, hub_server
 
 NAME = "owner/tiny"
 UNWANTED = {
+    "adapter_config.json": b"{}",
     "consolidated.safetensors": b"x" * 20_000,
     "model.py": b"raise SystemExit",
     "pytorch_model.bin": b"\x80",
@@ -97,6 +99,49 @@ def test_what_a_killed_worker_left_is_taken_up(
     assert (fetch(home) / weights.path).read_bytes() == files[weights.path]
     # a part that is too long can't be one of this file
     assert hub.sent[weights.path] == weights.size - (left if left < weights.size else 0)
+
+
+def test_a_token_goes_to_the_hub_alone(
+    hub: Hub, home: Home, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files lie in a store of another address, which the hub names; that one gets no token."""
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    hub.models[NAME] = Repo(files, gated=True)
+    with hub_server(Hub(models={NAME: Repo(files)})) as store:
+        hub.elsewhere = store.address
+        assert read_remote(NAME)[1]
+        assert inspect_model(fetch(home)).parameters > 0
+        assert hub.tokens == {hub.token} and store.tokens == {""} and store.sent["model.safetensors"]
+
+
+def test_ranges_that_are_ignored_and_bodies_that_never_end(
+    hub: Hub, home: Home, files: dict[str, bytes]
+) -> None:
+    hub.models[NAME] = Repo(files)
+    hub.whole.add("model.safetensors")
+    part = partial_folder(model_folder(home, NAME)) / PARTS / hub_repo(NAME).files[-1].key
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x" * 1000)
+    assert (fetch(home) / "model.safetensors").read_bytes() == files["model.safetensors"]
+    hub.endless.add("README.md")
+    hub.models[NAME] = Repo(files | {"README.md": b"# Longer"})
+    with pytest.raises(UserError, match=r"README\.md of owner/tiny arrived damaged twice"):
+        fetch(home)
+    # the one that was complete is still there
+    assert inspect_model(model_folder(home, NAME)).parameters > 0
+
+
+def test_a_folder_that_cant_be_written_is_named(
+    hub: Hub, home: Home, files: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.models[NAME] = Repo(files)
+
+    def in_use(source: Path, target: Path) -> None:
+        raise PermissionError(13, "it is in use", str(target))
+
+    monkeypatch.setattr("core.download.replace", in_use)
+    with pytest.raises(UserError, match=r"owner--tiny can't be used \(it is in use\)\. .*already is kept"):
+        fetch(home)
 
 
 def test_damage_that_stays_is_said(hub: Hub, home: Home, files: dict[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -39,6 +40,8 @@ def test_search_leaves_out_what_cannot_be_trained(hub: Hub) -> None:
     hub.models["owner/adapter"] = Repo({}, about=about(config={"peft": {}}))
     hub.models["owner/encoder"] = Repo({}, about=about(config={"architectures": ["BertModel"]}))
     hub.models["owner/own-code"] = Repo({}, about=about(tags=["custom_code"]))
+    hub.models["owner/odd"] = Repo({}, about=about(config={"architectures": [["LlamaForCausalLM"]]}))
+    hub.models["owner/../odd"] = Repo({}, about=about())
     assert search_hub("owner") == []
 
 
@@ -69,6 +72,7 @@ def test_the_size_is_that_of_what_would_come(hub: Hub) -> None:
         ({"config.json": b"", "tokenizer.json": b"", "pytorch_model.bin": b""}, "no safetensors weights"),
         ({"config.json": b"", "model.safetensors": b""}, "has no tokenizer.json"),
         ({"model.safetensors": b""}, "has no config.json and no tokenizer.json"),
+        ({"Config.json": b"", **FILES}, "differ only in capitals"),
     ],
 )
 def test_a_repository_without_what_training_needs(hub: Hub, files: dict[str, bytes], words: str) -> None:
@@ -93,6 +97,23 @@ def test_when_the_hub_does_not_want_to(hub: Hub, status: int, words: str) -> Non
     hub.status = status
     with pytest.raises(UserError, match=words):
         search_hub("qwen")
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>Log in</html>", b"[1, 2]", b'{"siblings": 3}', b'{"siblings": [{}]}']
+)
+def test_an_answer_that_is_not_the_hubs(hub: Hub, answer: bytes) -> None:
+    hub.instead = answer
+    with pytest.raises(UserError, match="no answer of a hub.*login page"):
+        hub_size("owner/m")
+
+
+def test_sizes_that_cannot_be(hub: Hub) -> None:
+    sibling = {"rfilename": "config.json", "size": -1, "blobId": "0"}
+    others = [{"rfilename": name, "size": 1} for name in ("tokenizer.json", "model.safetensors")]
+    hub.instead = json.dumps({"id": "owner/m", "sha": "0", "siblings": [sibling, *others]}).encode()
+    with pytest.raises(UserError, match=r"doesn't say how large config\.json is"):
+        hub_size("owner/m")
 
 
 def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +175,12 @@ def test_no_program_and_nothing_outside_is_ever_fetched(kind: str, stem: str) ->
         f"/{stem}.json",
         f"C:{stem}.json",
         f"a\\{stem}.json",
+        f"{stem}\0.json",
+        f"{stem}\ud800.json",
+        f"{stem}/con.json",
+        f"NUL.{stem}/x.json",
+        f"{stem}./x.json",
+        f"{stem}{'x' * 300}.json",
     ):
         assert not wanted(kind, path)  # type: ignore[arg-type]
 

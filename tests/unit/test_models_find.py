@@ -147,12 +147,62 @@ def test_headers_have_the_last_word_on_the_count(tmp_path: Path) -> None:
     assert (less.parameters, less.hidden, less.exact) == (SMALL_PARAMETERS, 8, False)
 
 
-def test_an_index_names_only_files_of_its_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [7, "../../../etc/x.safetensors", "/etc/x.safetensors", "C:x.safetensors", "a\\x.safetensors", "x.bin"],
+)
+def test_an_index_names_only_files_of_its_folder(tmp_path: Path, name: object) -> None:
     model = folder(tmp_path / "m")
-    for name, words in ((7, "impossible files"), ("../../../etc/passwd", "lacks passwd"), ("..", "lacks")):
-        (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
-        with pytest.raises(UserError, match=words):
-            spec_of_folder(model)
+    (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    with pytest.raises(UserError, match="impossible files"):
+        spec_of_folder(model)
+
+
+def test_weights_in_one_file_come_before_an_index(tmp_path: Path) -> None:
+    """As Transformers takes them; some repositories keep an index of an earlier version."""
+    model = folder(tmp_path / "m", llama_tensors())
+    (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    assert spec_of_folder(model).parameters == SMALL_PARAMETERS
+
+
+def test_an_adapter_beside_a_model_is_refused(tmp_path: Path) -> None:
+    model = folder(tmp_path / "m", llama_tensors())
+    (model / "adapter_config.json").write_text('{"base_model_name_or_path": "/elsewhere"}')
+    with pytest.raises(UserError, match="holds an adapter beside the model"):
+        inspect_model(model)
+
+
+@pytest.mark.parametrize(
+    "changed, words",
+    [
+        ({"b": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, "overlap"),
+        ({"b": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]}}, "leave a gap"),
+        ({"b": {"dtype": "BF16", "shape": [2], "data_offsets": [16, 24]}}, "whose shape is not its size"),
+        ({"b": {"dtype": "X9", "shape": [10**9, 10**9], "data_offsets": [16, 24]}}, "whose shape is not its"),
+        ({"b": {"dtype": "F32", "shape": [10**400], "data_offsets": [16, 24]}}, "without type or size"),
+        ({"b": {"dtype": "F32", "shape": [2], "data_offsets": ["16", "24"]}}, "is damaged"),
+        (
+            {"layers.0.{:999999999}": {"dtype": "F32", "shape": [2], "data_offsets": [16, 24]}},
+            "impossible name",
+        ),
+        ({"a\u202eb": {"dtype": "F32", "shape": [2], "data_offsets": [16, 24]}, "": 7}, "is damaged"),
+    ],
+)
+def test_headers_that_safetensors_would_refuse(changed: dict[str, Any], words: str) -> None:
+    header = {"a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}, **changed}
+    with pytest.raises(UserError, match=words):
+        parse_header(json.dumps(header).encode(), "x.safetensors")
+
+
+def test_what_a_folder_holds_may_be_damaged_or_far_too_large(tmp_path: Path) -> None:
+    model = folder(tmp_path / "m", llama_tensors())
+    (model / "tokenizer_config.json").write_text("[" * 100_000)
+    with pytest.raises(UserError, match=r"tokenizer_config\.json is damaged"):
+        inspect_model(model)
+    with open(model / "tokenizer_config.json", "wb") as file:
+        file.truncate(1 << 30)
+    with pytest.raises(UserError, match=r"too large for a model's tokenizer_config\.json"):
+        inspect_model(model)
 
 
 def snapshot(cache: Path, name: str, revision: str, tensors: Tensors | None) -> Path:
