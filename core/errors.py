@@ -12,6 +12,11 @@ class UserError(Exception):
     """
 
 
+def first_line(error: BaseException, most: int = 200) -> str:
+    """What a library said, for a sentence of ours: its first line, at most so long; may be empty."""
+    return str(error).strip().split("\n")[0][:most]
+
+
 class WorkerFailed(Exception):
     """A worker ended through no fault of the user; `log` says more."""
 

@@ -131,8 +131,8 @@ def _value(opened: IO[bytes], kind: int) -> Any:
 
 def _array(opened: IO[bytes]) -> list[Any]:
     kind, count = _number(opened, "<I"), _number(opened, "<Q")
-    if count > _MAX_ITEMS:
-        raise ValueError("a list in it is impossibly long")
+    if count > _MAX_ITEMS or kind == _ARRAY:
+        raise ValueError("a list in it is impossibly long, or holds lists, which llama.cpp does not read")
     if kind not in _SCALARS:
         return [_value(opened, kind) for _ in range(count)]
     form = f"<{count}{_SCALARS[kind][1]}"

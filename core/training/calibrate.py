@@ -25,7 +25,7 @@ from core.training.worker import set_environment
 # layers of a middle-sized model: (inputs, outputs) of each
 _LAYERS = ((1024, 1024), (1024, 4096), (4096, 1024))
 _RANK = 16
-_TOKENS = {"cpu": 512, "mps": 1024, "cuda": 4096}
+TOKENS = {"cpu": 512, "mps": 1024, "cuda": 4096, "xpu": 4096}
 _PATIENCE_S = 4.0
 _TIMES = 20
 # what attention, norms, the loss, the optimizer and Python leave of it in a real training: SmolLM2 135M's
@@ -57,7 +57,7 @@ def measure(device: Device, precision: Precision, patience_s: float = _PATIENCE_
     dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     make = {"device": device.kind, "dtype": dtype}
     layers = [(torch.randn(o, i, **make) / i**0.5, *_adapter(i, o, make)) for i, o in _LAYERS]
-    tokens = torch.randn(_TOKENS[device.kind], _LAYERS[0][0], **make, requires_grad=True)
+    tokens = torch.randn(TOKENS[device.kind], _LAYERS[0][0], **make, requires_grad=True)
     operations = 4 * tokens.shape[0] * sum(i * o for i, o in _LAYERS)
     best, end = float("inf"), time.perf_counter() + patience_s
     for _ in range(_TIMES):

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from core.dataset import ChatTokenizer
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.files import fsync_folder, read_json, replace, sha256_file, write_json
 
 MANIFEST = "manifest.json"
@@ -222,4 +222,4 @@ def disk_problem(error: BaseException, folder: Path) -> str:
     said = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
     if said or shutil.disk_usage(folder).free < _NEARLY_NOTHING:
         return "the disk is full"
-    return str(error).strip().split("\n")[0][:200]
+    return first_line(error)

@@ -6,13 +6,10 @@ It also decides when to measure, save and stop, and ends the run at the first nu
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
-import psutil
 import torch
 from transformers import (
     TrainerCallback,
@@ -22,11 +19,10 @@ from transformers import (
 )
 
 from core.errors import UserError
-from core.hardware import find_hardware
 from core.jobs import Worker
-from core.memory.overhead import context_bytes
 from core.recipe import Recipe
 from core.timing.run_time import spread_of
+from core.training.held_memory import memory_used, peak_memory
 from core.training.heldout import HeldOut, measuring_is_due
 from core.training.speed import Speed
 
@@ -190,31 +186,3 @@ class Reporter(TrainerCallback):
             "and nothing of it was saved. Lower the learning rate, then resume or start again; "
             "if it happens at step 1, the model's weights are damaged."
         )
-
-
-def memory_used() -> int:
-    """Bytes held now, as the driver shows them for a GPU, otherwise this process's resident memory."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.memory_reserved()) + _context()
-    if torch.backends.mps.is_available():
-        return int(torch.mps.driver_allocated_memory())
-    return int(psutil.Process().memory_info().rss)
-
-
-def peak_memory() -> int:
-    """Bytes at the highest point so far, as the driver shows them; else this process's resident memory."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_reserved()) + _context()
-    if sys.platform == "win32":
-        return int(psutil.Process().memory_info().peak_wset)
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # kilobytes on Linux, bytes on macOS
-    return int(peak) if sys.platform == "darwin" else int(peak) * 1024
-
-
-@cache
-def _context() -> int:
-    """What the driver takes for this process: torch does not see it, so the estimate's number stands in."""
-    return context_bytes(find_hardware().training_gpu)

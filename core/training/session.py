@@ -20,11 +20,12 @@ from core.models import resolve_model
 from core.runs import Run
 from core.training.checkpoints import CheckpointStore, publish_adapter
 from core.training.engine import Engine, Setup, load_engine
+from core.training.held_memory import peak_memory
 from core.training.heldout import HeldOut
 from core.training.measured_run import Planned, plan_run
 from core.training.origins import note_origins
 from core.training.precision import find_device, pick_precision
-from core.training.progress import Reporter, peak_memory
+from core.training.progress import Reporter
 from core.training.rows import Rows, tokenize_snapshot
 from core.training.trainer import Collator, pick_optimizer, token_budget, trainer_arguments
 from core.training.troubles import loading_troubles, training_troubles

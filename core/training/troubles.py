@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.training.checkpoints import disk_problem, is_disk_trouble
 
 
@@ -37,9 +37,8 @@ def loading_troubles(model_folder: Path) -> Iterator[None]:
                 f"The model in {model_folder} does not fit into memory. "
                 "Choose a smaller one, or a preset that keeps it in 4 bits."
             ) from error
-        first = str(error).strip().split("\n")[0][:300]
         raise UserError(
-            f"The model in {model_folder} could not be loaded: {type(error).__name__}: {first} "
+            f"The model in {model_folder} could not be loaded: {type(error).__name__}: {first_line(error)} "
             "Get it again, or choose another model."
         ) from error
 

@@ -8,6 +8,7 @@ import sys
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from core.errors import first_line
 from core.home import GARAGE
 
 if TYPE_CHECKING:
@@ -31,13 +32,9 @@ def prepare() -> str | None:
         importlib.import_module("unsloth")
     # its import runs much foreign code that probes the machine: any failure means "not here"
     except Exception as error:
-        return f"Unsloth can't be imported here ({_first_line(error)})"
+        said = f"{type(error).__name__}: {first_line(error)}"
+        return f"Unsloth can't be imported here ({said.rstrip(': .')})"
     return None
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip().split("\n")[0].rstrip(".")[:200]
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
 def _checkpointing(setup: Setup) -> bool | str:

@@ -85,8 +85,11 @@ def test_death_in_words() -> None:
 
 
 def test_only_the_dead_ones_temporary_files_are_swept(tmp_path: Path) -> None:
-    mine = aside(tmp_path / "model.gguf")
-    mine.write_text("half")
+    mine = [aside(tmp_path / "model.gguf") for _ in "ab"]
+    for path in mine:
+        path.write_text("half")
+    # of a process before, which had our number
+    (tmp_path / f".model.gguf.pid{os.getpid()}.aside").write_text("half")
     (tmp_path / f".model.gguf.pid{os.getppid()}.aside").write_text("another's")
     dead = tmp_path / ".merged.pid999999999.aside"
     dead.mkdir()
@@ -94,5 +97,5 @@ def test_only_the_dead_ones_temporary_files_are_swept(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_text("whole")
     sweep(tmp_path)
     left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [f".model.gguf.pid{os.getppid()}.aside", "model.gguf"]
+    assert left == sorted([f".model.gguf.pid{os.getppid()}.aside", "model.gguf", *(one.name for one in mine)])
     sweep(tmp_path / "not there")

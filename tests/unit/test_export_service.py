@@ -100,6 +100,7 @@ def test_header_of_a_real_file() -> None:
         (b"GGUF" + struct.pack("<IQQ", 3, 5, 1 << 60), "impossibly many"),
         (b"GGUF" + struct.pack("<IQQQ", 3, 5, 5, 1 << 50), "impossibly long"),
         (b"GGUF" + struct.pack("<IQQ", 3, 5, 5), "no working GGUF"),
+        (b"GGUF" + struct.pack("<IQQQ", 3, 5, 5, 0) + struct.pack("<IIQ", 9, 9, 1) * 5000, "holds lists"),
     ],
 )
 def test_header_of_a_broken_file(content: bytes, reason: str, tmp_path: Path) -> None:

@@ -30,8 +30,10 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(
 def test_missing_gives_the_default_and_damaged_says_so(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "none.json", 7) == 7
     (tmp_path / "bad.json").write_text('{"a": ')
-    with pytest.raises(UserError, match="bad.json is damaged"):
-        files.read_json(tmp_path / "bad.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    for name in ("bad.json", "deep.json"):
+        with pytest.raises(UserError, match=f"{name} is damaged"):
+            files.read_json(tmp_path / name)
 
 
 @pytest.mark.parametrize("path", ["../out", "a/../../out", "/etc/passwd"])

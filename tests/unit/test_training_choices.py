@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import get_args, get_type_hints
+
 import pytest
 
 from core.errors import UserError
 from core.recipe import Recipe
+from core.training import calibrate
 from core.training.engine import choose_engine
 from core.training.precision import Device, pick_precision
 
@@ -16,6 +19,10 @@ TURING = Device("cuda", "NVIDIA GeForce RTX 2070", bf16=False)
 APPLE = Device("mps", "Apple GPU", bf16=False)
 ARC = Device("xpu", "Intel Arc B580", bf16=True)
 OLD_INTEL = Device("xpu", "Intel Iris Xe", bf16=False)
+
+
+def test_every_device_can_be_calibrated() -> None:
+    assert set(calibrate.TOKENS) == set(get_args(get_type_hints(Device)["kind"]))
 
 
 def works() -> str | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from core.estimate import count_steps
 from core.recipe import Recipe
+from core.training.held_memory import memory_used, peak_memory
 from core.training.heldout import measuring_is_due
 from core.training.speed import Speed
 from core.training.trainer import (
@@ -20,6 +22,13 @@ from core.training.trainer import (
     trainer_arguments,
 )
 from core.training.troubles import is_out_of_memory
+
+
+def test_intel_cards_have_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.xpu, "is_available", lambda: True)
+    monkeypatch.setattr(torch.xpu, "memory_reserved", lambda: 1 << 40)
+    monkeypatch.setattr(torch.xpu, "max_memory_reserved", lambda: 2 << 40)
+    assert memory_used() >= 1 << 40 and peak_memory() >= 2 << 40
 
 
 def arguments(recipe: Recipe, device: str = "cpu", precision: str = "fp32") -> dict[str, object]:

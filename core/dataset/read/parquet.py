@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.dataset.read.json_values import WrittenNumber, long_field
 from core.dataset.read.packed import Flow, copy_to
 from core.dataset.read.rows import BLOCK_BYTES, LONGEST_FIELD, Block, Row, Unreadable
-from core.errors import UserError
+from core.errors import UserError, first_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -84,7 +84,7 @@ def parquet_blocks(flow: Flow) -> Iterator[Block]:
                 first += batch.num_rows
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise UserError(
-            f"{name} is a Parquet file that is cut off or damaged ({str(error).splitlines()[0][:120]}). "
+            f"{name} is a Parquet file that is cut off or damaged ({first_line(error, 120)}). "
             "Get the file again."
         ) from error
 
