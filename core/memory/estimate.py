@@ -14,7 +14,7 @@ from core.memory.words import WHY, notes
 from core.models.spec import ModelSpec
 
 # above this part of the room a run may fail for what no formula sees: of the published runs half are within
-# 5 % of their estimate, four fifths within 9 % (tests/benchmarks/vram.py)
+# 5 % of their estimate, four fifths within 11 % (tests/benchmarks/vram.py)
 TIGHT = 0.9
 
 
