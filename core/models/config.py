@@ -37,6 +37,10 @@ def spec_of_config(config: Any, name: str = "", where: str = "") -> ModelSpec:
         family = family.inside("model.language_model")
     exact = kind in FAMILIES and (wrapper is not None or not nested) and _alike(fields, kind)
     fields.defaults = class_defaults(kind, part=nested)
+    if kind and kind not in FAMILIES:
+        fields.advice = (
+            f"The type {kind} is not known here: give a folder or a hub id, whose weights tell it."
+        )
     spec = _spec(fields, family, config)
     spec = replace(spec, name=name, model_type=outer or kind, exact=exact)
     return _with_towers(spec, wrapper, whole) if wrapper else spec

@@ -27,6 +27,8 @@ class Fields:
         self.values = values
         self.where = where
         self.defaults = defaults or {}
+        # what helps where a field is missing
+        self.advice = "Get the complete config.json."
 
     def get(self, *names: str) -> Any:
         """The first of these fields that is set in the config; the class's default where it names none.
@@ -47,7 +49,7 @@ class Fields:
         if value is None:
             raise UserError(
                 f"{self.where} has no {names[0]}, without which the model's size can't be worked out. "
-                "Get the complete config.json."
+                f"{self.advice}"
             )
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
             raise self.impossible(names[0], value)

@@ -122,6 +122,29 @@ def test_a_class_tells_the_type_where_no_other_field_does() -> None:
     assert not spec_of_config({**config, "architectures": None}).exact
 
 
+def test_another_type_without_usual_fields_needs_its_weights() -> None:
+    with pytest.raises(
+        UserError, match=r"no num_attention_heads, .* type mamba is not known here: give a folder"
+    ):
+        spec_of_config({"model_type": "mamba", "hidden_size": 768, "vocab_size": 50280})
+
+
+@pytest.mark.parametrize(
+    "kind, fields, published",
+    [
+        ("opt", {"word_embed_proj_dim": 512, "do_layer_norm_before": False, "ffn_dim": 4096}, 331_196_416),
+        ("bloom", {"n_embed": 1024, "n_layer": 24, "n_head": 16, "vocab_size": 250_880}, 559_214_592),
+        ("gptj", {"n_embd": 4096, "n_layer": 28, "n_head": 16, "vocab_size": 50_400}, 6_050_882_784),
+    ],
+)
+def test_older_models_have_their_published_counts(kind: str, fields: dict[str, Any], published: int) -> None:
+    """OPT 350M, BLOOM 560M and GPT-J 6B, by the names that their own configs use."""
+    usual = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 50_272}
+    config = {"model_type": kind, **(usual if kind == "opt" else {}), **fields}
+    spec = spec_of_config(config)
+    assert (spec.parameters, spec.exact) == (published, True)
+
+
 def test_another_type_is_taken_for_a_llama_and_says_so() -> None:
     spec = spec_of_config({**LLAMA, "model_type": "nobody_knows"})
     assert (spec.exact, spec.model_type, spec.parameters) == (False, "nobody_knows", 8_030_261_248)
