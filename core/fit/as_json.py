@@ -31,7 +31,7 @@ def to_json(found: Fit) -> dict[str, Any]:
         "parameters": {"total": estimate.parameters, "trainable": estimate.trainable},
         "settings": settings_json(found.workload),
         "correction": {**asdict(found.correction), "factor": round(found.correction.factor, 3)},
-        "notes": list(estimate.notes),
+        "notes": list(found.notes),
         "suggestions": [_step_json(step) for step in found.suggestions],
         "room": [_step_json(step) for step in found.room],
         "data": found.data.to_json() if found.data else None,

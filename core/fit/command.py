@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from core.fit.data import Data, read_data
 from core.fit.kinds import Fit
 from core.fit.text import print_fit
 from core.fitting import estimator, smaller_models
-from core.hardware import Hardware, card_named, find_hardware, refusal
+from core.hardware import Hardware, card_named, find_hardware, inability, refusal
 from core.home import Home
 from core.memory import Place, Workload
 from core.memory.measured import correction, reset_measured
@@ -54,6 +55,7 @@ def _fit(
 ) -> Fit:
     known = correction(home, place)
     estimate = estimator(place, known.factor)
+    estimated = estimate(spec, workload)
     lengths, models = data.lengths if data else None, smaller_models()
     speed = speed_here(home, spec, workload, place, hardware)
     refused = _refusal(place, hardware)
@@ -61,9 +63,10 @@ def _fit(
         spec=spec,
         workload=workload,
         place=place,
-        estimate=estimate(spec, workload),
+        estimate=estimated,
         correction=known,
         refusal=refused,
+        notes=(*estimated.notes, *(_about_this_machine(hardware) if args.gpu is None else ())),
         suggestions=[] if refused else make_it_fit(spec, workload, place, estimate, lengths, models),
         room=[] if refused else use_the_room(spec, workload, place, estimate),
         speed=speed,
@@ -101,7 +104,14 @@ def _refusal(place: Place, hardware: Hardware) -> str:
     if place.gpu is None:
         return ""
     here = hardware if place.gpu in hardware.gpus else replace(hardware, torch="")
-    return refusal(place.gpu, here) or ""
+    return inability(place.gpu, here) or ""
+
+
+def _about_this_machine(hardware: Hardware) -> Iterator[str]:
+    """What could not be found out, and why none of the cards here is used."""
+    yield from hardware.problems
+    if hardware.training_gpu is None and hardware.best_gpu is not None:
+        yield refusal(hardware.best_gpu, hardware) or ""
 
 
 def _time(

@@ -23,6 +23,7 @@ class Fit:
     estimate: MemoryEstimate
     correction: Correction
     refusal: str
+    notes: tuple[str, ...]
     suggestions: list[Step]
     room: list[Step]
     speed: Speed

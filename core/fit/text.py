@@ -106,7 +106,7 @@ def _facts(found: Fit) -> Iterator[str]:
     )
     if found.correction.runs:
         yield from _paragraph(f"Corrected: {found.correction.reason} Take it back with --forget-measured.")
-    for note in estimate.notes:
+    for note in found.notes:
         yield from _paragraph(f"Note: {note}")
     yield from _data(found)
     if not found.refusal:

@@ -6,7 +6,7 @@ from core.hardware.kinds import GIB, MIB, Gpu, Hardware
 from core.hardware.known import Card, cards
 from core.hardware.machine import find_hardware, read_hardware
 from core.hardware.probe import read_probe
-from core.hardware.refusals import refusal
+from core.hardware.refusals import inability, refusal
 
 __all__ = [
     "GIB",
@@ -17,6 +17,7 @@ __all__ = [
     "card_named",
     "cards",
     "find_hardware",
+    "inability",
     "read_hardware",
     "read_probe",
     "refusal",

@@ -30,8 +30,9 @@ _SIZE = re.compile(rf"{_NUMBER}\s*{_UNIT}?", re.IGNORECASE)
 _SIZE_IN_NAME = re.compile(rf"\b{_NUMBER}(?:\s*{_UNIT}\b|$)", re.IGNORECASE)
 _LARGEST_GIB = 1024
 _NEAR = 3
-# A card of which only the memory is known counts as Ampere: most people's cards are that or younger
-_TYPICAL = (8, 6)
+# A card of which only the memory is known counts as Ampere: most people's cards are that or younger. From so
+# many GiB on it is taken for an A100, an RTX 3090, an RTX 3060: compute capability and watts
+_TYPICAL = ((40, (8, 0), 400), (20, (8, 6), 350), (0, (8, 6), 170))
 # “12 GB” cards report up to this share more or less than 12 GiB
 _SAME_SIZE = 0.12
 
@@ -52,7 +53,8 @@ def card_named(text: str) -> Gpu:
 
 def _card_of(gib: float) -> Gpu:
     total = round(gib * GIB)
-    return Gpu(f"A GPU with {gib:g} GiB", total, total, _TYPICAL, "")
+    capability, watts = next((level, watts) for least, level, watts in _TYPICAL if gib >= least)
+    return Gpu(f"A GPU with {gib:g} GiB", total, total, capability, "", power=watts)
 
 
 def _gib(size: re.Match[str]) -> float:

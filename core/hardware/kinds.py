@@ -10,6 +10,8 @@ from core.hardware.families import computes_bf16, nvidia_family
 
 GIB = 1 << 30
 MIB = 1 << 20
+# what a training gets of memory that a card shares with the machine
+_OF_SHARED = 2 / 3
 Vendor = Literal["nvidia", "amd", "intel", "apple"]
 
 
@@ -47,6 +49,13 @@ class Gpu:
     @property
     def total_gib(self) -> float:
         return self.total / GIB
+
+    @property
+    def class_gib(self) -> float:
+        """The memory that decides which preset suits: two thirds of what it shares with the machine, but all
+        of it on Apple's, whose presets count so."""
+        shared = self.unified and self.vendor != "apple"
+        return self.total_gib * (_OF_SHARED if shared else 1)
 
 
 @dataclass(frozen=True)

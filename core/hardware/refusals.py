@@ -1,4 +1,4 @@
-"""Why a card can't train, in a sentence with what to do; None where it can."""
+"""Why a card does not train, in a sentence with what to do; None where it does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from core.hardware.kinds import Gpu, Hardware
 _OLDEST_CAPABILITY = (7, 0)
 # AMD families that ROCm's PyTorch has kernels for
 _AMD_ABLE = ("RDNA3", "RDNA3.5", "RDNA4", "CDNA1", "CDNA2", "CDNA3", "CDNA4")
+# GiB of the smallest card that a preset is made for (presets/*.yaml, compared by a test)
+LEAST_GIB = {"nvidia": 3.5, "amd": 7.5, "intel": 5.2, "apple": 7.0}
 _SET_UP = "run `python app.py setup`"
 _XPU = "set-up does not install its XPU build yet (pip's index https://download.pytorch.org/whl/xpu has it)"
 # the build of PyTorch that a maker's cards need, and how to get it
@@ -17,6 +19,11 @@ _MADE_FOR = {"cpu": "CPUs", "cuda": "NVIDIA GPUs", "rocm": "AMD GPUs", "xpu": "I
 
 
 def refusal(gpu: Gpu, hardware: Hardware) -> str | None:
+    """Why `gpu` does not train on this machine: it can't, or has too little memory for it."""
+    return inability(gpu, hardware) or _too_small(gpu)
+
+
+def inability(gpu: Gpu, hardware: Hardware) -> str | None:
     """Why `gpu` can't train on this machine. What is not known (driver, PyTorch) is not held against it."""
     build = torch_build(hardware.torch)
     if gpu.vendor == "nvidia":
@@ -24,6 +31,14 @@ def refusal(gpu: Gpu, hardware: Hardware) -> str | None:
     if gpu.vendor == "amd":
         return _amd_family(gpu) or _amd_system(gpu, hardware) or _other_build(gpu, build)
     return _other_build(gpu, build)
+
+
+def _too_small(gpu: Gpu) -> str | None:
+    least = LEAST_GIB[gpu.vendor]
+    if gpu.class_gib >= least:
+        return None
+    shared = "may take" if gpu.unified else "has"
+    return f"{gpu.name} {shared} {gpu.class_gib:.1f} GiB of memory; training starts at {least:g}."
 
 
 def _too_old(gpu: Gpu) -> str | None:

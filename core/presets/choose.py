@@ -18,9 +18,7 @@ def choose_preset(hardware: Hardware) -> tuple[Preset, str]:
     problem = refusal(gpu, hardware)
     if problem:
         return preset_named("cpu"), f"{problem} So the CPU preset is chosen."
-    fitting = [preset for preset in load_presets() if preset.hardware and preset.hardware.fits(gpu)]
-    if not fitting:
-        return preset_named("cpu"), _too_small(gpu)
+    fitting = (preset for preset in load_presets() if preset.hardware and preset.hardware.fits(gpu))
     chosen = max(fitting, key=lambda preset: preset.gpu_gib)
     return chosen, f"{_what(gpu)}: the preset “{chosen.title}”.{_maths(gpu)}"
 
@@ -43,15 +41,3 @@ def _maths(gpu: Gpu) -> str:
     if gpu.vendor == "nvidia" and not gpu.bf16:
         return " It has no bfloat16, so it computes in float16."
     return ""
-
-
-def _too_small(gpu: Gpu) -> str:
-    smallest = min(
-        preset.hardware.from_gib
-        for preset in load_presets()
-        if preset.hardware and preset.vendor == gpu.vendor
-    )
-    return (
-        f"{gpu.name} has {gpu.total_gib:.1f} GiB, and the smallest GPU preset needs {smallest:g}: "
-        "the CPU preset."
-    )

@@ -18,8 +18,6 @@ from core.recipe import Recipe, knobs, parse_recipe, problems_of
 
 # the rest of a recipe says what one run is about: its name, model and data
 _GROUPS = ("Engine", "Adapter", "Data", "Training", "Checks")
-# what a training gets of memory that a card shares with the machine; Apple's presets count all of it
-_OF_SHARED = 2 / 3
 _MODEL_ID = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?")
 
 
@@ -45,8 +43,7 @@ class Match(BaseModel):
 
     def fits(self, gpu: Gpu) -> bool:
         """Whether the preset is made for such a card."""
-        own = gpu.total_gib * _OF_SHARED if gpu.unified and gpu.vendor != "apple" else gpu.total_gib
-        memory = self.from_gib <= own < self.below_gib
+        memory = self.from_gib <= gpu.class_gib < self.below_gib
         return memory and self.vendor == gpu.vendor and self.bf16 in (None, gpu.bf16)
 
 

@@ -158,6 +158,15 @@ def test_names_may_be_written_large(fit: Any) -> None:
     assert fit(*card, *large)[1]["settings"] == fit(*card, *small)[1]["settings"]
 
 
+def test_it_says_why_a_card_in_this_machine_is_not_used(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    probes = APP_FOLDER / "tests" / "data" / "probes"
+    monkeypatch.setenv("LORA_GARAGE_PROBE", str(probes / "linux_rx_6600_and_ryzen_gpu.json"))
+    _, found, text = fit("--model", "starter")
+    assert found["place"] == "CPU" and any("is RDNA2" in note for note in found["notes"])
+    assert "Note: AMD Radeon RX 6600 is RDNA2" in text and "log in again" in text.replace("\n  ", " ")
+    assert not fit("--model", "starter", "--gpu", "12")[1]["notes"]
+
+
 def test_the_cpu_can_be_asked_for(fit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     recording = APP_FOLDER / "tests" / "data" / "probes" / "linux_rtx_3060.json"
     monkeypatch.setenv("LORA_GARAGE_PROBE", str(recording))

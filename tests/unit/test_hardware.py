@@ -264,25 +264,25 @@ def test_bad_combinations_are_refused_with_the_reason(name: str, sentence: str) 
 @pytest.mark.parametrize(
     ("gpu", "torch", "sentence"),
     [
-        (Gpu("V100", GIB, GIB, (7, 0), "580", cuda="13.0"), "2.13.0+cu130", "no code for V100"),
-        (Gpu("RTX 5090", GIB, GIB, (12, 0), "580", cuda="13.0"), "2.13.0+cu126", "covers 5.0 to 9.0"),
+        (Gpu("V100", 8 * GIB, 8 * GIB, (7, 0), "580", cuda="13.0"), "2.13.0+cu130", "no code for V100"),
+        (Gpu("RTX 5090", 8 * GIB, 8 * GIB, (12, 0), "580", cuda="13.0"), "2.13.0+cu126", "covers 5.0 to 9.0"),
         (
-            Gpu("RTX 3060", GIB, GIB, (8, 6), "580", cuda="13.0"),
+            Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), "580", cuda="13.0"),
             "2.13.0+cpu",
             "made for CPUs: run `python app.py setup`.",
         ),
-        (Gpu("RTX 2060", GIB, GIB, (7, 5), "396.54"), "2.13.0+cu126", "driver 396.54 is too old"),
+        (Gpu("RTX 2060", 8 * GIB, 8 * GIB, (7, 5), "396.54"), "2.13.0+cu126", "driver 396.54 is too old"),
         (
-            Gpu("RX 9070", GIB, GIB, None, "", "amd", "RDNA4"),
+            Gpu("RX 9070", 8 * GIB, 8 * GIB, None, "", "amd", "RDNA4"),
             "2.13.0+cpu",
             "made for CPUs: run `python app.py setup`.",
         ),
-        (Gpu("780M", GIB, GIB, None, "", "amd", "RDNA3"), "2.13.0+cu130", "is made for NVIDIA GPUs."),
-        (Gpu("RTX 3060", GIB, GIB, (8, 6), "535", cuda="12.2"), "2.13.0+cu126", None),
-        (Gpu("RTX 3060", GIB, GIB, (8, 6), "535", cuda="12.2"), "", None),
-        (Gpu("RTX 3060", GIB, GIB, (8, 6), ""), "2.13.0+cu130", None),
-        (Gpu("B580", GIB, GIB, None, "", "intel", "Battlemage"), "2.13.0+xpu", None),
-        (Gpu("Apple M2", GIB, GIB, None, "", "apple", "M2"), "2.13.0", None),
+        (Gpu("780M", 8 * GIB, 8 * GIB, None, "", "amd", "RDNA3"), "2.13.0+cu130", "is made for NVIDIA GPUs."),
+        (Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), "535", cuda="12.2"), "2.13.0+cu126", None),
+        (Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), "535", cuda="12.2"), "", None),
+        (Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), ""), "2.13.0+cu130", None),
+        (Gpu("B580", 8 * GIB, 8 * GIB, None, "", "intel", "Battlemage"), "2.13.0+xpu", None),
+        (Gpu("Apple M2", 8 * GIB, 8 * GIB, None, "", "apple", "M2"), "2.13.0", None),
     ],
 )
 def test_card_and_installed_build(gpu: Gpu, torch: str, sentence: str | None) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.hardware import GIB, Hardware, card_named, cards, refusal
+from core.hardware import GIB, Hardware, card_named, cards, inability
 from core.hardware.families import nvidia_family
 from core.hardware.known import known_card
 
@@ -32,7 +32,7 @@ def test_every_card_is_plausible_and_is_refused_if_it_is_too_old() -> None:
             portable = "Laptop" in card.name or card.name.endswith(("Max-Q Design", "RTX 2050"))
             assert portable == card.laptop, card
         too_old = card.arch in ("Kepler", "Maxwell", "Pascal", "GCN4", "Vega", "RDNA1", "RDNA2")
-        assert (refusal(card.gpu(), NOWHERE) is not None) == too_old, card
+        assert (inability(card.gpu(), NOWHERE) is not None) == too_old, card
 
 
 def test_every_card_is_found_by_its_name_with_its_size_and_by_its_ids() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.hardware import GIB, Gpu, Hardware, read_hardware
+from core.hardware.refusals import LEAST_GIB
 from core.home import APP_FOLDER
 from core.presets import (
     Preset,
@@ -27,7 +28,6 @@ from core.presets import (
 from core.recipe import Recipe
 
 PROBES = APP_FOLDER / "tests" / "data" / "probes"
-SMALLEST = {"nvidia": 3.5, "amd": 7.5, "intel": 5.2, "apple": 7}
 
 
 def machine(*gpus: Gpu, torch: str = "", system: str = "Linux") -> Hardware:
@@ -53,7 +53,7 @@ def other(vendor: str, gib: float, arch: str = "", name: str = "A card") -> Gpu:
 
 def by_maker() -> Iterator[tuple[str, bool, list[Preset]]]:
     """For every maker, with and without bfloat16, the presets for its cards from small to large."""
-    for vendor in SMALLEST:
+    for vendor in LEAST_GIB:
         for bf16 in (True, False):
             presets = [preset for preset in load_presets() if preset.vendor == vendor]
             yield vendor, bf16, [p for p in presets if p.hardware and p.hardware.bf16 in (None, bf16)]
@@ -64,7 +64,7 @@ def test_every_class_of_hardware_has_one() -> None:
     sizes = ["04", "06", "08", "10", "12", "16", "16", "20", "24", "32", "48", "80"]
     assert keys[0] == "cpu"
     assert [key[4:6] for key in keys if key.startswith("gpu-")] == sizes
-    assert {preset.vendor for preset in load_presets()} == {"cpu", *SMALLEST}
+    assert {preset.vendor for preset in load_presets()} == {"cpu", *LEAST_GIB}
     assert len(set(keys)) == len(keys)
 
 
@@ -86,10 +86,22 @@ def test_what_a_preset_holds(preset: Preset) -> None:
 def test_ranges_leave_no_gap_and_no_overlap() -> None:
     for vendor, bf16, presets in by_maker():
         ranges = [preset.hardware for preset in presets if preset.hardware]
-        assert ranges[0].from_gib == SMALLEST[vendor]
+        assert ranges[0].from_gib == LEAST_GIB[vendor]
         for small, large in zip(ranges, ranges[1:]):
             assert small.below_gib == large.from_gib, (vendor, bf16)
         assert ranges[-1].below_gib == float("inf")
+
+
+def test_a_card_that_is_too_small_leaves_the_training_to_the_cpu() -> None:
+    for small in (
+        card(2, "NVIDIA GeForce MX450", (7, 5)),
+        card(0, "A silent card"),
+        other("intel", 4, "Alchemist"),
+    ):
+        found = machine(small)
+        preset, why = choose_preset(found)
+        assert found.training_gpu is None and preset.key == "cpu"
+        assert f"{small.name} has {small.total_gib:.1f} GiB of memory; training starts at" in why
 
 
 @given(gib=st.floats(3.5, 600), bf16=st.booleans())
