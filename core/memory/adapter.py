@@ -163,10 +163,8 @@ def optimizer_bytes(spec: ModelSpec, workload: Workload, trainable: int) -> tupl
     state = _STATES.get(name, _STATES["adamw"])
     if "bit" not in name:
         state *= parameter_bytes(workload) / _FLOAT32
-    small, large = _by_tensor(spec, workload, trainable)
-    total = round(
-        small * max(state, _STATES["adamw"]) + large * state if "8bit" in name else trainable * state
-    )
+    kept = _kept_in_32_bits(spec, workload) if "8bit" in name else 0
+    total = round(trainable * state + kept * (_FLOAT32 * round(state) - state))
     if name == workload.optimizer:
         return total, 0
     paged = _paged_share(spec, workload)
@@ -183,11 +181,14 @@ def _factored(spec: ModelSpec, workload: Workload, trainable: int) -> int:
     return sum(_FLOAT32 * (workload.rank + size // workload.rank) * count for size, count in sizes)
 
 
-def _by_tensor(spec: ModelSpec, workload: Workload, trainable: int) -> tuple[int, int]:
-    """Parameters in tensors too small for 8 bits, and the others."""
-    sizes = _tensor_sizes(spec, workload)
-    small = sum(size * count for size, count in sizes if size < _SMALL_TENSOR)
-    return small, max(0, trainable - small)
+def _kept_in_32_bits(spec: ModelSpec, workload: Workload) -> int:
+    """Parameters whose states an 8-bit optimizer keeps in float32: those of small tensors.
+
+    In full training the embedding's: the Trainer asks for that (transformers/trainer.py, create_optimizer).
+    """
+    if workload.trains_everything:
+        return spec.embedding
+    return sum(size * count for size, count in _tensor_sizes(spec, workload) if size < _SMALL_TENSOR)
 
 
 def _paged_share(spec: ModelSpec, workload: Workload) -> float:

@@ -101,6 +101,23 @@ def test_eight_bits_and_paging() -> None:
     assert {"adamw_torch", "adamw_8bit", "paged_adamw_8bit"} <= set(known_optimizers())
 
 
+def test_an_8_bit_optimizer_keeps_the_embedding_in_32_bits() -> None:
+    work = Workload(method="full", optimizer="adamw_8bit")
+    trained = trainable_parameters(SPEC, work)
+    state, _ = optimizer_bytes(SPEC, work, trained)
+    assert state == pytest.approx(8 * SPEC.embedding + 2.03125 * (trained - SPEC.embedding), rel=1e-6)
+
+
+@pytest.mark.parametrize(("optimizer", "states"), [("adamw_8bit", 2), ("lion_8bit", 1), ("ademamix_8bit", 3)])
+def test_small_tensors_stay_in_32_bits(optimizer: str, states: int) -> None:
+    work = Workload(optimizer=optimizer, rank=1)
+    trained = trainable_parameters(SPEC, work)
+    small = 28 * (3072 * 9 + 1024 * 2)
+    state, _ = optimizer_bytes(SPEC, work, trained)
+    each = states * (1 + 4 / 256)
+    assert state == pytest.approx(small * 4 * states + (trained - small) * each, rel=1e-6)
+
+
 def test_whole_logits_and_pieces() -> None:
     work = Workload(max_length=4096, backend="peft")
     assert logits_bytes(SPEC, work) == 16 * 4096 * 128256
