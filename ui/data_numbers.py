@@ -131,7 +131,7 @@ def _time_html(numbers: Numbers, found: TokenFacts) -> str:
         return checks([("info", sentence)])
     likely, low, high = (rounded(taken) for taken in (run.seconds.likely, run.seconds.low, run.seconds.high))
     trust = "An estimate" if run.measured else "A guess"
-    return checks([("info", f"{sentence} About {likely}. {trust} ({low} to {high}): {run.source}.")])
+    return checks([("info", f"{sentence} About {likely}. {trust} ({between(low, high)}): {run.source}.")])
 
 
 def rounded(taken: float) -> str:
@@ -141,6 +141,13 @@ def rounded(taken: float) -> str:
     if taken < 600:
         return duration(round(taken / 60) * 60)
     return duration(round(taken / 300) * 300 if taken < 7200 else round(taken / 3600) * 3600)
+
+
+def between(low: str, high: str) -> str:
+    """Two numbers with their units, a common unit named once: 3 to 4 min, 50 s to 2 min."""
+    number, _, unit = low.partition(" ")
+    same = unit != "" and high.endswith(f" {unit}") and high.count(" ") == 1
+    return low if low == high else f"{number if same else low} to {high}"
 
 
 def short(number: float) -> str:

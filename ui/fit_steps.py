@@ -120,7 +120,9 @@ def _box(title: str, words: str, steps: list[Noted], below: str) -> str:
     )
     columns = "<tr><th scope='col'>Change</th><th scope='col'>Memory</th><th scope='col'>Then</th></tr>"
     table = f'<table class="lg-fixes"><thead>{columns}</thead><tbody>{rows}</tbody></table>'
-    return f'<div class="lg-fix">{head}<p>{esc(words)}</p>{table}{below}</div>'
+    # who has pressed a button that is gone now goes on from what came of it
+    told = f'<p tabindex="-1" data-focus role="status">{esc(words)}</p>'
+    return f'<div class="lg-fix">{head}{told}{table}{below}</div>'
 
 
 def _difference(saves: int) -> str:

@@ -9,7 +9,7 @@ from core.runs import active_run
 from core.timing.calibration import calibration_job, read_calibration, start_calibration
 from ui.bench import Bench
 from ui.data_look import look, rows_to_train
-from ui.data_numbers import rounded, short
+from ui.data_numbers import between, rounded, short
 from ui.fit import Fit
 from ui.html import button, checks, count, esc, facts, meter
 
@@ -79,10 +79,10 @@ def time_words(run: RunTime) -> str:
 
 def doubt_words(run: RunTime) -> str:
     """How far the numbers may be off, and what they are based on."""
-    low, high = rounded(run.seconds.low), rounded(run.seconds.high)
+    took = between(rounded(run.seconds.low), rounded(run.seconds.high))
     kind = "An estimate" if run.measured else "A guess from the class of the hardware"
-    energy = f"{energy_words(run.kwh.low)} to {energy_words(run.kwh.high)} from the socket"
-    return f"{kind} ({run.source}): {low} to {high}, {energy}. The first steps of the training say more."
+    energy = f"{between(energy_words(run.kwh.low), energy_words(run.kwh.high))} from the socket"
+    return f"{kind} ({run.source}): {took}, {energy}. The first steps of the training say more."
 
 
 def energy_words(kwh: float) -> str:

@@ -87,5 +87,5 @@ def largest_words(estimate: MemoryEstimate, packed: bool, packing_helps: bool = 
 
 
 def inside(title: str) -> str:
-    """A title inside a sentence; abbreviations stay large."""
-    return title if title[:2].isupper() else title[:1].lower() + title[1:]
+    """A title inside a sentence; abbreviations and names stay large."""
+    return title if title[:2].isupper() or title.startswith("Unsloth") else title[:1].lower() + title[1:]

@@ -186,7 +186,7 @@ def numbers(progress: Progress) -> list[tuple[str, str]]:
     peak = progress.peak_memory or progress.memory
     items.append(("Peak memory", memory(peak) if peak else "–"))
     left = duration(progress.eta_s) if progress.eta_s and progress.job.active else "–"
-    doubt = f", give or take {progress.eta_spread - 1:.0%}" if progress.eta_spread and left != "–" else ""
+    doubt = f" ± {progress.eta_spread - 1:.0%}" if progress.eta_spread and left != "–" else ""
     items.append(("Time left", left + doubt))
     return items
 
@@ -197,8 +197,9 @@ def memory_words(progress: Progress) -> str:
     if not peak or not expected:
         return ""
     off = peak / expected - 1
+    tense = "so far is" if progress.job.active else "was"
     beside = f"{abs(off):.0%} {'more' if off > 0 else 'less'}" if abs(off) >= 0.005 else "the same"
-    return f"Estimated before the start: {memory(expected)}. The peak so far is {memory(peak)}, {beside}."
+    return f"Estimated before the start: {memory(expected)}. The peak {tense} {memory(peak)}, {beside}."
 
 
 def _engine_html(progress: Progress) -> str:

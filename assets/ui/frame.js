@@ -94,7 +94,7 @@ window.garage = (() => {
     element.addEventListener("focusin", (event) => (focused = event.target.id));
     element.addEventListener("focusout", (event) => event.relatedTarget && (focused = ""));
     watch("value", () => {
-      keepFocus(focused);
+      keepFocus(element, focused);
       for (const [id, open] of folds) {
         const fold = document.getElementById(id);
         if (fold && fold.open !== open) fold.open = open;
@@ -114,9 +114,10 @@ window.garage = (() => {
   }
 
   // a new rendering may take the focused button away, or make another one of it: Enter must not hit that
-  function keepFocus(focused) {
+  function keepFocus(element, focused) {
     if (!focused || document.activeElement?.id === focused) return;
-    (document.getElementById(focused) ?? document.getElementById("lg-head-" + step()))?.focus({ preventScroll: true });
+    const instead = element.querySelector("[data-focus]") ?? document.getElementById("lg-head-" + step());
+    (document.getElementById(focused) ?? instead)?.focus({ preventScroll: true });
   }
 
   // the server has dealt with what was asked

@@ -123,12 +123,15 @@ def make_it_fit_and_back(page: Any, app: App) -> None:
     """Each step with its saving, then Undo brings back every setting."""
     before = saved(app)["changes"]
     page.wait_for_selector("#fit-more tbody tr >> text=saves")
-    page.click("#fit-make")
+    page.focus("#fit-make")
+    page.keyboard.press("Enter")
     page.wait_for_selector("#fit-more >> text=Made to fit")
     page.wait_for_selector("#fit-meter .lg-verdict:not(.lg-bad)")
     assert page.inner_text("#lg-next-preset") == "Use this recipe"
     assert saved(app)["changes"] != before
-    page.click("#fit-undo")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "fit-undo"
+    page.keyboard.press("Enter")
     page.wait_for_selector("#fit-meter >> text=Doesn’t fit")
     assert saved(app)["changes"] == before
     page.click("#fit-make")

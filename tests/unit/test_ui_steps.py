@@ -183,7 +183,7 @@ def test_the_measured_peak_stands_beside_the_estimate(bench: Bench) -> None:
     planned = {**STARTED, "estimated_memory": 4 * GIB}
     add_run(bench, "r", [planned, {**STEPS[0], "memory": 3 * GIB, "peak_memory": 5 * GIB}])
     page = train.top_html(bench)
-    assert "Estimated before the start: 4.0 GB. The peak so far is 5.0 GB, 25% more." in page
+    assert "Estimated before the start: 4.0 GB. The peak was 5.0 GB, 25% more." in page
     assert "<dd>5.0 GB</dd>" in page
 
 
