@@ -28,7 +28,7 @@ from core.timing.steps import rows_seen, steps_of
 
 def fit(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     """Estimate, print, and return the numbers. What does not fit is an answer, no error."""
-    hardware = find_hardware(home.root)
+    hardware = find_hardware(home.root, drivers=args.gpu is None)
     place = _place(args.gpu, hardware)
     if args.forget_measured:
         _forget(home, place)

@@ -28,10 +28,10 @@ _PARTS = {
 Reader = Callable[[dict[str, Any]], tuple[list[Gpu], list[str]]]
 
 
-def find_hardware(folder: Path | None = None) -> Hardware:
-    """Look at the machine now. `folder` decides which disk is measured. A probe that fails is a sentence in
-    `problems`."""
-    return read_hardware(take_probe(folder))
+def find_hardware(folder: Path | None = None, drivers: bool = True) -> Hardware:
+    """Look at the machine now. `folder` decides which disk is measured; without `drivers` NVIDIA's cards are
+    left out. A probe that fails is a sentence in `problems`."""
+    return read_hardware(take_probe(folder, drivers=drivers))
 
 
 def read_hardware(answers: dict[str, Any]) -> Hardware:

@@ -25,10 +25,12 @@ _LARGEST_RECORDING = 4 << 20
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES",)
 
 
-def take_probe(folder: Path | None = None, site_packages: Path | None = None) -> dict[str, Any]:
+def take_probe(
+    folder: Path | None = None, site_packages: Path | None = None, drivers: bool = True
+) -> dict[str, Any]:
     """The recording that the environment names, else what this machine answers now."""
     named = os.environ.get(RECORDING)
-    return read_probe(Path(named)) if named else ask_machine(folder, site_packages)
+    return read_probe(Path(named)) if named else ask_machine(folder, site_packages, drivers)
 
 
 def read_probe(path: Path) -> dict[str, Any]:
@@ -48,8 +50,13 @@ def read_probe(path: Path) -> dict[str, Any]:
     return recorded
 
 
-def ask_machine(folder: Path | None = None, site_packages: Path | None = None) -> dict[str, Any]:
-    """Ask the system, the CPU, the drivers and the disk of `folder`. What does not answer says so."""
+def ask_machine(
+    folder: Path | None = None, site_packages: Path | None = None, drivers: bool = True
+) -> dict[str, Any]:
+    """Ask the system, the CPU, the drivers and the disk of `folder`. What does not answer says so.
+
+    Without `drivers` NVIDIA's stays asleep: to wake it takes up to seconds.
+    """
     raw: dict[str, Any] = {
         "system": {
             "system": platform.system(),
@@ -63,7 +70,7 @@ def ask_machine(folder: Path | None = None, site_packages: Path | None = None) -
         "torch": read_torch(site_packages),
         **_of_the_system(),
     }
-    if nvidia_expected(raw):
+    if drivers and nvidia_expected(raw):
         from core.hardware.asked import ask_nvml
 
         raw["nvml"] = ask_nvml()

@@ -12,7 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.hardware import GIB, MIB, Gpu, Hardware, find_hardware, read_hardware, read_probe, refusal
+from core.hardware import (
+    GIB,
+    MIB,
+    Gpu,
+    Hardware,
+    asked,
+    find_hardware,
+    probe,
+    read_hardware,
+    read_probe,
+    refusal,
+)
 from core.hardware.builds import parse_torch, torch_build
 from core.hardware.container import ask_cgroup, usable_cores
 from core.hardware.families import amd_family, computes_bf16, gfx_name, nvidia_family
@@ -341,6 +352,13 @@ def test_this_machine_answers_in_words(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_yet_is_measured_where_it_will_be(tmp_path: Path) -> None:
     assert find_hardware(tmp_path / "not" / "yet").disk_free > 0
+
+
+def test_a_driver_is_left_asleep_where_no_card_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "nvidia_expected", lambda raw: True)
+    monkeypatch.setattr(asked, "ask_nvml", lambda: {"error": "it was asked"})
+    assert not find_hardware(drivers=False).problems
+    assert "it was asked" in find_hardware().problems[0]
 
 
 def test_the_environment_names_a_recording(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
