@@ -10,6 +10,7 @@ from core.errors import UserError
 from core.home import Home, data_path
 from core.memory.levers import Lengths
 from core.models import STARTER, model_folder
+from core.models.cache import cached_model
 
 if TYPE_CHECKING:
     from core.dataset.measure import TokenTable
@@ -43,7 +44,7 @@ def read_data(home: Home, name: str, model: str, max_length: int) -> Data:
     path = data_path(name)
     if not path.exists():
         raise UserError(f"There is no data {path}. Give a file, a folder of files, or `sample`.")
-    own = _tokenizer_folder(home, model)
+    own = tokenizer_folder(home, model)
     table, rows = _measured(home, path, own)
     facts = table.at(max_length) if table else None
     if table is None or facts is None or not facts.rows_kept:
@@ -69,10 +70,12 @@ def _measured(home: Home, path: Path, tokenizer: Path | None) -> tuple[TokenTabl
     return ensure_tokens(home, question, store), len(store)
 
 
-def _tokenizer_folder(home: Home, model: str) -> Path | None:
+def tokenizer_folder(home: Home, model: str) -> Path | None:
     """The folder of the model's own tokenizer, None where it is not on this machine."""
     path = Path(model).expanduser()
     folder = path.parent if path.is_file() else model_folder(home, model)
+    if not folder.is_dir():
+        folder = cached_model(model) or folder
     return folder if model != STARTER and (folder / "tokenizer.json").is_file() else None
 
 

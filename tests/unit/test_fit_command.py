@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from app import parser
 from core import commands
 from core.catalogue import catalogue_model
+from core.fit.data import tokenizer_folder
 from core.home import APP_FOLDER, Home
 from core.memory.measured import Measured, note_measured
 
@@ -124,6 +126,17 @@ def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: P
     assert found["time"]["kwh"]["likely"] > 0 and " Wh (" in text
     # short rows need less than the maximum
     assert found["total_gib"] <= fit(*words)[1]["total_gib"]
+
+
+def test_the_tokenizer_of_a_cached_model_counts(
+    home: Home, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshot = tmp_path / "models--me--tiny" / "snapshots" / "abc"
+    shutil.copytree(tiny_model, snapshot)
+    assert tokenizer_folder(home, "me/tiny") == snapshot
+    assert tokenizer_folder(home, str(tiny_model / "config.json")) == tiny_model
+    assert tokenizer_folder(home, "me/other") is None
 
 
 @pytest.mark.parametrize(
