@@ -15,7 +15,7 @@ from core.recipe import Recipe
 from core.run_data import data_paths
 from ui.bench import Bench
 from ui.choices import Choices
-from ui.desk import First, Sight, first_rows, first_sight, sight
+from ui.data_rows import First, Sight, first_rows, first_sight, sight
 
 
 @dataclass(frozen=True)

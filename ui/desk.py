@@ -1,4 +1,4 @@
-"""What the Data step works on: the check of the chosen data, its report, its first rows, the row in sight.
+"""What the Data step works on: the check of the chosen data, its report, the row in sight.
 
 Everything that matters lies on disk; what is kept here only saves reading it again at every tick.
 """
@@ -9,37 +9,26 @@ import random
 import threading
 import time
 from collections.abc import Callable, Collection, Hashable
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from itertools import islice
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.dataset import ChatTokenizer, Encoded, Table, preview_rows, read_rows
+from core.dataset import ChatTokenizer, Encoded
 from core.dataset.check import CheckState, Question, read_check, start_check, stop_check
 from core.dataset.cleaned import Changes, save_cleaned
 from core.dataset.compare import leaked
-from core.dataset.doctor import rewrite
-from core.dataset.kinds import BITS, KINDS
 from core.dataset.measure import TokenFacts, TokenTable
-from core.dataset.read import Row, expand
 from core.dataset.report import Problem, Report, report
-from core.dataset.shapes import Message, Recognised, recognise
-from core.dataset.store import Store, text_fixes
-from core.errors import UserError
+from core.dataset.store import Store
 from core.estimate import RunTime
 from core.home import Home
 from core.recipe import Recipe
 from ui.data_problems import Entry, Place
+from ui.data_rows import Sight, worst_rows
 
-FIRST_ROWS = 20
 PLACES = 8
-TABLE_ROWS = 5
-_WEIGHTS = {"error": 100, "warning": 10, "note": 1}
-_WORST = 50
 _REPORTS = 4
 _SEARCHES = 8
 # all views of one tick read the same state
@@ -47,28 +36,6 @@ _TICK_S = 0.3
 _REST_S = 3.0
 _TIME_S = 30.0
 Found = TypeVar("Found")
-
-
-@dataclass(frozen=True)
-class First:
-    """The first rows of the data, read at once however large it is. `problem`: why there are no more."""
-
-    name: str
-    table: Table
-    rows: list[Row]
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """One row as it would be trained. `changed`: kinds whose fix changed it; `left_out`: why it isn't."""
-
-    messages: list[Message]
-    where: str
-    number: int
-    total: int
-    changed: list[str] = field(default_factory=list)
-    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -237,49 +204,6 @@ class Desk:
         self.row = order[(order.index(self.row) + 1) % len(order)] if self.row in order else order[0]
 
 
-def first_rows(path: Path) -> First:
-    """The first rows of a file, or of a folder's first file. A UserError when it can't be used at all."""
-    file = expand([path])[0]
-    status = file.stat()
-    return _first(file, status.st_mtime_ns, status.st_size)
-
-
-def sight(store: Store, number: int, fixes: Collection[str]) -> Sight:
-    """A row of the store as it reads after the fixes."""
-    number = min(number, len(store) - 1)
-    row = store.row(number)
-    messages, changed = rewrite(row.messages, text_fixes(fixes))
-    kind = str(_fate(store, tuple(fixes))[number])
-    left_out = f"you took the fix for {kind}" if kind and KINDS[kind].fix else kind
-    return Sight(messages, row.where, number, len(store), changed, left_out)
-
-
-def first_sight(first: First, number: int, columns: dict[str, str]) -> Sight | str:
-    """One of the first rows while there is no store; the reason when it can't be shown."""
-    if not first.rows:
-        return first.problem
-    number = min(number, len(first.rows) - 1)
-    row = first.rows[number]
-    found = recognise(row, columns)
-    if isinstance(found, Recognised):
-        return Sight(found.messages, row.where, number, len(first.rows))
-    return f"{row.where} {found.reason}."
-
-
-def worst_rows(store: Store, facts: TokenFacts | None = None) -> list[int]:
-    """The worst rows first; without any problem, the longest ones."""
-    weight = np.zeros(len(store), np.int64)
-    for kind, bit in BITS.items():
-        weight += _WEIGHTS[KINDS[kind].severity] * ((store.flags & np.uint64(bit)) != 0)
-    if facts is not None:
-        for rows in (facts.cut, facts.lost, facts.zero):
-            weight[rows] += _WEIGHTS["warning"]
-    if not weight.any():
-        weight = store.chars.astype(np.int64)
-    order = np.argsort(-weight, kind="stable")[:_WORST]
-    return [int(row) for row in order if weight[row]] or [0]
-
-
 def _entry(problem: Problem, state: CheckState, recipe: Recipe) -> Entry:
     found = state.store.summary.found.get(problem.kind) if state.store is not None else None
     numbers = numbers_of(problem, state, recipe)
@@ -317,21 +241,3 @@ def _rows_with(kind: str, store: Store, state: CheckState, recipe: Recipe) -> ND
         if kind in measured:
             return measured[kind]
     return store.having(kind)
-
-
-@lru_cache(maxsize=2)
-def _fate(store: Store, fixes: tuple[str, ...]) -> NDArray[np.object_]:
-    """For each row the kind whose fix leaves it out; empty where it stays."""
-    return store.fate(fixes)
-
-
-@lru_cache(maxsize=8)
-def _first(file: Path, modified: int, size: int) -> First:
-    rows: list[Row] = []
-    problem = ""
-    try:
-        rows.extend(row for row in islice(read_rows(file), FIRST_ROWS) if isinstance(row, Row))
-    except UserError as refusal:
-        problem = str(refusal)
-    table = preview_rows(file, TABLE_ROWS) if rows else Table([], [], [])
-    return First(file.name, table, rows, problem)

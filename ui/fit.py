@@ -49,7 +49,7 @@ def _fit(bench: Bench, recipe: Recipe) -> Fit:
     learned = correction(bench.home, place)
     workload = workload_of(recipe, place, lengths.longest if lengths else None)
     estimate = estimate_memory(spec, workload, place, learned.factor)
-    here = spec.file_bytes if _is_here(bench) else 0
+    here = (spec.file_bytes or 0) if _is_here(bench) else 0
     return Fit(recipe, spec, place, lengths, learned, estimate, estimate.disk - here)
 
 
