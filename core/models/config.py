@@ -10,6 +10,7 @@ from core.models.checks import check_config
 from core.models.defaults import class_defaults
 from core.models.families import Family
 from core.models.fields import LARGEST, Fields
+from core.models.gemma import GEMMAS
 from core.models.guess import guessed_family
 from core.models.shapes import Parts
 from core.models.spec import ModelSpec
@@ -55,7 +56,7 @@ def _text_type(outer: str, inner: str, wrapper: Wrapper | None) -> str:
 
 def _alike(fields: Fields, kind: str) -> bool:
     """Whether no layer has sizes of its own, which only Gemma 4's are counted with."""
-    return kind == "gemma4_text" or not fields.get("per_layer_config")
+    return kind in GEMMAS or not fields.get("per_layer_config")
 
 
 def _type_of_class(name: str) -> str:

@@ -38,7 +38,7 @@ def _attention(
 
 def _layer_embeddings(parts: Parts, fields: Fields, sizes: Sizes, blocks: str) -> None:
     """A second embedding, a small one for each layer, and how it is mixed in (Gemma 3n, "PLE")."""
-    width = fields.whole("hidden_size_per_layer_input", least=0)
+    width = fields.whole("hidden_size_per_layer_input", default=0, least=0)
     if not width:
         return
     everywhere = range(sizes.layers)
@@ -109,5 +109,6 @@ def _gemma3n(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None
 _EXPERTS = Experts("", router="router.proj", router_linear=True)
 GEMMAS: dict[str, Family] = {
     "gemma4_text": Family(norms=4, experts=_EXPERTS, build=_gemma4),
+    "gemma4_unified_text": Family(norms=4, build=_gemma4),
     "gemma3n_text": Family(norms=4, build=_gemma3n),
 }

@@ -128,6 +128,23 @@ def _gemma4_vision(parts: Parts, fields: Fields, hidden: int) -> None:
     parts.linear("model.embed_vision.embedding_projection", own, hidden)
 
 
+def _gemma4_eye(parts: Parts, fields: Fields, hidden: int) -> None:
+    """Gemma 4 12B looks at pixels without a tower (modeling_gemma4_unified.py)."""
+    own, out = fields.whole("mm_embed_dim", default=3840), fields.whole("output_proj_dims", default=3840)
+    side = fields.whole("patch_size", default=16) * fields.whole("pooling_kernel_size", default=3)
+    pixels = 3 * side * side
+    # three norms, and a place in each direction
+    parts.extra(2 * pixels + 4 * own + 2 * own * fields.whole("mm_posemb_size", default=1120))
+    parts.linear("model.embed_vision.patch_dense", pixels, own, bias=True)
+    parts.linear("model.embed_vision.multimodal_embedder.embedding_projection", out, hidden)
+
+
+def _gemma4_raw_ear(parts: Parts, fields: Fields, hidden: int) -> None:
+    """Gemma 4 12B hears samples without a tower."""
+    wide = fields.whole("audio_embed_dim", default=640)
+    parts.linear("model.embed_audio.embedding_projection", wide, hidden)
+
+
 def _gemma4_audio(parts: Parts, fields: Fields, hidden: int) -> None:
     """Gemma 4's conformer for sound (modeling_gemma4.py)."""
     own, layers = fields.whole("hidden_size", default=1024), fields.whole("num_hidden_layers", default=12)
@@ -156,6 +173,7 @@ WRAPPERS: dict[str, Wrapper] = {
     # its towers come from another library (timm): counted from the weights' headers only
     "gemma3n": Wrapper("gemma3n_text"),
     "gemma4": Wrapper("gemma4_text", _gemma4_vision, _gemma4_audio),
+    "gemma4_unified": Wrapper("gemma4_unified_text", _gemma4_eye, _gemma4_raw_ear),
     "mistral3": Wrapper("mistral", _pixtral),
     "qwen3_5": Wrapper("qwen3_5_text", _qwen_vision, alone=True),
     "qwen3_5_moe": Wrapper("qwen3_5_moe_text", _qwen_vision, alone=True),

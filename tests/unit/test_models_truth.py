@@ -93,13 +93,20 @@ VISION = {
     "patch_size": 14,
     "vision_use_head": False,
 }
+# Gemma 4 12B sees and hears without towers
+UNIFIED = {
+    "model_type": "gemma4_unified",
+    "text_config": {**SMALL, "model_type": "gemma4_unified_text", "head_dim": 32, "attention_k_eq_v": True},
+    "vision_config": {"model_type": "gemma4_unified_vision", "mm_embed_dim": 48, "output_proj_dims": 48},
+    "audio_config": {"model_type": "gemma4_unified_audio", "audio_embed_dim": 40},
+}
 
 
 def configs() -> list[dict[str, Any]]:
     plain = [{**SMALL, **more, "model_type": kind} for kind, more in CASES.items()]
     text = {**SMALL, "model_type": "gemma3_text", "head_dim": 32}
     seeing = {"model_type": "gemma3", "text_config": text, "vision_config": VISION}
-    return [*plain, seeing]
+    return [*plain, seeing, UNIFIED]
 
 
 @pytest.fixture(scope="module")
