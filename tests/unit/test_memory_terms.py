@@ -15,6 +15,7 @@ from core.memory.computed import as_computed
 from core.memory.phases import FUSED_PLAN, logits_bytes
 from core.memory.weights import dequantization_bytes, linear_bytes, rest_bytes
 from core.models import spec_of_config
+from core.models.spec import Linear
 
 LLAMA_3B: dict[str, Any] = {
     "model_type": "llama",
@@ -45,6 +46,28 @@ def test_a_quantized_repository_takes_what_its_files_hold() -> None:
     stored = replace(SPEC, file_bytes=3_000_000_000, stored="nf4")
     work = Workload(quantization="nf4")
     assert linear_bytes(stored, work) + rest_bytes(stored, work) == 3_000_000_000
+
+
+def test_towers_are_quantized_by_transformers_and_left_whole_by_unsloth() -> None:
+    eye = Linear("q_proj", 1000, 1000, 27, path="model.vision_tower.encoder.layers.{}.self_attn.q_proj")
+    seeing = replace(SPEC, vision=(eye,), parameters=SPEC.parameters + eye.parameters)
+    work = Workload(quantization="nf4")
+    plain = replace(work, backend="peft")
+    assert rest_bytes(seeing, work) - rest_bytes(SPEC, work) == 2 * eye.parameters
+    assert linear_bytes(seeing, work) == linear_bytes(SPEC, work)
+    assert rest_bytes(seeing, plain) == rest_bytes(SPEC, plain)
+    assert linear_bytes(seeing, plain) - linear_bytes(SPEC, plain) == pytest.approx(0.5159 * 27e6, rel=1e-3)
+    stored = replace(seeing, file_bytes=3_000_000_000, stored="nf4")
+    assert linear_bytes(stored, plain) + rest_bytes(stored, plain) == 3_000_000_000
+
+
+def test_unsloth_leaves_mamba_whole() -> None:
+    mixer = Linear("in_proj", 1000, 4000, 10, path="model.layers.{}.mamba.in_proj")
+    hybrid = replace(SPEC, linears=(mixer,))
+    work = Workload(quantization="nf4")
+    assert linear_bytes(hybrid, work) == 2 * mixer.parameters
+    assert linear_bytes(hybrid, replace(work, backend="peft")) < 0.52 * mixer.parameters
+    assert dequantization_bytes(hybrid, work) == 0
 
 
 def test_a_tied_embedding_is_not_offloaded() -> None:
