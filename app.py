@@ -197,20 +197,36 @@ def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         metavar="DIR|ID|config.json",
         help="the base model; `starter` is the embedded one",
     )
-    add("--gpu", metavar="NAME|GIB", help="a card, as in “RTX 3060” or 12, or cpu (default: this machine)")
+    add("--gpu", metavar="NAME|GIB", help="a card, as in `RTX 3060` or 12, or cpu (default: this machine)")
     add("--data", metavar="FILE", help="your data: its row lengths, and with them time and energy")
     add(
         "--method",
+        metavar="NAME",
         help="qlora, lora, or another that PEFT has (default: qlora; lora on CPUs and Apple's GPUs)",
     )
-    add("--rank", type=int, default=16, help="rank of the adapter (default: 16)")
-    add("--dropout", type=float, default=0.0, help="dropout on the adapter's input (default: 0)")
-    add("--target-modules", default="all-linear", help="layers with an adapter, as q,v (default: all-linear)")
-    add("--max-length", type=int, help="longest row in tokens (default: 2048; 512 on CPUs)")
-    add("--batch", type=int, default=1, help="micro-batch: rows computed at once (default: 1)")
-    add("--accumulate", type=int, default=16, help="micro-batches a step (default: 16)")
-    add("--epochs", type=float, default=3.0, help="how often every row is seen, for the time (default: 3)")
-    add("--optimizer", help="default: adamw_8bit; adamw_torch where bitsandbytes has no kernels")
+    add("--rank", type=int, metavar="N", default=16, help="rank of the adapter (default: 16)")
+    add("--dropout", type=float, metavar="X", default=0.0, help="dropout on the adapter's input (default: 0)")
+    add(
+        "--target-modules",
+        metavar="NAMES",
+        default="all-linear",
+        help="layers with an adapter, as q,v (default: all-linear)",
+    )
+    add("--max-length", type=int, metavar="N", help="longest row in tokens (default: 2048; 512 on CPUs)")
+    add("--batch", type=int, metavar="N", default=1, help="micro-batch: rows computed at once (default: 1)")
+    add("--accumulate", type=int, metavar="N", default=16, help="micro-batches a step (default: 16)")
+    add(
+        "--epochs",
+        type=float,
+        metavar="X",
+        default=3.0,
+        help="how often every row is seen, for the time (default: 3)",
+    )
+    add(
+        "--optimizer",
+        metavar="NAME",
+        help="default: adamw_8bit; adamw_torch where bitsandbytes has no kernels",
+    )
     add("--checkpointing", choices=("unsloth", "hf", "none"), help="default: the engine's own; none on CPUs")
     add("--backend", choices=("unsloth", "peft"), help="engine (default: unsloth)")
     add(
@@ -219,7 +235,12 @@ def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         default="auto",
         help="of what is not quantized",
     )
-    add("--attention", choices=("auto", "sdpa", "eager", "flash_attention_2"), default="auto")
+    add(
+        "--attention",
+        choices=("auto", "sdpa", "eager", "flash_attention_2"),
+        default="auto",
+        help="default: auto, the fastest that the engine finds",
+    )
     add(
         "--no-double-quantization",
         action="store_true",

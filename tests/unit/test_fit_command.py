@@ -252,6 +252,12 @@ def test_the_correction_is_shown_and_can_be_taken_back(fit: Any, home: Home) -> 
     assert fit(*words, "--forget-measured")[1]["total_gib"] == plain["total_gib"]
 
 
+def test_help_can_be_read_on_every_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["fit", "--help"])
+    assert capsys.readouterr().out.isascii()
+
+
 def test_nothing_heavy_is_loaded(config: Path, home_folder: Path) -> None:
     code = (
         "import sys; from app import parser; from core import commands;"
