@@ -38,7 +38,7 @@ def _too_small(gpu: Gpu) -> str | None:
     if gpu.class_gib >= least:
         return None
     shared = "may take" if gpu.unified else "has"
-    return f"{gpu.name} {shared} {gpu.class_gib:.1f} GiB of memory; training starts at {least:g}."
+    return f"{gpu.name} {shared} {gpu.class_gib:.1f} GB of memory; training starts at {least:g} GB."
 
 
 def _too_old(gpu: Gpu) -> str | None:

@@ -32,8 +32,8 @@ def suggested_models(preset: Preset, gpu: Gpu | None = None) -> tuple[str, ...]:
 
 def _what(gpu: Gpu) -> str:
     if gpu.unified:
-        return f"{gpu.name} shares {gpu.total_gib:.0f} GiB with the machine"
-    return f"{gpu.name} has {gpu.total_gib:.1f} GiB"
+        return f"{gpu.name} shares {gpu.total_gib:.3g} GB with the machine"
+    return f"{gpu.name} has {gpu.total_gib:.3g} GB"
 
 
 def _maths(gpu: Gpu) -> str:

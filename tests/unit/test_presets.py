@@ -101,7 +101,7 @@ def test_a_card_that_is_too_small_leaves_the_training_to_the_cpu() -> None:
         found = machine(small)
         preset, why = choose_preset(found)
         assert found.training_gpu is None and preset.key == "cpu"
-        assert f"{small.name} has {small.total_gib:.1f} GiB of memory; training starts at" in why
+        assert f"{small.name} has {small.total_gib:.1f} GB of memory; training starts at" in why
 
 
 @given(gib=st.floats(3.5, 600), bf16=st.booleans())
@@ -165,18 +165,18 @@ def test_a_card_that_is_refused_gets_no_gpu_preset(hardware: Hardware, words: st
     [
         ("container_without_gpu", "cpu", "No GPU"),
         ("linux_arc_a770_i915", "cpu", "made for CPUs"),
-        ("linux_arc_b580_small_window", "intel-10gb", "12.0 GiB"),
+        ("linux_arc_b580_small_window", "intel-10gb", "12 GB"),
         ("linux_gb10", "gpu-80gb", "with the machine"),
         ("linux_gtx_1080", "cpu", "compute capability 6.1"),
         ("linux_radeon_780m", "amd-08gb", "with the machine"),
         ("linux_rtx_5080_and_4090", "gpu-24gb", "RTX 4090"),
         ("linux_rx_6600_and_ryzen_gpu", "cpu", "RDNA2"),
-        ("linux_rx_7900_xtx", "amd-20gb", "24.0 GiB"),
+        ("linux_rx_7900_xtx", "amd-20gb", "24 GB"),
         ("linux_tesla_t4_driver_535", "cpu", "install driver"),
-        ("mac_m1_pro", "apple-16gb", "16 GiB"),
-        ("windows_rtx_3070_ti_laptop", "gpu-08gb", "8.0 GiB"),
+        ("mac_m1_pro", "apple-16gb", "16 GB"),
+        ("windows_rtx_3070_ti_laptop", "gpu-08gb", "8 GB"),
         ("windows_rx_9070_xt", "cpu", "not Windows"),
-        ("wsl_rtx_5070_ti", "gpu-16gb", "15.9 GiB"),
+        ("wsl_rtx_5070_ti", "gpu-16gb", "15.9 GB"),
     ],
 )
 def test_recorded_machines_get_their_preset(probe: str, key: str, words: str) -> None:
