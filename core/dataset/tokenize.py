@@ -35,7 +35,7 @@ from core.dataset.tokenizer_file import (
     prefixes_only_first,
     unknown_id,
 )
-from core.errors import UserError
+from core.errors import UserError, first_line
 from core.files import read_json
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -131,8 +131,18 @@ class ChatTokenizer:
                 f"{folder.name} has no usable tokenizer.json. Choose a model folder in Hugging Face format "
                 "with a fast tokenizer."
             )
+        try:
+            return cls._of(definition, folder, template, now or date.today())
+        # what is missing in a stranger's file, or is something else, is met only where it is needed
+        except (AttributeError, KeyError, TypeError, UnicodeError) as error:
+            raise UserError(
+                f"The tokenizer files of {folder.name} are damaged ({type(error).__name__}: "
+                f"{first_line(error)}). Get the model again."
+            ) from error
+
+    @classmethod
+    def _of(cls, definition: dict[str, Any], folder: Path, template: str, day: date) -> ChatTokenizer:
         definition = {**definition, "truncation": None, "padding": None}
-        day = now or date.today()
         special_tokens = read_special_tokens(folder)
         names = set(special_tokens.values())
         added = definition.get("added_tokens") or []

@@ -29,6 +29,7 @@ def plain_tokenizers(definition: dict[str, Any], controls: ControlTokens) -> tup
         {**token, "special": token["special"] or token["content"] in controls.by_text}
         for token in definition.get("added_tokens") or []
     ]
+    _check_merges(definition["model"])
     definition = {**definition, "added_tokens": added}
     continued = {
         **definition,
@@ -37,6 +38,17 @@ def plain_tokenizers(definition: dict[str, Any], controls: ControlTokens) -> tup
     }
     leading = _plain_tokenizer(definition)
     return leading, leading if continued == definition else _plain_tokenizer(continued)
+
+
+def _check_merges(model: dict[str, Any]) -> None:
+    """A merge's second half has the prefix of what continues a word: tokenizers 0.23 cuts it off unseen.
+
+    Where it was none, the library makes texts that are no texts, and aborts the whole process.
+    """
+    prefix = model.get("continuing_subword_prefix") or ""
+    halves = (merge.split(" ") if isinstance(merge, str) else merge for merge in model.get("merges") or ())
+    if prefix and not all(half[-1].startswith(prefix) for half in halves):
+        raise UserError("The model's tokenizer.json contradicts itself in its merges. Choose another model.")
 
 
 def _plain_tokenizer(definition: dict[str, Any]) -> Tokenizer:

@@ -444,3 +444,31 @@ def test_a_folder_without_a_tokenizer_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "chat_template.jinja").write_text(CHATML, "utf-8")
     with pytest.raises(UserError, match="can't be used"):
         ChatTokenizer.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "value"),
+    [
+        ("tokenizer_config.json", [], ["a list"]),
+        ("tokenizer_config.json", ["eos_token"], {"content": 3}),
+        ("tokenizer_config.json", ["eos_token"], [[]]),
+        ("tokenizer_config.json", ["eos_token"], "\ud800"),
+        ("tokenizer.json", ["added_tokens", 0], {"content": "<s>"}),
+        ("tokenizer.json", ["normalizer"], "none"),
+        # ended the whole process
+        ("tokenizer.json", ["model", "continuing_subword_prefix"], "x"),
+    ],
+)
+def test_tokenizer_files_of_another_form_are_refused(
+    name: str, keys: list[Any], value: Any, tmp_path: Path
+) -> None:
+    folder = write_model(tmp_path, FAMILIES["gemma"])
+    content = json.loads((folder / name).read_text("utf-8"))
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    if keys:
+        inner[keys[-1]] = value
+    (folder / name).write_text(json.dumps(content if keys else value), "utf-8")
+    with pytest.raises(UserError, match=r"Get the model again|Choose another model"):
+        ChatTokenizer.load(folder)
