@@ -68,12 +68,17 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def _write_crash(home: Home | None) -> Path | None:
-    if home is None:
-        traceback.print_exc()
-        return None
+    """The log with what went wrong; on the screen where no log can be written."""
     from core.events import now
 
-    log = home.root / "commands.log"
-    with open(log, "a", encoding="utf-8") as file:
-        file.write(f"\n--- {now()}\n{traceback.format_exc()}")
-    return log
+    told = traceback.format_exc()
+    try:
+        if home is not None:
+            log = home.root / "commands.log"
+            with open(log, "a", encoding="utf-8") as file:
+                file.write(f"\n--- {now()}\n{told}")
+            return log
+    except OSError as error:
+        told += f"The log can't be written either: {error}\n"
+    print(told, file=sys.stderr, end="", flush=True)
+    return None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 from pathlib import Path
 
 import pytest
 
+from core import commands
 from core.errors import UserError, WorkerFailed
 from core.follow import raise_unless_done
+from core.home import Home
 from core.jobs import JobState
 
 
@@ -24,6 +28,21 @@ from core.jobs import JobState
 def test_what_is_not_done_is_an_error(state: JobState, error: type[Exception], tmp_path: Path) -> None:
     with pytest.raises(error):
         raise_unless_done(state, tmp_path)
+
+
+def test_a_crash_without_a_place_for_its_log_still_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def crash(home: Home, args: argparse.Namespace) -> None:
+        (home.root / "commands.log").mkdir()
+        raise ValueError("a mistake of ours")
+
+    monkeypatch.setattr("core.fit.command.fit", crash)
+    args = argparse.Namespace(command="fit", home=tmp_path / "home", json=True)
+    assert commands.run(args) == 1
+    said = capsys.readouterr()
+    assert "a mistake of ours" in json.loads(said.out)["error"]
+    assert "Traceback" in said.err and "can't be written either" in said.err
 
 
 def test_done_is_no_error(tmp_path: Path) -> None:
