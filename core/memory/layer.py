@@ -19,11 +19,15 @@ from core.models.spec import Linear, ModelSpec
 _FLOAT32 = 4
 # activation functions that are written in Python there, and keep four tensors instead of one
 _LONG_GELU = ("gelu_new", "gelu_fast", "quick_gelu")
-# Transformers 5.17 has no fused attention for these types (`_supports_sdpa`)
-_WITHOUT_SDPA = ("bloom", "mpt", "gpt_oss")
-# these cap the scores, which Transformers does only in its eager attention, and Unsloth in one of its own
-# (kernels/flex_attention.py) unless flash-attn is there, which the set-up does not install
-_CAPPED_SCORES = ("gemma2",)
+# beginnings of the types whose attention is made whole: Transformers 5.17 has no fused one for them
+# (`_supports_sdpa`), or only its eager one caps the scores; Unsloth takes eager (models/_utils.py,
+# _EAGER_ONLY_PREFIXES), or caps in one of its own (kernels/flex_attention.py) where flash-attn, which the
+# set-up does not install, is missing
+_MADE_WHOLE = {
+    "peft": ("bloom", "mpt", "gpt_oss", "gemma2"),
+    "unsloth": ("bloom", "mpt", "gemma3n", "gemma2"),
+}
+_CAPPED = "gemma2"
 # bytes of the inputs of 4-bit layers. bitsandbytes kept them until 0.43 (MatMul4Bit: ctx.tensors = A, B), and
 # published runs without checkpointing are that old: 2 to 4 bytes. By its source 0.50 keeps none, but until a
 # run of it is measured the estimate stays on the safe side
@@ -196,11 +200,11 @@ def _whole_attention(spec: ModelSpec, workload: Workload) -> float:
     Transformers keeps the softmax in float32, its 16-bit copy, and what a cap computed; Unsloth's compiled
     one scores and weights.
     """
-    number, chosen = workload.bits / 8, workload.attention
-    capped = spec.model_type in _CAPPED_SCORES
-    if workload.backend == "unsloth" and chosen == "auto":
-        return spec.heads * 2 * number if capped else 0.0
-    if chosen != "eager" and (chosen != "auto" or not (capped or spec.model_type in _WITHOUT_SDPA)):
+    by_type = workload.attention == "auto" and spec.model_type.startswith(_MADE_WHOLE[workload.backend])
+    if workload.attention != "eager" and not by_type:
         return 0.0
+    number, capped = workload.bits / 8, spec.model_type == _CAPPED
+    if capped and workload.backend == "unsloth":
+        return spec.heads * 2 * number
     copy = number if number < _FLOAT32 else 0.0
     return spec.heads * (_FLOAT32 + copy + (number if capped else 0.0))

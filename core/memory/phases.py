@@ -93,7 +93,7 @@ def fused(workload: Workload) -> bool:
 
 def logits_bytes(spec: ModelSpec, workload: Workload, on_cpu: bool = False) -> int:
     """The loss's tensors: in pieces, or all at once."""
-    whole = workload.tokens * spec.vocab
+    whole = tokens_computed(spec, workload) * spec.vocab
     if fused(workload):
         return min(FUSED_PLAN, UNFUSED_LATELY * whole)
     if on_cpu:

@@ -111,7 +111,17 @@ def workload_of(case: dict[str, Any]) -> Workload:
         rest_bits=32 if framework == "hf" and method == "qlora" else None,
         fused_loss=pieces,
         adapter_bits=16 if framework in _SIXTEEN_BIT_ADAPTER else 32,
+        virtual_tokens=_virtual_tokens(case),
     )
+
+
+def _virtual_tokens(case: dict[str, Any]) -> int:
+    """Those of a prompt are what is trained; a prefix has them in its name; else the usual number."""
+    named = re.search(r"tokens(\d+)", case["notes"])
+    trained = re.search(r"trainable (\d+)", case["notes"])
+    if case["method"] == "prompt" and trained:
+        return int(trained[1]) // case["hidden"]
+    return int(named[1]) if named else Workload.virtual_tokens
 
 
 def _has_whole_loss(case: dict[str, Any]) -> bool:

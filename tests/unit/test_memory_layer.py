@@ -115,6 +115,10 @@ def test_experts_count_as_far_as_a_token_is_sent_to_them() -> None:
         ("gemma2", {"attention": "flash_attention_2"}, 0),
         ("gemma2", {"backend": "unsloth"}, 2 + 2),
         ("mpt", {}, 4 + 2),
+        ("gemma3n_text", {}, 0),
+        ("gemma3n_text", {"backend": "unsloth"}, 4 + 2),
+        ("gpt_oss", {}, 4 + 2),
+        ("gpt_oss", {"backend": "unsloth"}, 0),
     ],
 )
 def test_who_makes_the_matrix_of_all_pairs(model_type: str, changes: Any, each: int) -> None:
