@@ -74,7 +74,12 @@ def start_job(
             process = _spawn(folder, command, env or {})
             state = _new_state("starting", process.pid)
             _reap(folder, process, state["born"])
-            write_json(folder / "state.json", state)
+            try:
+                write_json(folder / "state.json", state)
+            except OSError:
+                # nobody would know of it
+                process.kill()
+                raise
     except Timeout:
         raise UserError("Another window is starting this at the moment. Look again in a second.") from None
     except OSError as error:
@@ -220,7 +225,7 @@ def log_tail(folder: Path, lines: int = 40) -> str:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - 64_000))
             text = file.read().decode("utf-8", "replace")
-    except FileNotFoundError:
+    except OSError:
         return ""
     shown = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line.rsplit("\r", 1)[-1]) for line in text.split("\n")]
     return "\n".join(shown[-lines:]).strip("\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -112,11 +112,13 @@ def _run_name(recipe: Recipe) -> str:
 
 def list_runs(home: Home) -> list[Run]:
     """Every run, newest first."""
-    folders = [
-        path.parent for path in home.runs.glob("*/recipe.yaml") if not path.parent.name.startswith(".")
-    ]
-    folders.sort(key=lambda folder: (folder / "recipe.yaml").stat().st_ctime_ns, reverse=True)
-    return [Run(folder) for folder in folders]
+    found: list[tuple[int, Path]] = []
+    for path in home.runs.glob("*/recipe.yaml"):
+        # one may be deleted while it is looked at
+        with suppress(OSError):
+            if path.is_file() and not path.parent.name.startswith("."):
+                found.append((path.stat().st_ctime_ns, path.parent))
+    return [Run(folder) for _, folder in sorted(found, reverse=True)]
 
 
 def open_run(home: Home, name: str) -> Run:
@@ -212,11 +214,18 @@ def read_progress(run: Run) -> Progress:
 
 
 def fold(events: list[dict[str, Any]]) -> Progress:
-    """The picture after these events."""
+    """The picture after these events. One that was damaged costs only itself."""
     progress = Progress()
     for event in events:
-        _FOLDERS.get(event["kind"], _ignore)(progress, event)
+        with suppress(KeyError, TypeError, ValueError):
+            _FOLDERS.get(event["kind"], _ignore)(progress, event)
     return progress
+
+
+def _number(event: dict[str, Any], name: str, before: Any) -> Any:
+    """The event's number of that name, or its null; where there is neither, what was known before."""
+    value = event.get(name, before)
+    return value if value is None or isinstance(value, (int, float)) else before
 
 
 def _ignore(progress: Progress, event: dict[str, Any]) -> None:
@@ -232,7 +241,7 @@ def _started(progress: Progress, event: dict[str, Any]) -> None:
     progress.engine = str(event.get("engine", progress.engine))
     progress.reason = str(event.get("reason", progress.reason))
     progress.precision = str(event.get("precision", progress.precision))
-    progress.estimated_memory = event.get("estimated_memory", progress.estimated_memory)
+    progress.estimated_memory = _number(event, "estimated_memory", progress.estimated_memory)
 
 
 def _log(progress: Progress, event: dict[str, Any]) -> None:
@@ -240,11 +249,11 @@ def _log(progress: Progress, event: dict[str, Any]) -> None:
     progress.total_steps = int(event.get("total_steps", progress.total_steps))
     if isinstance(event.get("loss"), (int, float)):
         progress.points.append((progress.step, float(event["loss"])))
-    progress.tokens_per_s = event.get("tokens_per_s", progress.tokens_per_s)
-    progress.memory = event.get("memory", progress.memory)
-    progress.peak_memory = event.get("peak_memory", progress.peak_memory)
-    progress.eta_s = event.get("eta_s", progress.eta_s)
-    progress.eta_spread = event.get("eta_spread", progress.eta_spread)
+    progress.tokens_per_s = _number(event, "tokens_per_s", progress.tokens_per_s)
+    progress.memory = _number(event, "memory", progress.memory)
+    progress.peak_memory = _number(event, "peak_memory", progress.peak_memory)
+    progress.eta_s = _number(event, "eta_s", progress.eta_s)
+    progress.eta_spread = _number(event, "eta_spread", progress.eta_spread)
 
 
 def _eval(progress: Progress, event: dict[str, Any]) -> None:
@@ -253,7 +262,7 @@ def _eval(progress: Progress, event: dict[str, Any]) -> None:
 
 
 def _stage(progress: Progress, event: dict[str, Any]) -> None:
-    progress.stages.append((str(event.get("stage", "")), event["t"]))
+    progress.stages.append((str(event.get("stage", "")), str(event["t"])))
 
 
 def _warning(progress: Progress, event: dict[str, Any]) -> None:

@@ -188,17 +188,21 @@ def top_html(bench: Bench) -> str:
         return notice("info", "There is nobody to talk to yet", "Train and export a run first.") + primary(
             "chat", "Go to Train", "train"
         )
-    picker = run_picker(bench, run, "chat")
+    try:
+        return run_picker(bench, run, "chat") + _file_html(bench, run)
+    except UserError as problem:
+        return run_picker(bench, run, "chat") + notice("bad", "This run is damaged", str(problem))
+
+
+def _file_html(bench: Bench, run: Run) -> str:
     export = chosen_export(bench, run)
     if export is None:
         text = "This run has no GGUF file yet."
-        return (
-            picker + notice("info", "One step is missing", text) + primary("chat", "Go to Export", "export")
-        )
+        return notice("info", "One step is missing", text) + primary("chat", "Go to Export", "export")
     file = (
         f'<p class="lg-help" id="chat-file">{esc(export.file.name)} · {size(export.bytes)} · by llama.cpp</p>'
     )
-    return picker + file + compare_html(bench, run, export)
+    return file + compare_html(bench, run, export)
 
 
 def compare_html(bench: Bench, run: Run, export: Export) -> str:
@@ -244,7 +248,11 @@ def _shown(bench: Bench) -> list[Any]:
 
 def _base_ready(bench: Bench, run: Run) -> bool:
     export = chosen_export(bench, run)
-    return export is not None and base_gguf(bench.home, run, export.quant) is not None
+    try:
+        return export is not None and base_gguf(bench.home, run, export.quant) is not None
+    except UserError:
+        # what is wrong with the run stands above the conversation
+        return False
 
 
 def _box(bench: Bench) -> Any:

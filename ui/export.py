@@ -88,11 +88,18 @@ def body_html(bench: Bench) -> str:
         return notice("info", "There is nothing to export yet", "Train a run first.") + primary(
             "export", "Go to Train", "train"
         )
+    try:
+        return run_picker(bench, run, "export") + _run_html(bench, run)
+    except UserError as problem:
+        return run_picker(bench, run, "export") + notice("bad", "This run is damaged", str(problem))
+
+
+def _run_html(bench: Bench, run: Run) -> str:
     job = read_job(export_job(run))
     made = read_exports(run)
     quant = bench.choices().quant
     chosen = next((export for export in made if export.quant == quant), None)
-    parts = [run_picker(bench, run, "export"), _quant_cards(bench, run, quant, made), _job_html(run, job)]
+    parts = [_quant_cards(bench, run, quant, made), _job_html(run, job)]
     if not job.active:
         parts.append(_ways_on(run, quant, chosen))
     if chosen is not None:

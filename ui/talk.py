@@ -56,7 +56,7 @@ class Talk:
             turns = saved.get("turns", []) if isinstance(saved, dict) else []
         except UserError:
             turns = []
-        self.turns = [turn for turn in turns if isinstance(turn, dict) and isinstance(turn.get("user"), str)]
+        self.turns = list(filter(_is_turn, turns)) if isinstance(turns, list) else []
         return self
 
     def save(self) -> None:
@@ -145,6 +145,12 @@ class Talk:
         except UserError as problem:
             self.problem = str(problem)
         yield
+
+
+def _is_turn(value: Any) -> bool:
+    if not isinstance(value, dict) or not isinstance(value.get("user"), str):
+        return False
+    return all(isinstance(value.get(side), (str, type(None))) for side in ("tuned", "base"))
 
 
 def paced(

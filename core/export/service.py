@@ -108,10 +108,10 @@ def base_target(home: Home, run: Run, quant: str) -> Path:
 def base_gguf(home: Home, run: Run, quant: str = DEFAULT_QUANT) -> Path | None:
     """The base model's GGUF, if it has been made from the weights that lie there now."""
     file = base_target(home, run, quant)
-    record = read_json(base_record(file))
-    if not record or not file.is_file() or file.stat().st_size != record["bytes"]:
+    record = _read_record(base_record(file))
+    if not _is_whole(file, record.get("bytes")):
         return None
-    return file if record["weights"] == fingerprint(base_folder(home, run)) else None
+    return file if record.get("weights") == fingerprint(base_folder(home, run)) else None
 
 
 def base_record(file: Path) -> Path:
@@ -127,12 +127,25 @@ def fingerprint(folder: Path) -> list[list[str | int]]:
 
 def read_exports(run: Run) -> list[Export]:
     """The run's finished GGUF files that are still there, newest first."""
-    record = read_json(run.export / RECORD, {"files": []})
-    found = [Export(**{**entry, "file": run.export / entry["file"]}) for entry in record["files"]]
-    whole = [
-        export for export in found if export.file.is_file() and export.file.stat().st_size == export.bytes
-    ]
+    found = [_export(run.export, entry) for entry in _entries(run.export)]
+    whole = [made for made in found if made is not None and _is_whole(made.file, made.bytes)]
     return sorted(whole, key=lambda export: export.made, reverse=True)
+
+
+def _export(folder: Path, entry: Any) -> Export | None:
+    """A line of the record; None where it is damaged or names a file somewhere else."""
+    known = {"quant": str, "bytes": int, "sha256": str, "what": str, "base_model": str, "made": str}
+    try:
+        file, seconds = Path(entry["file"]), dict(entry["seconds"])
+        if file.name != entry["file"] or not all(isinstance(entry[key], known[key]) for key in known):
+            return None
+    except (KeyError, TypeError, ValueError):
+        return None
+    return Export(file=folder / file, seconds=seconds, **{key: entry[key] for key in known})
+
+
+def _is_whole(file: Path, size: Any) -> bool:
+    return file.is_file() and file.stat().st_size == size
 
 
 def newest_export(run: Run, quant: str | None = None) -> Export | None:
@@ -150,8 +163,17 @@ def add_export(run: Run, export: Export) -> None:
 
 def noted_sha256(gguf: Path) -> str | None:
     """The SHA-256 that was noted when we made this file; None for a file of unknown origin."""
-    base = read_json(base_record(gguf))
-    if base:
-        return base.get("sha256")
-    record = read_json(gguf.with_name(RECORD), {"files": []})
-    return next((entry["sha256"] for entry in record["files"] if entry["file"] == gguf.name), None)
+    base = _read_record(base_record(gguf)).get("sha256")
+    made = (_export(gguf.parent, entry) for entry in _entries(gguf.parent))
+    return base or next((export.sha256 for export in made if export and export.file == gguf), None)
+
+
+def _entries(folder: Path) -> list[Any]:
+    entries = _read_record(folder / RECORD).get("files")
+    return entries if isinstance(entries, list) else []
+
+
+def _read_record(file: Path) -> dict[str, Any]:
+    """What a record says; nothing where there is none, and a UserError where it is no JSON."""
+    record = read_json(file, {})
+    return record if isinstance(record, dict) else {}

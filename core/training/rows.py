@@ -22,8 +22,8 @@ __all__ = ["IGNORED", "Row", "Rows", "tokenize_snapshot"]
 # input_ids and labels, int32
 Row = dict[str, NDArray[np.int32]]
 _BATCH = 256
-# a second of work or two
-_TELL_ROWS = 4096
+# a second of work, or less
+_TELL_ROWS = 1024
 
 
 class Rows(Sequence[Row]):

@@ -173,6 +173,17 @@ def test_a_job_that_has_no_place_is_a_sentence(tmp_path: Path) -> None:
         start(tmp_path / "file" / "job", "work")
 
 
+def test_a_worker_whose_start_cannot_be_noted_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    monkeypatch.setattr(jobs, "_spawn", lambda *_: silent)
+    (tmp_path / "state.json").mkdir()
+    with pytest.raises(UserError, match="Nothing could be started"):
+        start(tmp_path, "work")
+    assert silent.wait(10) != 0
+
+
 @pytest.mark.parametrize(
     "text",
     [

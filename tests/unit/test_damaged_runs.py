@@ -1,0 +1,85 @@
+"""Run folders that somebody damaged: every step still shows which runs there are, and says what is wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from core.events import EventLog
+from core.export.service import read_exports
+from core.home import open_home
+from core.runs import Run, fold, list_runs
+from tests.finished_run import make_finished_run
+from ui import chat, export, frame, train
+from ui.bench import Bench
+
+EVENTS = "\n".join(
+    [
+        '{"kind": "log", "step": 1, "loss": 2.0, "eta_s": "soon", "memory": [], "tokens_per_s": 70.5}',
+        '{"kind": "log"}',
+        '{"kind": "started", "step": null}',
+        '{"kind": "eval", "loss": 1}',
+        '{"kind": "stage"}',
+        '\x00{"kind": "log", "step": 2',
+        '{"kind": "log", "step": 3, "loss": 1.5}',
+    ]
+)
+GOOD = {"file": "a.gguf", "quant": "F16", "bytes": 4, "sha256": "0", "what": "tuned", "base_model": "m"}
+GOOD = {**GOOD, "made": "2026", "seconds": {}}
+# what is wrong with which file, and what must be read about it in the Export and Chat steps
+DAMAGES = [
+    ("recipe.yaml", "", "holds no recipe"),
+    ("recipe.yaml", "\x00", "control characters are not allowed"),
+    ("recipe.yaml", "model: [1]", "“model” input should be a valid string"),
+    ("events.jsonl", EVENTS, ""),
+    ("events.jsonl", '{"kind": "log", "step": 1, "lo', ""),
+    ("state.json", '{"status": ["x"], "pid": {}}', ""),
+    ("state.json", '{"status": "running", "pid": 4194305, "stage": 7, "progress": "x"}', ""),
+    ("export/export.json", "{", "export.json is damaged"),
+    ("export/export.json", "[]", ""),
+    ("export/export.json", '{"files": [{"file": 3}, 7, {"file": "../x"}]}', ""),
+    ("export/state.json", '{"status": "running", "pid": "x", "progress": []}', ""),
+    ("adapter/adapter_config.json", "x", ""),
+    ("chats/conversation.json", '{"turns": [[], {"user": 1}, {"user": "a", "tuned": 3}]}', ""),
+]
+
+
+@pytest.mark.parametrize(("name", "text", "said"), DAMAGES)
+def test_every_step_goes_on(tmp_path: Path, name: str, text: str, said: str) -> None:
+    run = make_finished_run(tmp_path / "höme mit platz", tmp_path / "model")
+    other = make_finished_run(tmp_path / "höme mit platz", tmp_path / "model", "2026-11-20_other_tiny_0a1b")
+    (run.folder / name).parent.mkdir(exist_ok=True)
+    (run.folder / name).write_text(text, "utf-8")
+    bench = Bench(open_home(tmp_path / "höme mit platz"))
+    bench.choose(run=run.name)
+    shown = [train.top_html(bench), export.body_html(bench), chat.top_html(bench)]
+    assert all(f'value="{other.name}"' in html and f'value="{run.name}"' in html for html in shown)
+    assert said in shown[1] or said in shown[2]
+    assert train.bottom_html(bench) and train.chart_value(bench) == run.name
+    assert frame.header_html(bench) and frame.card_html(bench)
+
+
+def test_a_damaged_event_costs_only_itself(tmp_path: Path) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.path.write_text(EVENTS + "\n", "utf-8")
+    progress = fold(log.all())
+    assert progress.points == [(1, 2.0), (3, 1.5)]
+    assert (progress.eta_s, progress.memory, progress.tokens_per_s) == (None, None, 70.5)
+
+
+def test_a_recipe_that_is_no_file_is_no_run(tmp_path: Path) -> None:
+    home = open_home(tmp_path)
+    (home.runs / "strange" / "recipe.yaml").mkdir(parents=True)
+    assert list_runs(home) == []
+
+
+def test_of_a_damaged_record_the_whole_lines_count(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    run.export.mkdir()
+    (run.export / "a.gguf").write_bytes(b"GGUF")
+    (tmp_path / "b.gguf").write_bytes(b"GGUF")
+    lines = [{**GOOD, "new": 1}, {**GOOD, "file": "../b.gguf"}, {**GOOD, "bytes": "4"}, {}, 3]
+    (run.export / "export.json").write_text(json.dumps({"files": lines}), "utf-8")
+    assert [made.file for made in read_exports(run)] == [run.export / "a.gguf"]
