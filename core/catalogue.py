@@ -45,12 +45,6 @@ class CatalogueModel:
         billions = self.parameters / 1e9
         return f"{billions:.1f}B" if billions >= 1 else f"{self.parameters / 1e6:.0f}M"
 
-    def matches(self, text: str) -> bool:
-        """Whether every word of `text` is somewhere in what the entry says of itself."""
-        parts = (self.id, self.title, self.family, self.licence, self.kind, self.languages, self.about)
-        said = " ".join(parts).casefold()
-        return all(word in said for word in text.casefold().split())
-
 
 @cache
 def load_catalogue(path: Path = CATALOGUE) -> tuple[CatalogueModel, ...]:
@@ -62,7 +56,7 @@ def load_catalogue(path: Path = CATALOGUE) -> tuple[CatalogueModel, ...]:
             for family in values["families"]
             for entry in family["models"]
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path} has an incomplete entry: {error!r}. Get the file again.") from error
     return tuple(sorted(models, key=lambda model: (model.parameters, model.id.casefold())))
 
@@ -75,11 +69,6 @@ def catalogue_model(name: str) -> CatalogueModel:
     near = difflib.get_close_matches(name.casefold(), models, n=3, cutoff=0.5)
     names = f" Did you mean {' or '.join(models[key].id for key in near)}?" if near else ""
     raise UserError(f"The catalogue has no model {name}.{names}")
-
-
-def search_catalogue(text: str = "", kind: Kind | None = None) -> list[CatalogueModel]:
-    """The models that `text` and `kind` leave, from the smallest to the largest."""
-    return [model for model in load_catalogue() if kind in (None, model.kind) and model.matches(text)]
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -75,11 +75,6 @@ def hub_repo(name: str, kind: Kind = "model", want: Want | None = None) -> HubRe
     )
 
 
-def hub_size(name: str, kind: Kind = "model") -> int:
-    """Bytes that a download of `name` would fetch."""
-    return hub_repo(name, kind).bytes
-
-
 def _found(info: Any) -> Found | None:
     """A search result; None for what can't be trained: adapters, encoders, models with code of their own."""
     config = info.config if isinstance(info.config, Mapping) else {}

@@ -38,7 +38,7 @@ def find_spec(home: Home, text: str) -> ModelSpec:
     if text == STARTER:
         folder = model_folder(home, STARTER)
         spec = spec_of_folder(folder) if (folder / "config.json").is_file() else _in_catalogue(STARTER_ID)
-        return replace(spec or spec_of_hub(STARTER_ID), name=STARTER_ID.partition("/")[2])
+        return replace(spec, name=STARTER_ID.partition("/")[2])
     path = _existing(text)
     if path is not None:
         return spec_of_folder(path) if path.is_dir() else spec_of_file(path)
@@ -64,16 +64,20 @@ def _of_id(home: Home, name: str) -> ModelSpec:
     here = downloaded if downloaded.is_dir() else cached_model(name)
     if here is not None:
         return replace(spec_of_folder(here), name=name)
-    return _in_catalogue(name) or spec_of_hub(name)
+    try:
+        return _in_catalogue(name)
+    except UserError as unknown:
+        try:
+            return spec_of_hub(name)
+        except UserError as error:
+            raise UserError(f"{error} {unknown}") from error
 
 
-def _in_catalogue(name: str) -> ModelSpec | None:
-    from core.catalogue import load_catalogue
+def _in_catalogue(name: str) -> ModelSpec:
+    from core.catalogue import catalogue_model
 
-    for model in load_catalogue():
-        if model.id.casefold() == name.casefold():
-            return spec_of_config(model.config, model.id, f"The catalogue's entry of {model.id}")
-    return None
+    model = catalogue_model(name)
+    return spec_of_config(model.config, model.id, f"The catalogue's entry of {model.id}")
 
 
 def resolve_model(home: Home, name: str) -> Path:

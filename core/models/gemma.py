@@ -68,7 +68,7 @@ def _wide(fields: Fields, sizes: Sizes, full: tuple[int, ...], same: bool) -> Si
 def _gemma4(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     full = _global_layers(fields, sizes.layers, 6)
     sliding = tuple(sorted(set(range(sizes.layers)) - set(full)))
-    shared = fields.whole("num_kv_shared_layers", default=0, least=0)
+    shared = fields.whole("num_kv_shared_layers", default=0, least=0, most=sizes.layers - 1)
     own_keys = sizes.layers - shared
     same = fields.flag("attention_k_eq_v")
     wide = _wide(fields, sizes, full, same)
@@ -89,7 +89,7 @@ def _gemma4(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
 
 def _gemma3n(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     everywhere = tuple(range(sizes.layers))
-    own_keys = sizes.layers - fields.whole("num_kv_shared_layers", default=15, least=0)
+    own_keys = sizes.layers - fields.whole("num_kv_shared_layers", default=0, least=0, most=sizes.layers - 1)
     _attention(parts, fields, sizes, family.blocks, everywhere, own_keys, True)
     family.mlp.add(parts, fields, sizes, family.blocks, everywhere)
     _layer_embeddings(parts, fields, sizes, family.blocks)

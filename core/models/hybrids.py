@@ -88,7 +88,8 @@ def _lfm2(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     """Short convolutions in most layers, attention in a few."""
     everywhere = tuple(range(sizes.layers))
     listed = fields.numbers("full_attn_idxs")
-    missing = everywhere if listed is None else tuple(number for number in everywhere if number in listed)
+    chosen = set(everywhere if listed is None else listed)
+    missing = tuple(number for number in everywhere if number in chosen)
     full = layers_with_attention(fields, sizes.layers, missing)
     family.attention.add(parts, fields, sizes, family.blocks, full)
     rest = others(sizes.layers, full)

@@ -57,11 +57,12 @@ def _llama4(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     family.attention.add(parts, fields, sizes, family.blocks, everywhere)
     step = fields.whole("interleave_moe_layer_step", default=1)
     listed = fields.numbers("moe_layers")
-    sparse = tuple(range(step - 1, sizes.layers, step)) if listed is None else listed
+    chosen = set(range(step - 1, sizes.layers, step) if listed is None else listed)
+    sparse = tuple(number for number in everywhere if number in chosen)
     experts = Experts("feed_forward", width=_FULL_WIDTH, router="router", router_linear=True)
     experts.add(parts, fields, sizes, family.blocks, sparse)
     Mlp("feed_forward.shared_expert").add(parts, fields, sizes, family.blocks, sparse)
-    dense = sorted(set(everywhere) - set(sparse))
+    dense = sorted(set(everywhere) - chosen)
     wide = fields.whole("intermediate_size_mlp")
     Mlp("feed_forward").add(parts, fields, sizes, family.blocks, dense, wide)
 

@@ -72,7 +72,7 @@ def _falcon_h1(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> No
 
 def _bamba(parts: Parts, fields: Fields, sizes: Sizes, family: Family) -> None:
     """Attention in the layers that are listed, Mamba in the others."""
-    listed = fields.numbers("attn_layer_indices") or ()
+    listed = set(fields.numbers("attn_layer_indices") or ())
     full = tuple(number for number in range(sizes.layers) if number in listed)
     rest = others(sizes.layers, full)
     family.attention.add(parts, fields, sizes, family.blocks, full)

@@ -7,10 +7,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from core.catalogue import CatalogueModel, catalogue_model, load_catalogue, search_catalogue
+from core.catalogue import CatalogueModel, catalogue_model, load_catalogue
 from core.errors import UserError
 from core.hardware import Hardware, card_named
 from core.memory import Workload, estimate_memory, place_of
@@ -102,19 +100,6 @@ def test_an_unknown_name_tells_the_nearest() -> None:
         catalogue_model("Qwen/Qwen3-8")
     with pytest.raises(UserError, match=r"no model x\.$"):
         catalogue_model("x")
-
-
-def test_search() -> None:
-    assert [model.title for model in search_catalogue("BASE SmolLM3")] == ["SmolLM3 3B Base"]
-    assert all(model.kind == "base" for model in search_catalogue("qwen3", "base"))
-    assert search_catalogue() == list(MODELS) and search_catalogue("no such thing") == []
-
-
-@settings(max_examples=30)
-@given(st.text(max_size=20))
-def test_every_word_of_a_search_is_in_what_it_finds(text: str) -> None:
-    for model in search_catalogue(text):
-        assert model.matches(text)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.errors import UserError
-from core.hub import hub_repo, hub_size, search_hub
+from core.hub import hub_repo, search_hub
 from core.hub_files import KINDS, HubFile, check_complete, wanted
 from tests.unit.hub_server import Hub, Repo
 
@@ -60,7 +60,7 @@ def test_the_size_is_that_of_what_would_come(hub: Hub) -> None:
     hub.models["owner/m"] = Repo(FILES | twice)
     repo = hub_repo("owner/m")
     assert {file.path for file in repo.files} == set(FILES)
-    assert hub_size("owner/m") == repo.bytes == sum(map(len, FILES.values()))
+    assert repo.bytes == sum(map(len, FILES.values()))
     assert repo.files[-1].sha256 and repo.files[0].git_sha1
     assert not any("resolve" in asked for asked in hub.asked)
 
@@ -83,11 +83,11 @@ def test_a_repository_without_what_training_needs(hub: Hub, files: dict[str, byt
 
 def test_unknown_names(hub: Hub) -> None:
     with pytest.raises(UserError, match="knows no model owner/none"):
-        hub_size("owner/none")
+        hub_repo("owner/none")
     with pytest.raises(UserError, match="knows no data set owner/none"):
-        hub_size("owner/none", "dataset")
+        hub_repo("owner/none", "dataset")
     with pytest.raises(UserError, match="is not a hub id"):
-        hub_size("../etc")
+        hub_repo("../etc")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_when_the_hub_does_not_want_to(hub: Hub, status: int, words: str) -> Non
 def test_an_answer_that_is_not_the_hubs(hub: Hub, answer: bytes) -> None:
     hub.instead = answer
     with pytest.raises(UserError, match="no answer of a hub.*login page"):
-        hub_size("owner/m")
+        hub_repo("owner/m")
 
 
 def test_sizes_that_cannot_be(hub: Hub) -> None:
@@ -113,7 +113,7 @@ def test_sizes_that_cannot_be(hub: Hub) -> None:
     others = [{"rfilename": name, "size": 1} for name in ("tokenizer.json", "model.safetensors")]
     hub.instead = json.dumps({"id": "owner/m", "sha": "0", "siblings": [sibling, *others]}).encode()
     with pytest.raises(UserError, match=r"doesn't say how large config\.json is"):
-        hub_size("owner/m")
+        hub_repo("owner/m")
 
 
 def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"so owner/m was not downloaded\. HF_HUB_OFFLINE is set"):
-        hub_size("owner/m")
+        hub_repo("owner/m")
     with pytest.raises(UserError, match="the models on this machine need no connection"):
         search_hub("qwen")
 
@@ -130,7 +130,7 @@ def test_nobody_answers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     # a port that nothing listens at
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="can't be reached, so owner/m was not downloaded"):
-        hub_size("owner/m")
+        hub_repo("owner/m")
 
 
 _ACCOUNT = """

@@ -316,6 +316,8 @@ def test_gated_missing_and_unreachable_models_say_so(
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     with pytest.raises(UserError, match="can't be reached"):
         find_spec(home, "acme/tiny")
+    with pytest.raises(UserError, match=r"can't be reached.*Did you mean Qwen/Qwen3-8B or "):
+        find_spec(home, "Qwen/Qwen3-8")
 
 
 @given(st.binary(max_size=200))
