@@ -24,10 +24,8 @@ _SPELLINGS = (
     (r"(\d{4})(ti|super|xtx|xt|gre|d)\b", r"\1 \2"),
     (r"(\d)\s*(?:gb|gib)\b", r"\1gb"),
 )
-_NUMBER, _UNIT = r"(?P<number>\d+(?:[.,]\d+)?)", r"(?P<unit>gib|gb|g|mib|mb)"
-_SIZE = re.compile(rf"{_NUMBER}\s*{_UNIT}?", re.IGNORECASE)
-# in a name it has its unit, or stands at the end
-_SIZE_IN_NAME = re.compile(rf"\b{_NUMBER}(?:\s*{_UNIT}\b|$)", re.IGNORECASE)
+# it has its unit, or stands at the end
+_SIZE = re.compile(r"\b(?P<number>\d+(?:[.,]\d+)?)(?:\s*(?P<unit>gib|gb|g|mib|mb)\b|$)", re.IGNORECASE)
 _LARGEST_GIB = 1024
 _NEAR = 3
 # A card of which only the memory is known counts as Ampere: most people's cards are that or younger. From so
@@ -41,10 +39,9 @@ def card_named(text: str) -> Gpu:
     """The card called `text`, with a size where several have that name (“RTX 4060 Ti 16GB”), or any card of a
     size (“12”, “12GiB”). Of several that fit, the commonest. A UserError names near ones."""
     text = text.strip()
-    size = _SIZE.fullmatch(text)
-    if size and 0 < _gib(size) <= _LARGEST_GIB:
-        return _card_of(_gib(size))
     name, gib = _name_and_size(text)
+    if 0 < gib <= _LARGEST_GIB and not _words(name) and not text.startswith("-"):
+        return _card_of(gib)
     found = _called(text, exact=True) or (_called(name, gib) if gib else None) or _called(text)
     if found is None:
         raise UserError(_other_sizes(name, gib) or _unknown(text))
@@ -64,7 +61,7 @@ def _gib(size: re.Match[str]) -> float:
 
 def _name_and_size(text: str) -> tuple[str, float]:
     """`RTX 4060 Ti` and 16 of `RTX 4060 Ti 16GB`, the last size of several; 0 where there is none."""
-    *_, size = None, *_SIZE_IN_NAME.finditer(text)
+    *_, size = None, *_SIZE.finditer(text)
     return (text[: size.start()] + text[size.end() :], _gib(size)) if size else (text, 0)
 
 

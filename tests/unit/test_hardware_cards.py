@@ -62,6 +62,7 @@ def test_every_card_is_found_by_its_name_with_its_size_and_by_its_ids() -> None:
         ("12GiB", "A GPU with 12 GiB", 12),
         (" 7.5 gb ", "A GPU with 7.5 GiB", 7.5),
         ("12,5", "A GPU with 12.5 GiB", 12.5),
+        ("12GB GPU", "A GPU with 12 GiB", 12),
         ("24576MiB", "A GPU with 24 GiB", 24),
         ("3060", "NVIDIA GeForce RTX 3060", 12),
         ("4090 mobile", "NVIDIA GeForce RTX 4090 Laptop GPU", 16),
