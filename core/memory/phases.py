@@ -16,9 +16,9 @@ UNFUSED, UNFUSED_LATELY = 16, 12
 # Unsloth before its fused loss wrote the gradient over the 16-bit logits; what stayed through the backward
 # pass, from lengths that it published with and without: 836.8 - 444.6 kB a token, vocabulary 128,256
 UNFUSED_UNSLOTH = 3
-# a loss in pieces: Unsloth's takes 512 x 151,936 logits at once in float32 and their 16-bit gradient, 0.43 GiB
-# (unsloth_zoo/fused_losses/fused_linear.py; more rows only beyond some 60,000 tokens); Apple's (Wijmans et al.
-# 2024) less
+# a loss in pieces: Unsloth's takes 512 x 151,936 logits at once in float32, and their 16-bit gradient: 0.43
+# GiB (unsloth_zoo/fused_losses/fused_linear.py; more only beyond some 60,000 tokens); Apple's takes less
+# (Wijmans et al. 2024)
 FUSED_PLAN = GIB // 2
 # around the loss, in hidden widths of the number format: the last hidden states, normed, and their gradients
 _AROUND_LOSS = 4
