@@ -13,6 +13,7 @@ GARAGE = APP_FOLDER / ".garage"
 LLAMA_CPP_PYTHON = "0.3.36"
 CONVERTER = GARAGE / "tools" / f"llama.cpp-{LLAMA_CPP_PYTHON}"
 STARTER_GGUF = GARAGE / "starter" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+STARTER_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SAMPLE_DATA = APP_FOLDER / "assets" / "sample"
 
 
@@ -40,10 +41,15 @@ class Home:
         return self.root / "presets"
 
 
-def open_home(folder: str | Path | None = None) -> Home:
-    """The home folder named by `folder`, else `LORA_GARAGE_HOME`, else `~/lora-garage`; made if missing."""
+def home_folder(folder: str | Path | None = None) -> Path:
+    """The home folder named by `folder`, else `LORA_GARAGE_HOME`, else `~/lora-garage`."""
     chosen = folder or os.environ.get("LORA_GARAGE_HOME") or Path.home() / "lora-garage"
-    home = Home(Path(chosen).expanduser().resolve())
+    return Path(chosen).expanduser().resolve()
+
+
+def open_home(folder: str | Path | None = None) -> Home:
+    """The home folder, made if missing."""
+    home = Home(home_folder(folder))
     try:
         for part in (home.models, home.datasets, home.runs):
             part.mkdir(parents=True, exist_ok=True)

@@ -18,13 +18,12 @@ from core.export.converter import gguf as gguf_package
 from core.export.gguf_header import GgufHeader, GgufTensor, read_header
 from core.export.tensors import TensorWriter
 from core.files import read_json, sha256_file, write_atomic, write_json
-from core.home import STARTER_GGUF, Home, open_home
+from core.home import STARTER_GGUF, STARTER_SHA256, Home, open_home
 
 if TYPE_CHECKING:
     import numpy
 
 NAME = "SmolLM2-135M-Instruct"
-GGUF_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 MANIFEST = "starter.json"
 CONTROL = 3  # llama.cpp's token type of a control token
 
@@ -93,7 +92,7 @@ def check_gguf(gguf: Path) -> None:
         raise UserError(
             f"The starter model's file {gguf} is missing. Start `python app.py` once to fetch it."
         )
-    if sha256_file(gguf) != GGUF_SHA256:
+    if sha256_file(gguf) != STARTER_SHA256:
         raise UserError(
             f"{gguf} is damaged: its SHA-256 is not the known one. Delete it and start `python app.py`."
         )
@@ -108,15 +107,9 @@ def build_starter(gguf: Path, folder: Path) -> None:
     ends = {key: config[key] for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
     write_json(folder / "generation_config.json", {"_from_model_config": True, **ends})
     _write_card(header, folder)
-    _write_tokenizer(header, folder)
+    write_tokenizer(header, folder)
     _write_weights(header, config, folder / "model.safetensors")
     write_json(folder / MANIFEST, {path.name: sha256_file(path) for path in sorted(folder.iterdir())})
-
-
-def write_tokenizer(gguf: Path, folder: Path) -> None:
-    """Rebuild the tokenizer of a SmolLM2 GGUF: token ids equal to llama.cpp's, readable by transformers."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_tokenizer(read_header(gguf, arrays=True), folder)
 
 
 def _config(header: GgufHeader) -> dict[str, Any]:
@@ -157,7 +150,8 @@ def _write_card(header: GgufHeader, folder: Path) -> None:
     write_atomic(folder / "README.md", card)
 
 
-def _write_tokenizer(header: GgufHeader, folder: Path) -> None:
+def write_tokenizer(header: GgufHeader, folder: Path) -> None:
+    """Rebuild the tokenizer of a SmolLM2 GGUF: token ids equal to llama.cpp's, readable by transformers."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     names: list[str] = header.metadata["tokenizer.ggml.tokens"]

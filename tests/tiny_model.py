@@ -8,6 +8,7 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
+from core.export.gguf_header import read_header
 from core.files import write_json
 from core.home import STARTER_GGUF
 from core.starter import write_tokenizer
@@ -19,7 +20,8 @@ def make_tiny_model(folder: Path, seed: int = 0) -> Path:
     Written without torch, in a blink; every worker and llama.cpp take it for a model like any other.
     """
     hidden, inner, layers, heads, kv_heads = 64, 128, 2, 4, 2
-    write_tokenizer(STARTER_GGUF, folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_tokenizer(read_header(STARTER_GGUF, arrays=True), folder)
     vocabulary = len(Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab())
     kv = hidden // heads * kv_heads
     shapes = {"model.embed_tokens.weight": (vocabulary, hidden), "model.norm.weight": (hidden,)}

@@ -1,25 +1,20 @@
 """Instruction data: read any common file, see it as messages, turn it into exactly what the model sees."""
 
 from core.dataset.encoded import Encoded, Piece
-from core.dataset.read import Row, Table, preview_rows, read_rows
-from core.dataset.shapes import Conversation, Message
-from core.dataset.snapshot import Snapshot, prepare_snapshot, read_report, read_snapshot
-from core.dataset.split import split_heldout
+from core.dataset.read import Table, preview_rows, read_rows
+from core.dataset.shapes import Conversation
+from core.dataset.snapshot import prepare_snapshot, read_report, read_snapshot
 from core.dataset.tokenize import ChatTokenizer
 
 __all__ = [
     "ChatTokenizer",
     "Conversation",
     "Encoded",
-    "Message",
     "Piece",
-    "Row",
-    "Snapshot",
     "Table",
     "prepare_snapshot",
     "preview_rows",
     "read_report",
     "read_rows",
     "read_snapshot",
-    "split_heldout",
 ]

@@ -188,7 +188,7 @@ def ensure_tokens(
         store.numbered(numbers),
         total=total,
         say=lambda done: say(done, total),
-        stop=lambda: bool(stop()),
+        stop=stop,
     )
     if table.rows_measured < total:
         raise ScanStopped

@@ -15,6 +15,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from core.aside import aside, remove
 from core.dataset.encoded import Encoded
 from core.dataset.helpers import start_helpers
 from core.dataset.shapes import Conversation, Message
@@ -64,16 +65,14 @@ class TokenFacts:
 class TokenTable:
     """The lengths of measured rows, one entry a row.
 
-    row: its number; length: all its tokens; trained: those with a label; first_trained: the position of the
-    first of them, -1 where there is none. spans, start, end: row i trains the tokens from start[k] to end[k]
-    for k in spans[i] … spans[i + 1]. flags: what else was noticed. reasons: why rows have nothing to learn;
-    why: the row's place among them, -1 where it has something.
+    row: its number; length: all its tokens; trained: those with a label. spans, start, end: row i trains the
+    tokens from start[k] to end[k] for k in spans[i] … spans[i + 1]. flags: what else was noticed. reasons: why
+    rows have nothing to learn; why: the row's place among them, -1 where it has something.
     """
 
     row: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     length: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
     trained: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
-    first_trained: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
     spans: Rows = field(default_factory=lambda: np.zeros(1, np.int64))
     start: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
     end: Counts = field(default_factory=lambda: np.zeros(0, np.int32))
@@ -142,10 +141,13 @@ class TokenTable:
 
     def save(self, path: Path) -> None:
         """Write the table as .npz, aside first."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside = path.with_name(f".{path.name}.tmp.npz")
-        np.savez(aside, **{item.name: getattr(self, item.name) for item in fields(self)})  # pyright: ignore[reportArgumentType]
-        replace(aside, path)
+        temporary = aside(path)
+        try:
+            with open(temporary, "wb") as file:
+                np.savez(file, **{item.name: getattr(self, item.name) for item in fields(self)})  # pyright: ignore[reportArgumentType]
+            replace(temporary, path)
+        finally:
+            remove(temporary)
 
     @classmethod
     def load(cls, path: Path) -> TokenTable:
@@ -170,7 +172,7 @@ def measure(
     *,
     total: int = 0,
     say: Callable[[int], None] = lambda done: None,
-    stop: Callable[[], bool] = lambda: False,
+    stop: Callable[[], object] = lambda: False,
 ) -> TokenTable:
     """Count the tokens of (number, row) pairs. `total` rows, if known: many get processes of their own.
 
@@ -241,7 +243,6 @@ def _count(tokenizer: ChatTokenizer, batch: Batch) -> TokenTable:
         row=numbers,
         length=np.array([row.length for row in encoded], np.int32),
         trained=np.array([row.trained for row in encoded], np.int32),
-        first_trained=np.array([row.spans[0][0] if row.spans else -1 for row in encoded], np.int32),
         spans=np.cumsum([0, *(len(row.spans) for row in encoded)], dtype=np.int64),
         start=np.array([start for start, _ in spans], np.int32),
         end=np.array([end for _, end in spans], np.int32),

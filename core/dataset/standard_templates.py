@@ -38,7 +38,9 @@ _ZEPHYR = (
 
 @dataclass(frozen=True)
 class StandardTemplate:
-    """One template. `tokens` must be in the model's vocabulary; without any, end-of-text ends a turn."""
+    """One template. `help` is what a person needs to know before choosing it; `tokens` must be in the model's
+    vocabulary; without any, end-of-text ends a turn.
+    """
 
     title: str
     help: str
@@ -75,7 +77,5 @@ TEMPLATES = {
     "vicuna": StandardTemplate("Vicuna", f"USER: and ASSISTANT:. {_PLAIN}", _VICUNA),
     "zephyr": StandardTemplate("Zephyr", f"<|user|> and <|assistant|> written out. {_PLAIN}", _ZEPHYR),
 }
-# name → what a person needs to know before choosing it
-STANDARD_TEMPLATES = {name: template.help for name, template in TEMPLATES.items()}
 # what “auto” takes for a model without a template: the first that fits
 AUTO_ORDER = ("chatml", "alpaca")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import asdict
 from importlib.metadata import distributions
-from pathlib import Path
 from typing import Any
 
 from core.hardware import GIB, Hardware, read_hardware, refusal
 from core.hardware.probe import take_probe
+from core.home import home_folder
 from core.setup.browser import find_browser
 from core.setup.machine import Machine, find_machine
 from core.setup.places import Places
@@ -51,7 +50,7 @@ def examine(
         "packages": installed_packages(places),
         "browser": str(find_browser() or "") or None,
         "app_folder": str(places.app),
-        "home": str(Path(os.environ.get("LORA_GARAGE_HOME") or Path.home() / "lora-garage")),
+        "home": str(home_folder()),
         "free_gb": round(shutil.disk_usage(places.app).free / 1e9, 1),
         "log": str(places.log) if places.log.is_file() else None,
     }

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.home import APP_FOLDER, LLAMA_CPP_PYTHON, STARTER_GGUF
+from core.home import APP_FOLDER, CONVERTER, GARAGE, STARTER_GGUF
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Places:
 
     @property
     def garage(self) -> Path:
-        return self.app / ".garage"
+        return self.app / GARAGE.name
 
     @property
     def state(self) -> Path:
@@ -51,11 +51,11 @@ class Places:
 
     @property
     def converter(self) -> Path:
-        return self.garage / "tools" / f"llama.cpp-{LLAMA_CPP_PYTHON}"
+        return self.garage / CONVERTER.relative_to(GARAGE)
 
     @property
     def starter(self) -> Path:
-        return self.garage / "starter" / STARTER_GGUF.name
+        return self.garage / STARTER_GGUF.relative_to(GARAGE)
 
     def requirements(self, name: str) -> Path:
         """The lock `assets/requirements/<name>.txt`."""

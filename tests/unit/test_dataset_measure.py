@@ -61,8 +61,6 @@ def test_the_table_says_what_encoding_says(
     assert table.row.tolist() == list(encoded)
     assert table.length.tolist() == [one.length for one in whole.values()]
     assert table.trained.tolist() == [one.trained for one in whole.values()]
-    firsts = [next((p for p, piece in enumerate(one.pieces) if piece.trained), -1) for one in whole.values()]
-    assert table.first_trained.tolist() == firsts
     assert table.trained_within(max_length).tolist() == [one.trained for one in encoded.values()]
     assert facts.rows_measured == len(rows) and facts.rows_kept == len(usable)
     assert facts.total == sum(len(one.ids) for one in usable)

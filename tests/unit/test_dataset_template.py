@@ -18,7 +18,7 @@ from core.dataset.layout import RowRefused, lay_out
 from core.dataset.plan import Plans
 from core.dataset.room import TooMuch
 from core.dataset.sandbox import Compiled
-from core.dataset.standard_templates import STANDARD_TEMPLATES, TEMPLATES
+from core.dataset.standard_templates import TEMPLATES
 from core.dataset.template import write_template
 from core.errors import UserError
 from tests.unit.chat_models import FAMILIES, Family, write_model
@@ -53,7 +53,7 @@ LOOKS = {
 }
 
 
-@pytest.mark.parametrize("name", STANDARD_TEMPLATES)
+@pytest.mark.parametrize("name", TEMPLATES)
 def test_a_standard_template_can_be_chosen(name: str, everything: Path) -> None:
     tokenizer = ChatTokenizer.load(everything, name)
     chat = chat_of("Q", "A", system="S")
@@ -64,7 +64,7 @@ def test_a_standard_template_can_be_chosen(name: str, everything: Path) -> None:
     assert trained.strip() == "A" + tokenizer.turn_end
     assert encoded.reason is None and encoded.masked_turns == 0
     assert tokenizer.template_name == name and TEMPLATES[name].title in tokenizer.template_note
-    assert tokenizer.fitting_templates == list(STANDARD_TEMPLATES)
+    assert tokenizer.fitting_templates == list(TEMPLATES)
 
 
 def test_auto_takes_the_models_own_or_what_fits(toys: dict[str, ChatTokenizer]) -> None:

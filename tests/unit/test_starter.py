@@ -10,6 +10,7 @@ from tokenizers import Tokenizer
 
 from core.errors import UserError
 from core.export.converter import gguf
+from core.export.gguf_header import read_header
 from core.files import read_json
 from core.home import STARTER_GGUF, open_home
 from core.starter import check_gguf, ensure_starter, is_intact, write_tokenizer
@@ -45,7 +46,7 @@ HARD_STRINGS = [
 @pytest.fixture(scope="module")
 def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
     folder = tmp_path_factory.mktemp("tokenizer")
-    write_tokenizer(STARTER_GGUF, folder)
+    write_tokenizer(read_header(STARTER_GGUF, arrays=True), folder)
     return Tokenizer.from_file(str(folder / "tokenizer.json"))
 
 

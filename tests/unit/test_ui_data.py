@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.dataset import ChatTokenizer, Piece
 from core.dataset.check import CheckState, ensure_store, ensure_tokens
-from core.dataset.standard_templates import STANDARD_TEMPLATES
+from core.dataset.standard_templates import TEMPLATES
 from core.errors import UserError
 from core.home import Home
 from core.jobs import JobState
@@ -312,7 +312,7 @@ def test_a_row_of_a_whole_book_is_shown_in_part() -> None:
 
 
 def test_a_model_without_a_template_offers_the_standard_ones(bench: Bench) -> None:
-    page = templates_html(list(STANDARD_TEMPLATES), "alpaca")
+    page = templates_html(list(TEMPLATES), "alpaca")
     assert '<option value="alpaca" selected>' in page
     data.on_edit(bench, "template", "vicuna")
     assert bench.recipe().chat_template == "vicuna"

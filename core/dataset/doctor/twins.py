@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def near_duplicates(texts: Iterable[str]) -> list[tuple[int, int]]:
 def near_leaks(train: Iterable[str], heldout: Iterable[str]) -> list[tuple[int, int]]:
     """(row of the training set, row of the held-out set that it is almost the same as)."""
     heldout = list(heldout)
-    shingles = _Shingles(_chained(heldout, train))
+    shingles = _Shingles(chain(heldout, train))
     seen: _Seen = defaultdict(list)
     leaks = []
     for row, bands in _meetings(shingles):
@@ -87,11 +88,6 @@ def near_leaks(train: Iterable[str], heldout: Iterable[str]) -> list[tuple[int, 
         if twin is not None:
             leaks.append((row - len(heldout), twin))
     return leaks
-
-
-def _chained(first: Iterable[str], second: Iterable[str]) -> Iterator[str]:
-    yield from first
-    yield from second
 
 
 def _remember(row: int, seen: _Seen, bands: list[int]) -> None:

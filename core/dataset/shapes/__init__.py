@@ -1,6 +1,5 @@
 """Recognises the shape of instruction data, row by row, and turns every row into messages."""
 
-from core.dataset.kinds import Remark
 from core.dataset.shapes.mapping import ROLES_OF_COLUMNS, check_mapping, guess_columns
 from core.dataset.shapes.outcome import Conversation, Message, Recognised, Refused
 from core.dataset.shapes.recognise import recognise
@@ -11,7 +10,6 @@ __all__ = [
     "Message",
     "Recognised",
     "Refused",
-    "Remark",
     "check_mapping",
     "guess_columns",
     "recognise",
