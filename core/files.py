@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import sys
 import time
 from contextlib import suppress
@@ -44,6 +45,14 @@ def replace(source: Path, target: Path) -> None:
             if sys.platform != "win32" or attempt == _WINDOWS_RETRIES - 1:
                 raise
             time.sleep(0.02 * (attempt + 1))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for `source`, which takes no room; a copy where the disk or the system gives none."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -66,8 +66,8 @@ class TokenTable:
     """The lengths of measured rows, one entry a row.
 
     row: its number; length: all its tokens; trained: those with a label. spans, start, end: row i trains the
-    tokens from start[k] to end[k] for k in spans[i] … spans[i + 1]. flags: what else was noticed. reasons: why
-    rows have nothing to learn; why: the row's place among them, -1 where it has something.
+    tokens from start[k] to end[k] for k in spans[i] … spans[i + 1]. flags: what else was noticed. reasons:
+    why rows have nothing to learn; why: the row's place among them, -1 where it has something.
     """
 
     row: Rows = field(default_factory=lambda: np.zeros(0, np.int64))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -11,7 +10,7 @@ from core.aside import aside, remove
 from core.children import telling_line
 from core.errors import UserError
 from core.export.modelfile import ollama_command
-from core.files import read_json, replace
+from core.files import link_or_copy, read_json, replace
 
 __all__ = ["lmstudio_models", "lmstudio_place", "ollama_command", "ollama_create", "ollama_installed"]
 
@@ -84,7 +83,7 @@ def lmstudio_place(gguf: Path, name: str, user: Path | None = None) -> Path:
     target = lmstudio_models(user) / PUBLISHER / name / gguf.name
     temporary = aside(target)
     try:
-        _link_or_copy(gguf, temporary)
+        link_or_copy(gguf, temporary)
         replace(temporary, target)
     except OSError as error:
         raise UserError(f"The model could not be placed in {target.parent}: {error.strerror}.") from error
@@ -92,10 +91,3 @@ def lmstudio_place(gguf: Path, name: str, user: Path | None = None) -> Path:
         # a rename onto another link of the same file leaves the temporary name behind
         remove(temporary)
     return target
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)

@@ -9,7 +9,6 @@ import argparse
 import errno
 import math
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ from core.export.service import (
     fingerprint,
 )
 from core.export.tensors import read_model
-from core.files import fsync_folder, read_json, replace, sha256_file, write_atomic, write_json
+from core.files import fsync_folder, link_or_copy, read_json, replace, sha256_file, write_atomic, write_json
 from core.home import Home, open_home
 from core.jobs import Worker
 from core.models import resolve_model
@@ -191,16 +190,9 @@ def _with_template(task: Task) -> Path:
     linked.mkdir()
     for file in task.base.iterdir():
         if file.is_file():
-            _link(file.resolve(), linked / file.name)
+            link_or_copy(file.resolve(), linked / file.name)
     write_template(linked, tokenizer.template_text)
     return linked
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def tokenizer_of(run: Run, base: Path) -> ChatTokenizer:
