@@ -30,8 +30,11 @@ def check_config(config: Any, where: str) -> dict[str, Any]:
         raise UserError(f"{where} is not the config of a Hugging Face model: it holds no JSON object.")
     values = _values(config, where)
     for path, value in values:
-        for text in [value] if isinstance(value, str) else value if isinstance(value, dict) else ():
-            _check_string(text, path if text is value else f"a name below {path or 'the top'}", where)
+        if isinstance(value, str):
+            _check_string(value, path, where)
+        elif isinstance(value, dict):
+            for key in value:
+                _check_string(str(key), f"a name below {path or 'the top'}", where)
     for _, value in values:
         if isinstance(value, dict):
             _check_names(value, where)

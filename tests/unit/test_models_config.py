@@ -129,19 +129,62 @@ def test_another_type_without_usual_fields_needs_its_weights() -> None:
         spec_of_config({"model_type": "mamba", "hidden_size": 768, "vocab_size": 50280})
 
 
-@pytest.mark.parametrize(
-    "kind, fields, published",
-    [
-        ("opt", {"word_embed_proj_dim": 512, "do_layer_norm_before": False, "ffn_dim": 4096}, 331_196_416),
-        ("bloom", {"n_embed": 1024, "n_layer": 24, "n_head": 16, "vocab_size": 250_880}, 559_214_592),
-        ("gptj", {"n_embd": 4096, "n_layer": 28, "n_head": 16, "vocab_size": 50_400}, 6_050_882_784),
-    ],
-)
-def test_older_models_have_their_published_counts(kind: str, fields: dict[str, Any], published: int) -> None:
-    """OPT 350M, BLOOM 560M and GPT-J 6B, by the names that their own configs use."""
-    usual = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 50_272}
-    config = {"model_type": kind, **(usual if kind == "opt" else {}), **fields}
-    spec = spec_of_config(config)
+PUBLISHED: dict[str, tuple[int, str, dict[str, Any]]] = {
+    "facebook/opt-350m": (
+        331_196_416,
+        "opt",
+        {"hidden_size": 1024, "ffn_dim": 4096, "word_embed_proj_dim": 512, "do_layer_norm_before": False},
+    ),
+    "bigscience/bloom-560m": (559_214_592, "bloom", {"n_embed": 1024, "n_layer": 24, "vocab_size": 250_880}),
+    "EleutherAI/gpt-j-6b": (
+        6_050_882_784,
+        "gptj",
+        {"n_embd": 4096, "num_hidden_layers": 28, "vocab_size": 50_400},
+    ),
+    "EleutherAI/gpt-neo-1.3B": (1_315_575_808, "gpt_neo", {"hidden_size": 2048, "vocab_size": 50_257}),
+    "Salesforce/codegen-350M-mono": (
+        356_712_448,
+        "codegen",
+        {"n_embd": 1024, "num_hidden_layers": 20, "vocab_size": 51_200},
+    ),
+    "tiiuae/falcon-7b": (
+        6_921_720_704,
+        "falcon",
+        {"hidden_size": 4544, "num_hidden_layers": 32, "num_attention_heads": 71, "vocab_size": 65_024},
+    ),
+    "microsoft/bitnet-b1.58-2B-4T": (
+        2_412_820_480,
+        "bitnet",
+        {
+            "hidden_size": 2560,
+            "num_hidden_layers": 30,
+            "num_attention_heads": 20,
+            "intermediate_size": 6912,
+            "vocab_size": 128_256,
+            "tie_word_embeddings": True,
+        },
+    ),
+    "state-spaces/mamba2-2.7b": (
+        2_702_599_680,
+        "mamba2",
+        {
+            "hidden_size": 2560,
+            "num_hidden_layers": 64,
+            "num_heads": 80,
+            "n_groups": 1,
+            "vocab_size": 50_288,
+            "tie_word_embeddings": True,
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_other_architectures_have_their_published_counts(name: str) -> None:
+    """By the names that their own configs use; what these leave out is the class's own."""
+    published, kind, fields = PUBLISHED[name]
+    usual = {"num_hidden_layers": 24, "num_attention_heads": 16, "vocab_size": 50_272}
+    spec = spec_of_config({**usual, **fields, "model_type": kind})
     assert (spec.parameters, spec.exact) == (published, True)
 
 
