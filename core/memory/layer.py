@@ -92,9 +92,11 @@ def active_share(spec: ModelSpec) -> float:
 def layer_cost(spec: ModelSpec, workload: Workload) -> LayerCost:
     """What one layer costs with the engine, method and number format of the workload."""
     square = _whole_attention(spec, workload)
-    if workload.backend == "unsloth" and not workload.trains_everything:
+    # what is no plain LoRA takes PEFT's own layers there too (models/llama.py, patch_peft_model)
+    if workload.backend == "unsloth" and workload.kind == "lora":
         times = workload.bits / 16
-        return LayerCost(times * _kept_by_unsloth(spec), times * _passing_unsloth(spec), square)
+        kept = times * _kept_by_unsloth(spec) + _dropped_by_unsloth(spec, workload)
+        return LayerCost(kept, times * _passing_unsloth(spec), square)
     return LayerCost(_kept_plain(spec, workload), _passing_plain(spec, workload), square)
 
 
@@ -188,6 +190,13 @@ def _kept_by_unsloth(spec: ModelSpec) -> float:
     norms = 2 * norms_a_layer(spec) * wide.hidden + _normed_heads(spec, wide)
     mlp = wide.up if wide.gated else _mlp_tensors(spec, wide) + wide.down
     return 2 * (norms + 2 * wide.query + 2 * wide.key + mlp) + _FLOAT32 * spec.heads
+
+
+def _dropped_by_unsloth(spec: ModelSpec, workload: Workload) -> float:
+    """What dropout left out of the adapters' inputs, a byte each (kernels/fast_lora.py, _dropout_forward)."""
+    if not workload.dropout:
+        return 0.0
+    return sum(width_in_use(spec, linear) * linear.inputs for linear in targets(spec, workload))
 
 
 def _passing_unsloth(spec: ModelSpec) -> float:

@@ -126,8 +126,14 @@ def test_who_makes_the_matrix_of_all_pairs(model_type: str, changes: Any, each: 
     assert layer_cost(spec, Workload(**{"backend": "peft", **changes})).square == 4 * each
 
 
-def test_dropout_keeps_a_mask_and_an_input_of_its_own() -> None:
-    plain = layer_cost(llama(), Workload(backend="peft")).kept
-    dropped = layer_cost(llama(), Workload(backend="peft", dropout=0.1)).kept
+@pytest.mark.parametrize("backend", ["peft", "unsloth"])
+def test_dropout_keeps_a_mask(backend: str) -> None:
+    plain = layer_cost(llama(), Workload(backend=backend)).kept
+    dropped = layer_cost(llama(), Workload(backend=backend, dropout=0.1)).kept
     inputs = 6 * 256 + 704
     assert dropped - plain == inputs
+
+
+def test_what_is_no_plain_lora_has_the_plain_engines_layers() -> None:
+    dora = Workload(method="dora", backend="unsloth")
+    assert layer_cost(llama(), dora) == layer_cost(llama(), replace(dora, backend="peft"))
