@@ -16,7 +16,7 @@ _CARVE_OUT = 4 << 30
 
 
 def amd_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
-    """The cards in their slots' order, and problems that keep ROCm from them."""
+    """The cards in their slots' order; what keeps ROCm from them stands in each."""
     slots = {
         slot: card for slot, card in sorted((raw.get("pci") or {}).items()) if card.get("vendor") == _VENDOR
     }
@@ -26,7 +26,7 @@ def amd_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:
         _gpu(raw, order.index(place) if place in nodes else number, card, nodes.get(place, ""))
         for number, (place, card) in enumerate((_location(slot), card) for slot, card in slots.items())
     ]
-    return gpus, _problems(raw, slots, gpus)
+    return gpus, []
 
 
 def compute_nodes(kfd: dict[str, str]) -> dict[tuple[int, int], str]:
@@ -72,6 +72,7 @@ def _gpu(raw: dict[str, Any], number: int, card: dict[str, Any], gfx: str) -> Gp
         unified=unified,
         index=number,
         power=whole(card.get("power1_cap")) // 1_000_000,
+        closed=_closed(raw, card),
     )
 
 
@@ -80,20 +81,13 @@ def _driver(raw: dict[str, Any], card: dict[str, Any]) -> str:
     return f"{card.get('driver') or 'none'} {release}".strip()
 
 
-def _problems(raw: dict[str, Any], slots: dict[str, dict[str, Any]], gpus: list[Gpu]) -> list[str]:
-    if not slots:
-        return []
-    idle = [gpu for gpu, card in zip(gpus, slots.values()) if card.get("driver") != "amdgpu"]
-    if idle:
-        return [f"{idle[0].name} is not driven by amdgpu, so it can't compute. Install AMD's driver."]
-    access = raw.get("kfd_access")
-    if access == "denied":
-        return [
-            "This user may not use AMD's compute device /dev/kfd. Run `sudo usermod -aG render,video $USER`, "
-            "then log in again."
-        ]
-    if access == "missing":
-        return [
-            "AMD's compute device /dev/kfd is missing. Load the kernel's amdgpu with KFD, or install ROCm's."
-        ]
-    return []
+def _closed(raw: dict[str, Any], card: dict[str, Any]) -> str:
+    """Why ROCm can't get at the card, and what to do."""
+    if card.get("driver") != "amdgpu":
+        return "Its driver is not amdgpu: install AMD's."
+    return {
+        "denied": "This user may not use the compute device /dev/kfd: run "
+        "`sudo usermod -aG render,video $USER`, then log in again.",
+        "missing": "The compute device /dev/kfd is missing: load the kernel's amdgpu with KFD, or install "
+        "ROCm's.",
+    }.get(str(raw.get("kfd_access")), "")

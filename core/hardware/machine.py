@@ -81,6 +81,8 @@ def _hardware(raw: dict[str, Any], gpus: list[Gpu], problems: list[str]) -> Hard
     ram, ram_free = memory(raw)
     if raw.get("disk_free") is None:
         problems = [*problems, "The free space on the disk could not be measured."]
+    if not ram:
+        problems = [*problems, "How much memory (RAM) this machine has could not be found out."]
     return Hardware(
         gpus=tuple(gpus),
         cpu=cpu_name(raw),

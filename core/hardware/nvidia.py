@@ -56,11 +56,11 @@ def _gpu(raw: dict[str, Any], index: int, device: dict[str, Any], driver: str, c
     pair = device.get("capability")
     capability = (whole(pair[0]), whole(pair[1])) if isinstance(pair, list) and len(pair) == 2 else None
     memory = _parts(device)[0] if _parts(device) else device.get("memory") or {}
-    unified = "total" not in memory  # Jetson and GB10 have none of their own, and say so
+    unified = error_of(memory) == "not supported"  # Jetson and GB10 have none of their own
     system = raw.get("memory") or {}
     return Gpu(
         name=name,
-        total=whole(system.get("total") if unified else memory["total"]),
+        total=max(0, whole(system.get("total") if unified else memory.get("total"))),
         free=whole(system.get("available") if unified else memory.get("free")),
         capability=capability,
         driver=driver,

@@ -29,8 +29,12 @@ def inability(gpu: Gpu, hardware: Hardware) -> str | None:
     if gpu.vendor == "nvidia":
         return _too_old(gpu) or _other_build(gpu, build) or _nvidia_build(gpu, build)
     if gpu.vendor == "amd":
-        return _amd_family(gpu) or _amd_system(gpu, hardware) or _other_build(gpu, build)
+        return _amd_family(gpu) or _amd_system(gpu, hardware) or _closed(gpu) or _other_build(gpu, build)
     return _other_build(gpu, build)
+
+
+def _closed(gpu: Gpu) -> str | None:
+    return f"{gpu.name} can't be used as it is. {gpu.closed}" if gpu.closed else None
 
 
 def _too_small(gpu: Gpu) -> str | None:

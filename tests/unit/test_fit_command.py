@@ -176,7 +176,7 @@ def test_it_says_why_a_card_in_this_machine_is_not_used(fit: Any, monkeypatch: p
     monkeypatch.setenv("LORA_GARAGE_PROBE", str(probes / "linux_rx_6600_and_ryzen_gpu.json"))
     _, found, text = fit("--model", "starter")
     assert found["place"] == "CPU" and any("is RDNA2" in note for note in found["notes"])
-    assert "Note: AMD Radeon RX 6600 is RDNA2" in text and "log in again" in text.replace("\n  ", " ")
+    assert "Note: AMD Radeon RX 6600 is RDNA2" in text
     assert not fit("--model", "starter", "--gpu", "12")[1]["notes"]
 
 

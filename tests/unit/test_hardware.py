@@ -147,11 +147,38 @@ def test_amd_cards_are_named_by_their_slot_and_compute_node() -> None:
 
 
 def test_an_amd_card_without_compute_driver_is_known_by_its_ids() -> None:
-    raw = read_probe(PROBES / "linux_rx_6600_and_ryzen_gpu.json")
-    found = read_hardware({**raw, "kfd": {}, "kfd_access": "missing"})
+    found = machine("linux_rx_6600_and_ryzen_gpu")
     assert {gpu.arch for gpu in found.gpus} == {"RDNA2"}
-    assert "/dev/kfd is missing" in found.problems[0]
-    assert "usermod -aG render,video" in read_hardware(raw).problems[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"kfd_access": "missing", "kfd": {}}, "/dev/kfd is missing"),
+        ({"kfd_access": "denied"}, "`sudo usermod -aG render,video $USER`"),
+        ({"driver": "vfio-pci"}, "Its driver is not amdgpu"),
+    ],
+)
+def test_an_amd_card_that_nobody_can_compute_on_is_refused(change: dict[str, Any], sentence: str) -> None:
+    raw = read_probe(PROBES / "linux_rx_7900_xtx.json")
+    for card in raw["pci"].values():
+        card["driver"] = change.get("driver", card["driver"])
+    found = read_hardware({**raw, **change})
+    assert found.training_gpu is None
+    assert sentence in (refusal(found.gpus[0], found) or "")
+
+
+def test_a_card_whose_memory_nvml_can_not_tell_is_not_taken_for_one_that_shares() -> None:
+    raw = read_probe(PROBES / "linux_rtx_3060.json")
+    for memory in ({"error": "unknown error"}, {"total": -5, "free": 7}, {}, {"total": "much"}):
+        raw["nvml"]["devices"][0]["memory"] = memory
+        found = read_hardware(raw)
+        assert not found.gpus[0].unified and found.gpus[0].total == 0 and found.training_gpu is None
+        assert "does not say how much memory" in found.problems[0]
+
+
+def test_a_machine_that_does_not_tell_its_memory_says_so() -> None:
+    assert any("memory (RAM)" in problem for problem in read_hardware({}).problems)
 
 
 def test_intel_tells_its_memory_or_the_slots_window_does() -> None:
