@@ -22,8 +22,8 @@ class Gpu:
     `arch` is the family (Ampere, RDNA3, Alchemist, M3) and `bf16` whether it computes in bfloat16; left out,
     both follow from the rest. `cuda` is the newest CUDA that the driver runs, not a toolkit. `display`: a
     screen hangs on it. `unified`: it shares the machine's RAM. `index` is its number among its maker's cards,
-    in the order of their slots; `power` its limit in watts, 0 if unknown. `closed` says why no program gets at
-    it as the machine is set up, and what to do.
+    in the order of their slots; `power` its limit in watts, 0 if unknown. `closed` says why no
+    program gets at it as the machine is set up, and what to do.
     """
 
     name: str
