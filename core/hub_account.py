@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import re
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from core.errors import UserError
 
 Want = Literal["model", "dataset", "answer"]
 _TOKEN = re.compile(r"[\x21-\x7e]{4,500}")
+_NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
 _UNAUTHORIZED = 401
 _FORBIDDEN = 403
 _TOO_MANY = 429
@@ -141,9 +143,10 @@ def _refused(name: str, want: Want, error: Any) -> str:
 def _unreachable(name: str, want: Want, error: Exception, do: str = "Check the connection.") -> str:
     if getattr(error, "errno", None) == errno.ENOSPC:
         return f"The disk became full while {name} was fetched. Free some space. {_again(want)}"
-    if isinstance(error, OSError) and error.filename:
-        why = error.strerror or type(error).__name__
-        return f"{error.filename} can't be used ({why}). Look at the disk and the folder. {_again(want)}"
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _NETWORK):
+        # a file in use, a quota, a file system without large files
+        where = error.filename or f"The disk that {name} goes to"
+        return f"{where} can't be used ({error.strerror}). Look at the disk and the folder. {_again(want)}"
     if want == "answer":
         return f"The hub can't be reached. {do} {_again(want)}"
     return f"The hub can't be reached, so {name} was not downloaded. {do} {_again(want)}"

@@ -14,7 +14,8 @@ from core.errors import UserError
 from core.models.fields import shown
 from core.models.spec import Linear, LinearKind
 
-MAX_HEADER = 100 << 20
+# room for 200,000 tensors; safetensors itself takes three times that
+MAX_HEADER = 32 << 20
 LENGTH_BYTES = 8
 # bits of one element (safetensors, tensor.rs, Dtype)
 _BITS = {

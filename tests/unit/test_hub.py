@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from core.errors import UserError
 from core.hub import hub_repo, search_hub
+from core.hub_account import hub_words
 from core.hub_files import KINDS, HubFile, check_complete, wanted
 from tests.unit.hub_server import Hub, Repo
 
@@ -114,6 +117,24 @@ def test_sizes_that_cannot_be(hub: Hub) -> None:
     hub.instead = json.dumps({"id": "owner/m", "sha": "0", "siblings": [sibling, *others]}).encode()
     with pytest.raises(UserError, match=r"doesn't say how large config\.json is"):
         hub_repo("owner/m")
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left"), "The disk became full while owner/m was fetched"),
+        (
+            OSError(errno.EFBIG, "File too large"),
+            r"The disk that owner/m goes to can't be used \(File too large",
+        ),
+        (PermissionError(errno.EACCES, "Denied", "/models"), r"^/models can't be used \(Denied\)"),
+        (ConnectionResetError(errno.ECONNRESET, "Reset"), "can't be reached"),
+        (socket.gaierror(-2, "Name or service not known"), "can't be reached"),
+    ],
+)
+def test_a_fault_of_the_disk_is_none_of_the_connection(error: OSError, words: str) -> None:
+    with pytest.raises(UserError, match=words), hub_words("owner/m", "model"):
+        raise error
 
 
 def test_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
