@@ -9,19 +9,21 @@ from functools import lru_cache
 from core.errors import UserError
 from core.hardware.kinds import GIB, MIB, Gpu
 from core.hardware.known import Card, cards
+from core.hardware.nvidia import NAMES_ITSELF
 
 # Words that tell no card from another
 _FILLERS = {"nvidia", "geforce", "amd", "radeon", "intel", "apple", "arc", "gpu", "graphics", "card"}
+_FILLERS |= {"generation", "oam", "fhhl", "dgxs"}
 # How people write what drivers write otherwise
 _SPELLINGS = (
     (r"\((?:tm|r)\)|[-()]", " "),
-    (r"\bmac(?:book)?(?: (?:pro|air|mini|studio))?\b|\bgeneration\b|\blite hash rate\b", " "),
+    (r"\bmac(?:book)?(?: (?:pro|air|mini|studio))?\b|\blite hash rate\b|\bwith max q design\b", " "),
     (r"\bmobile\b", "laptop"),
     (r"\bsxm\d\b", "sxm"),
     (r"\b(gtx|rtx|rx)(\d)", r"\1 \2"),
     (r"\b(1660|20[678]0|40[78]0)s\b", r"\1 super"),
     (r"\b(\d{4}) ?tis\b", r"\1 ti super"),
-    (r"(\d{4})(ti|super|xtx|xt|gre|d)\b", r"\1 \2"),
+    (r"(\d{4})(ti|super|xtx|xt|gre|d|ada)\b", r"\1 \2"),
     (r"(\d)\s*(?:gb|gib)\b", r"\1gb"),
 )
 # it has its unit, or stands at the end
@@ -81,6 +83,8 @@ def _called(name: str, gib: float = 0, exact: bool = False) -> Gpu | None:
 
 def _match(words: frozenset[str], card: Card) -> frozenset[str]:
     """The words of the card's first name that has all of these; empty if none has, or none is given."""
+    if card.capability and card.capability < NAMES_ITSELF:
+        words -= {"laptop"}  # there it has the desktop's name
     names = (_words(name) for name in (card.name, *card.also))
     return next((name for name in names if words and words <= name), frozenset())
 

@@ -16,7 +16,7 @@ _WHAT_TO_DO = {
     "GPU is lost": "Restart the machine, and check the card's power cable.",
 }
 # From Ampere's GeForce cards on, a laptop's card says so in its name; before, it carries the desktop's name
-_NAMES_ITSELF = (8, 6)
+NAMES_ITSELF = (8, 6)
 _LAPTOP_NAME = re.compile(r"\b(Laptop|Mobile|Max-Q(?! Workstation)|MX\d{3})\b", re.IGNORECASE)
 
 
@@ -76,7 +76,7 @@ def _gpu(raw: dict[str, Any], index: int, device: dict[str, Any], driver: str, c
 def _laptop(name: str, capability: tuple[int, int] | None, raw: dict[str, Any]) -> bool:
     if _LAPTOP_NAME.search(name):
         return True
-    return is_portable(raw) and (capability is None or capability < _NAMES_ITSELF)
+    return is_portable(raw) and (capability is None or capability < NAMES_ITSELF)
 
 
 def _device_problems(gpu: Gpu, device: dict[str, Any]) -> list[str]:
