@@ -16,7 +16,7 @@ _FILLERS = {"nvidia", "geforce", "amd", "radeon", "intel", "apple", "arc", "gpu"
 _FILLERS |= {"generation", "oam", "fhhl", "dgxs"}
 # How people write what drivers write otherwise
 _SPELLINGS = (
-    (r"\((?:tm|r)\)|[-()]", " "),
+    (r"\((?:tm|r)\)|[-()_]", " "),
     (r"\bmac(?:book)?(?: (?:pro|air|mini|studio))?\b|\blite hash rate\b|\bwith max q design\b", " "),
     (r"\bmobile\b", "laptop"),
     (r"\bsxm\d\b", "sxm"),

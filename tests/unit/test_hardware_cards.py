@@ -82,6 +82,7 @@ def test_every_card_is_found_by_its_name_with_its_size_and_by_its_ids() -> None:
         ("Tesla V100-DGXS-32GB", "Tesla V100-SXM2-32GB", 32),
         ("RTX_6000Ada", "NVIDIA RTX 6000 Ada Generation", 48),
         ("MI300X OAM", "AMD Instinct MI300X", 192),
+        ("RTX_4070S_Ti", "NVIDIA GeForce RTX 4070 Ti SUPER", 16),
         ("DGX Spark", "NVIDIA GB10", 120),
         ("Strix Halo 64GB", "AMD Radeon 8060S", 64),
         ("Ryzen AI Max+ 395", "AMD Radeon 8060S", 96),
