@@ -10,9 +10,10 @@ from typing import Any
 
 from core.dataset.check import Question, check_columns, ensure_store, ensure_tokens
 from core.dataset.cleaned import Changes, save_cleaned
-from core.dataset.report import Report, offered_fixes, report
+from core.dataset.report import offered_fixes, report
 from core.dataset.scan import ScanProgress
 from core.dataset.shapes import ROLES_OF_COLUMNS
+from core.dataset.verdict import Report
 from core.errors import UserError
 from core.hardware import find_hardware
 from core.home import Home, data_path

@@ -2,147 +2,23 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.dataset.compare import leaked
 from core.dataset.doctor import alike_answers
-from core.dataset.kinds import KINDS, Severity
+from core.dataset.kinds import KINDS
 from core.dataset.measure import TokenFacts, TokenTable
-from core.dataset.store import PLACES_KEPT, FileFacts, Found, Store, sha256_of
+from core.dataset.sentences import counted, sentence_of, shape_in_words
+from core.dataset.store import PLACES_KEPT, Found, Store
+from core.dataset.verdict import Problem, Report, Verdict
 from core.errors import UserError
 
-Verdict = Literal["accept", "warn", "reject"]
 FEW = 20
 _RANK = {"error": 0, "warning": 1, "note": 2}
-_ONE = {
-    "have": "has",
-    "hold": "holds",
-    "stand": "stands",
-    "are": "is",
-    "begin": "begins",
-    "end": "ends",
-    "lose": "loses",
-    "name": "names",
-    "write": "writes",
-    "their": "its",
-}
-_PLURAL = re.compile(rf"(?<!that )\b({'|'.join(_ONE)})\b")
-_BARE_PLACE = re.compile(r"[a-z]+ \d+")
-_VERBS = {"has", "holds", "is", "begins", "ends", "names", "lacks", "can't", "stands", "opens", "was"}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One kind of problem: how many rows have it, where the first ones stand, and what is said about it.
-
-    `fix` is what one click would do, `taken` whether it is done already.
-    """
-
-    kind: str
-    severity: Severity
-    count: int
-    rows: list[str]
-    message: str
-    fix: str | None
-    taken: bool = False
-
-    @property
-    def stands(self) -> bool:
-        """Whether it still counts for the verdict."""
-        return not self.taken
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Everything about a dataset that a person decides by. `rows_usable` rows would be trained.
-
-    tokens: None while nothing was measured; over `tokens_measured` rows, its totals are for all usable ones.
-    """
-
-    verdict: Verdict
-    shape: str
-    files: list[FileFacts]
-    rows_read: int
-    rows_usable: int
-    problems: list[Problem]
-    fixes: list[str]
-    max_length: int
-    tokens: dict[str, int] | None = None
-    tokens_measured: int = 0
-    suggested_max_length: int | None = None
-    suggested_reason: str = ""
-    unused: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def rows_dropped(self) -> int:
-        return self.rows_read - self.rows_usable
-
-    @property
-    def format(self) -> str:
-        return _joined(file.format for file in self.files)
-
-    @property
-    def encoding(self) -> str:
-        return _joined(file.encoding for file in self.files)
-
-    @property
-    def sha256(self) -> str:
-        return sha256_of(self.files)
-
-    @property
-    def first_error(self) -> str:
-        """The sentence of the first problem that rejects the data; empty if none does."""
-        return next((item.message for item in self.problems if item.severity == "error" and item.stands), "")
-
-    def to_json(self) -> dict[str, Any]:
-        """What `check-data --json` prints."""
-        return {
-            "verdict": self.verdict,
-            "format": self.format,
-            "encoding": self.encoding,
-            "shape": self.shape,
-            "rows_read": self.rows_read,
-            "rows_usable": self.rows_usable,
-            "rows_dropped": self.rows_dropped,
-            "problems": [
-                {
-                    "kind": item.kind,
-                    "severity": item.severity,
-                    "count": item.count,
-                    "rows": item.rows,
-                    "message": item.message,
-                    "fix": item.fix,
-                    "taken": item.taken,
-                }
-                for item in self.problems
-            ],
-            "tokens": self.tokens,
-            "tokens_measured": self.tokens_measured,
-            "max_length": self.max_length,
-            "suggested_max_length": self.suggested_max_length,
-            "suggested_reason": self.suggested_reason,
-            "sha256": self.sha256,
-            "files": [
-                {
-                    "name": file.name,
-                    "format": file.format,
-                    "encoding": file.encoding,
-                    "packed": file.packed,
-                    "size": file.size,
-                    "rows": file.rows,
-                    "sha256": file.sha256,
-                }
-                for file in self.files
-            ],
-            "unused_columns": self.unused,
-            "fixes": self.fixes,
-        }
 
 
 def report(
@@ -232,14 +108,6 @@ def _verdict(problems: Iterable[Problem]) -> Verdict:
     return "reject" if "error" in standing else "warn" if "warning" in standing else "accept"
 
 
-def shape_in_words(shapes: dict[str, int]) -> str:
-    """The one shape, or all of them with their numbers."""
-    if len(shapes) < 2:
-        return next(iter(shapes), "")
-    ordered = sorted(shapes.items(), key=lambda item: -item[1])
-    return "mixed: " + ", ".join(f"{shape} ({counted(count)})" for shape, count in ordered)
-
-
 def _found_problems(store: Store, fixes: Collection[str]) -> list[Problem]:
     """What the scan noted about files and rows."""
     return [
@@ -248,7 +116,7 @@ def _found_problems(store: Store, fixes: Collection[str]) -> list[Problem]:
             severity=KINDS[kind].severity,
             count=found.count,
             rows=found.places,
-            message=_sentence(kind, found),
+            message=sentence_of(kind, found),
             fix=KINDS[kind].fix,
             taken=kind in fixes,
         )
@@ -332,7 +200,7 @@ def _row_problem(store: Store, kind: str, rows: NDArray[np.int64], detail: Calla
     """A problem of rows that are in the store; `detail` says what is said about the first."""
     places = [store.where(int(row)) for row in rows[:PLACES_KEPT]]
     found = Found(len(rows), places, [detail(int(row)) for row in rows[:1]])
-    message = _sentence(kind, found) if places else ""
+    message = sentence_of(kind, found) if places else ""
     return Problem(kind, KINDS[kind].severity, len(rows), places, message, KINDS[kind].fix)
 
 
@@ -342,40 +210,3 @@ def _no_detail(row: int) -> str:
 
 def _whole(kind: str, count: int, sentence: str) -> Problem:
     return Problem(kind, KINDS[kind].severity, count, [], sentence, KINDS[kind].fix)
-
-
-def _sentence(kind: str, found: Found) -> str:
-    """What is said about one kind: how many rows, and the first one with its reason."""
-    if not KINDS[kind].about_rows:
-        return " ".join(found.reasons)
-    first = _first(found)
-    if found.count > 1:
-        return f"{counted(found.count)} {KINDS[kind].says}. {first}"
-    if KINDS[kind].drops:
-        return first
-    return f"1 row {_singular(KINDS[kind].says)}. {first}"
-
-
-def _first(found: Found) -> str:
-    """The first row and its reason: “Line 3 has no answer.”, “Line 3: “a@b.c”.” or “The first is line 3.”"""
-    place, reason = found.places[0], found.reasons[0]
-    if not reason:
-        return f"The first is {place}."
-    # “line 3” begins a sentence with a capital letter, the name of a file does not
-    begin = place.capitalize() if _BARE_PLACE.fullmatch(place) else place
-    between = " " if reason.split(" ", 1)[0] in _VERBS else ": "
-    return f"{begin}{between}{reason}{'' if reason.endswith('.') else '.'}"
-
-
-def _singular(says: str) -> str:
-    """Words made for many rows, said of one."""
-    return _PLURAL.sub(lambda match: _ONE[match[0]], says)
-
-
-def counted(rows: int) -> str:
-    """“1 row”, “12 rows”."""
-    return "1 row" if rows == 1 else f"{rows:,} rows"
-
-
-def _joined(words: Iterable[str]) -> str:
-    return ", ".join(dict.fromkeys(filter(None, words)))

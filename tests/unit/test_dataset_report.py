@@ -9,10 +9,12 @@ import pytest
 
 from core.dataset.kinds import KINDS
 from core.dataset.measure import TokenTable, measure
-from core.dataset.report import Problem, Report, offered_fixes, report
+from core.dataset.report import offered_fixes, report
 from core.dataset.scan import scan
-from core.dataset.store import Store
+from core.dataset.sentences import sentence_of
+from core.dataset.store import Found, Store
 from core.dataset.tokenize import ChatTokenizer
+from core.dataset.verdict import Problem, Report
 from core.errors import UserError
 from tests.unit.datasets import pairs, store_of, write_rows
 
@@ -201,12 +203,9 @@ def test_several_files_have_one_hash_and_one_list(tmp_path: Path) -> None:
 
 
 def test_every_kind_can_be_said_of_one_row_and_of_many() -> None:
-    from core.dataset.report import _sentence
-    from core.dataset.store import Found
-
     for kind, entry in KINDS.items():
         if entry.about_rows:
-            one = _sentence(kind, Found(1, ["line 3"], ["“x”"]))
-            many = _sentence(kind, Found(2, ["line 3", "line 9"], ["“x”", "“y”"]))
+            one = sentence_of(kind, Found(1, ["line 3"], ["“x”"]))
+            many = sentence_of(kind, Found(2, ["line 3", "line 9"], ["“x”", "“y”"]))
             assert "Line 3: “x”." in one and many.startswith(f"2 rows {entry.says}. Line 3")
             assert " have " not in one and " are " not in one.replace("that are ", "")
