@@ -15,9 +15,10 @@ _WHAT_TO_DO = {
     "no permission": "Give this user access to /dev/nvidia* (the group “video” on most systems).",
     "GPU is lost": "Restart the machine, and check the card's power cable.",
 }
-# From Ampere's GeForce cards on, a laptop's card says so in its name; before, it carries the desktop's name
+# From Ampere's GeForce cards on, a laptop's card says so in its name (but the 2050, which no desktop has);
+# before, it carries the desktop's name
 NAMES_ITSELF = (8, 6)
-_LAPTOP_NAME = re.compile(r"\b(Laptop|Mobile|Max-Q(?! Workstation)|MX\d{3})\b", re.IGNORECASE)
+_LAPTOP_NAME = re.compile(r"\b(Laptop|Mobile|Max-Q(?! Workstation)|MX\d{3}|RTX 2050)\b", re.IGNORECASE)
 
 
 def nvidia_gpus(raw: dict[str, Any]) -> tuple[list[Gpu], list[str]]:

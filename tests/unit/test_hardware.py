@@ -177,6 +177,22 @@ def test_a_card_whose_memory_nvml_can_not_tell_is_not_taken_for_one_that_shares(
         assert "does not say how much memory" in found.problems[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "laptop"),
+    [
+        ("NVIDIA GeForce RTX 4060 Laptop GPU", True),
+        ("NVIDIA GeForce RTX 2050", True),
+        ("NVIDIA GeForce RTX 2070 with Max-Q Design", True),
+        ("NVIDIA RTX PRO 6000 Blackwell Max-Q Workstation Edition", False),
+        ("NVIDIA GeForce RTX 3060", False),
+    ],
+)
+def test_a_name_tells_a_laptop_s_card(name: str, laptop: bool) -> None:
+    raw = read_probe(PROBES / "linux_rtx_3060.json")
+    raw["nvml"]["devices"][0]["name"] = name
+    assert read_hardware(raw).gpus[0].laptop == laptop
+
+
 def test_a_machine_that_does_not_tell_its_memory_says_so() -> None:
     assert any("memory (RAM)" in problem for problem in read_hardware({}).problems)
 
