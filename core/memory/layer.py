@@ -32,6 +32,9 @@ _CAPPED = "gemma2"
 # published runs without checkpointing are that old: 2 to 4 bytes. By its source 0.50 keeps none, but until a
 # run of it is measured the estimate stays on the safe side
 _KEPT_4_BIT = 2.5
+# types whose MLP Unsloth computes in one kernel, where its halves' product is made again (models/loader.py,
+# dispatch_model; kernels/fast_lora.py, LoRA_MLP)
+_FUSED_MLP = ("llama", "mistral", "gemma", "gemma2", "qwen2", "qwen3")
 # what Unsloth's layer takes besides the tensors its kernels keep, in hidden widths of 16 bits: the layer's
 # input twice (fetched ahead), its output, and gradients; from its published context lengths on one card
 _UNSLOTH_REST = 11
@@ -184,11 +187,13 @@ def _passing_plain(spec: ModelSpec, workload: Workload) -> float:
 def _kept_by_unsloth(spec: ModelSpec) -> float:
     """Unsloth's kernels keep inputs and outputs of the norms, queries, keys, values, result, and both halves.
 
-    kernels/fast_lora.py (LoRA_MLP, LoRA_QKV), rms_layernorm.py; the product of the halves is made again.
+    kernels/fast_lora.py (LoRA_MLP, LoRA_QKV), rms_layernorm.py. Other types' MLP is left to autograd, which
+    also keeps the activation and the way down's input.
     """
     wide = widths(spec)
     norms = 2 * norms_a_layer(spec) * wide.hidden + _normed_heads(spec, wide)
-    mlp = wide.up if wide.gated else _mlp_tensors(spec, wide) + wide.down
+    fused = wide.gated and spec.model_type in _FUSED_MLP
+    mlp = wide.up if fused else _mlp_tensors(spec, wide) + wide.down
     return 2 * (norms + 2 * wide.query + 2 * wide.key + mlp) + _FLOAT32 * spec.heads
 
 

@@ -137,3 +137,9 @@ def test_dropout_keeps_a_mask(backend: str) -> None:
 def test_what_is_no_plain_lora_has_the_plain_engines_layers() -> None:
     dora = Workload(method="dora", backend="unsloth")
     assert layer_cost(llama(), dora) == layer_cost(llama(), replace(dora, backend="peft"))
+
+
+def test_only_some_types_have_unsloths_mlp_in_one_kernel() -> None:
+    fused = layer_cost(llama(), Workload()).kept
+    left = layer_cost(replace(llama(), model_type="smollm3"), Workload()).kept
+    assert left - fused == 2 * 2 * 704
