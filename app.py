@@ -156,7 +156,7 @@ def add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
 def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     export = commands.add_parser("export", help="merge, convert to GGUF and quantize a run")
     export.add_argument("run", metavar="RUN", help="name or folder of a run")
-    export.add_argument("--quant", default="Q4_K_M", help="quantization (default: Q4_K_M)")
+    export.add_argument("--quant", default="Q4_K_M", help="Q4_K_M (the default), Q5_K_M, Q6_K, Q8_0 or F16")
     add_shared(export)
 
 
@@ -179,8 +179,13 @@ def add_check_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser
         "--model", default="starter", help="model folder for the token counts (default: starter)"
     )
     check.add_argument("--max-length", type=int, help="maximum length in tokens (default: the preset's)")
+    roles = "user, assistant, system, input, history, messages, text or ignore"
     check.add_argument(
-        "--map", action="append", default=[], metavar="COL=ROLE", help="what a column is, as often as needed"
+        "--map",
+        action="append",
+        default=[],
+        metavar="COL=ROLE",
+        help=f"what a column is: {roles}; as often as needed",
     )
     check.add_argument("--heldout", metavar="FILE", help="your own held-out file")
     check.add_argument("--fix", metavar="OUT.jsonl", help="take every fix and write a cleaned copy")

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 import app
+from core.dataset.shapes import ROLES_OF_COLUMNS
+from core.export.quants import QUANTS
 from core.home import CONVERTER, STARTER_GGUF
 from core.setup.places import Places
 
@@ -85,3 +87,12 @@ def test_doctor_prints_one_json_object():
     done = run_app("doctor", "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["machine"]["system"] in ("linux", "windows", "macos")
+
+
+@pytest.mark.parametrize(("command", "names"), [("export", QUANTS), ("check-data", ROLES_OF_COLUMNS)])
+def test_help_names_every_choice(command: str, names: dict[str, object], capsys: pytest.CaptureFixture[str]):
+    """app.py can't read them from where they are kept: that needs more than the standard library."""
+    with pytest.raises(SystemExit):
+        app.parser().parse_args([command, "--help"])
+    said = capsys.readouterr().out
+    assert all(name in said for name in names)
