@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import re
@@ -98,6 +99,10 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not config.get("model_type") or not config.get("architectures"):
         missing = "model_type" if not config.get("model_type") else "architectures"
         raise UserError(f"{where} names no {missing}. Get the complete config.json.")
+    raw = (folder / "config.json").read_bytes()
+    if raw.startswith(codecs.BOM_UTF8) or b"\0" in raw:
+        # read here, but not by the libraries that come next
+        raise UserError(f"{where} is not plain UTF-8. Save it as UTF-8 without a byte order mark.")
     return config
 
 

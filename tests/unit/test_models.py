@@ -68,6 +68,15 @@ def test_impossible_names_are_refused(tmp_path: Path, config: dict) -> None:
         models.inspect_model(folder(tmp_path, **config))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_config_that_only_we_could_read_is_refused(tmp_path: Path, encoding: str) -> None:
+    model = folder(tmp_path)
+    text = (model / "config.json").read_text()
+    (model / "config.json").write_text(text, encoding=encoding)
+    with pytest.raises(UserError, match="Save it as UTF-8 without"):
+        models.inspect_model(model)
+
+
 def test_pickled_weights_are_not_opened(tmp_path: Path) -> None:
     model = folder(tmp_path)
     (model / "model.safetensors").rename(model / "pytorch_model.bin")
