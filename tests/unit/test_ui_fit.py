@@ -284,7 +284,14 @@ def test_what_trains_instead_is_said_once_for_two_refused_cards(
     page = preset_machine.machine_html(bench)
     assert "The Radeon RX 6600 can’t train" in page and "The Radeon 610M can’t train" in page
     assert page.count("The processor trains instead") == 1
-    assert "<code>sudo usermod -aG render,video $USER</code>" in page
+
+
+def test_what_to_type_stands_out(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    denied = json.loads((PROBES / "linux_rx_7900_xtx.json").read_text("utf-8"))
+    recording = tmp_path / "denied.json"
+    recording.write_text(json.dumps({**denied, "kfd_access": "denied"}))
+    monkeypatch.setenv("LORA_GARAGE_PROBE", str(recording))
+    assert "<code>sudo usermod -aG render,video $USER</code>" in preset_machine.machine_html(bench)
 
 
 def test_of_several_cards_each_is_named_with_its_numbers(
