@@ -22,9 +22,9 @@ from core.dataset.template import write_template
 from core.errors import UserError
 from core.events import now
 from core.export.gguf import convert, full_disk, quantize, require_space
-from core.export.gguf_header import GgufHeader, read_header
-from core.export.modelfile import ModelfileFacts, find_frame, modelfile
+from core.export.gguf_header import read_header
 from core.export.quants import Quant, quant_named
+from core.export.run_modelfile import modelfile_of, tokenizer_of
 from core.export.service import (
     Export,
     add_export,
@@ -35,7 +35,7 @@ from core.export.service import (
     fingerprint,
 )
 from core.export.tensors import read_model
-from core.files import fsync_folder, link_or_copy, read_json, replace, sha256_file, write_atomic, write_json
+from core.files import fsync_folder, link_or_copy, replace, sha256_file, write_atomic, write_json
 from core.home import Home, open_home
 from core.jobs import Worker
 from core.models import resolve_model
@@ -195,11 +195,6 @@ def _with_template(task: Task) -> Path:
     return linked
 
 
-def tokenizer_of(run: Run, base: Path) -> ChatTokenizer:
-    """The tokenizer and chat template that the run was trained with."""
-    return ChatTokenizer.load(base, run.recipe.chat_template, run.recipe.day)
-
-
 def _require_space(task: Task, merging: bool) -> None:
     tensors = read_model(task.base).values()
     parameters = sum(math.prod(tensor.shape) for tensor in tensors)
@@ -248,43 +243,6 @@ def _keep(made: Path, target: Path) -> None:
             f"{target.name} is in use and can't be replaced. End the chat with it, then export again."
         ) from error
     fsync_folder(target.parent)
-
-
-def modelfile_of(run: Run, base: Path, header: GgufHeader, name: str) -> str:
-    """The Modelfile for an exported run."""
-    tokenizer = tokenizer_of(run, base)
-    bos = tokenizer.special_tokens.get("bos_token", "") if _adds_bos(header) else ""
-    facts = ModelfileFacts(
-        gguf_name=header.file.name,
-        model_name=name,
-        trained_length=run.recipe.max_length,
-        context=header.context,
-        frame=find_frame(tokenizer.render, bos, tokenizer.control_tokens),
-        stops=_stops(tokenizer, base),
-        license=_license(base, header),
-    )
-    return modelfile(facts)
-
-
-def _adds_bos(header: GgufHeader) -> bool:
-    """Whether llama.cpp puts the beginning-of-text token before every prompt by itself."""
-    sentencepiece = header.metadata.get("tokenizer.ggml.model") == "llama"
-    return bool(header.metadata.get("tokenizer.ggml.add_bos_token", sentencepiece))
-
-
-def _stops(tokenizer: ChatTokenizer, base: Path) -> list[str]:
-    """Every token that ends a turn: the template's, the tokenizer's and the generation config's."""
-    by_id = {number: text for text, number in tokenizer.control_tokens.items()}
-    ids = read_json(base / "generation_config.json", {}).get("eos_token_id")
-    listed = [by_id.get(number) for number in (ids if isinstance(ids, list) else [ids])]
-    found = [tokenizer.turn_end, tokenizer.special_tokens.get("eos_token"), *listed]
-    return list(dict.fromkeys(token for token in found if token))
-
-
-def _license(base: Path, header: GgufHeader) -> str:
-    if (base / "LICENSE").is_file():
-        return (base / "LICENSE").read_text("utf-8", errors="replace")
-    return str(header.metadata.get("general.license", ""))
 
 
 if __name__ == "__main__":
