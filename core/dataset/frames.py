@@ -8,11 +8,15 @@ known for every chat of the same roles.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from core.dataset.template import ChatTemplate, TemplateRefused
 
-_MOST_KEPT = 4096
+# about 150 MB of frames; a chat of a thousand turns has half a million messages in its frames
+MOST_MESSAGES = 1_000_000
+Value = TypeVar("Value")
 _OPEN, _CLOSE = "\U000f0000", "\U000f0001"
 # white space that no template writes itself
 _SPACE = "\u2003"
@@ -45,21 +49,34 @@ class Frame:
         )
 
 
+class Kept(Generic[Value]):
+    """Values by the roles of chats, forgotten when these come to too many messages."""
+
+    def __init__(self) -> None:
+        self._values: dict[Hashable, Value] = {}
+        self._messages = 0
+
+    def of(self, key: Hashable, messages: int, make: Callable[[], Value]) -> Value:
+        """The value that is kept, or else made now; `messages` is how many its chat has."""
+        if key not in self._values:
+            self._messages += messages
+            if self._messages > MOST_MESSAGES:
+                self._values.clear()
+                self._messages = messages
+            self._values[key] = make()
+        return self._values[key]
+
+
 class Frames:
     """The frames of one template, kept by their roles."""
 
     def __init__(self, template: ChatTemplate) -> None:
         self._template = template
-        self._kept: dict[tuple[tuple[str, ...], bool], Frame | None] = {}
+        self._kept: Kept[Frame | None] = Kept()
 
     def of(self, roles: tuple[str, ...], prompt: bool = False) -> Frame | None:
         """The frame of a chat with these roles, None where the template refuses them."""
-        key = roles, prompt
-        if key not in self._kept:
-            if len(self._kept) >= _MOST_KEPT:
-                self._kept.clear()
-            self._kept[key] = self._read(roles, prompt)
-        return self._kept[key]
+        return self._kept.of((roles, prompt), len(roles), lambda: self._read(roles, prompt))
 
     def _read(self, roles: tuple[str, ...], prompt: bool) -> Frame | None:
         messages = [

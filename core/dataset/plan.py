@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.dataset.controls import ControlToken, ControlTokens, Layout, Span, place
-from core.dataset.frames import Frame, Frames
+from core.dataset.frames import Frame, Frames, Kept
 from core.dataset.neutral import ROLES
 from core.dataset.template import ChatTemplate
 
@@ -76,16 +76,14 @@ class Plans:
         self._controls = controls
         # a token with white space in it could reach into a text's own
         self._simple = not any(any(map(str.isspace, text)) for text in controls.by_text)
-        self._plans: dict[tuple[str, ...], Plan | None] = {}
+        self._plans: Kept[Plan | None] = Kept()
 
     def lay_out(self, messages: list[dict[str, str]]) -> Layout | None:
         """The layout of a chat, None where only rendering it can tell."""
         roles = tuple(message["role"] for message in messages)
         if not self._simple or not ROLES.issuperset(roles) or any(len(message) != 2 for message in messages):
             return None
-        if roles not in self._plans:
-            self._plans[roles] = self._make(roles)
-        plan = self._plans[roles]
+        plan = self._plans.of(roles, len(roles), lambda: self._make(roles))
         return None if plan is None else plan.fill([message["content"] for message in messages])
 
     def _make(self, roles: tuple[str, ...]) -> Plan | None:

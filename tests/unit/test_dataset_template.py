@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.dataset import ChatTokenizer
+from core.dataset.frames import Kept
 from core.dataset.layout import RowRefused, lay_out
 from core.dataset.plan import Plans
 from core.dataset.room import TooMuch
@@ -302,3 +303,17 @@ def test_usual_chats_need_no_rendering(name: str, toys: dict[str, ChatTokenizer]
     for chat in (chat_of("a", "b"), chat_of("a", " b\n", "<|im_end|>", "d")):
         assert plans.lay_out(chat) == lay_out(toys[name]._template, toys[name]._controls, chat)
         assert plans.lay_out(chat) is not None
+
+
+def test_kept_plans_do_not_fill_the_memory(
+    toys: dict[str, ChatTokenizer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.dataset.frames.MOST_MESSAGES", 40)
+    made: list[int] = []
+    kept: Kept[int] = Kept()
+    for length in (*range(1, 30), 29, 28):
+        assert kept.of(length, length, lambda length=length: made.append(length) or length) == length
+    assert made == [*range(1, 30), 28] and len(kept._values) <= 2
+    rows = [chat_of(*"abcdefgh"[:length]) for length in (2, 4, 6, 8, 2)]
+    plans = ChatTokenizer.load(toys["chatml"]._loaded_from[0])
+    assert [plans.encode(row).ids for row in rows] == [toys["chatml"].encode(row).ids for row in rows]
