@@ -21,6 +21,7 @@ from llama_cpp.server.app import create_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings
 
 from core.chat.characters import whole_characters
+from core.chat.hangup import Hangups, end_prompts_of_the_gone
 from core.chat.service import KEY
 from core.children import die_with_parent
 from core.errors import UserError
@@ -65,6 +66,7 @@ def build_app(gguf: Path, n_ctx: int, key: str) -> FastAPI:
     """The server with the model loaded. Whatever a page on another site sends, it gets no CORS permission."""
     avoid_broken_amx()
     pass_broken_characters()
+    end_prompts_of_the_gone()
     threads = idle_cores()
     model = ModelSettings(
         model=str(gguf),
@@ -82,6 +84,7 @@ def build_app(gguf: Path, n_ctx: int, key: str) -> FastAPI:
     settings = ServerSettings(api_key=key, interrupt_requests=False)
     app = create_app(server_settings=settings, model_settings=[model])
     app.user_middleware = [layer for layer in app.user_middleware if layer.cls is not CORSMiddleware]
+    app.add_middleware(Hangups)
     return app
 
 

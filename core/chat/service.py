@@ -8,12 +8,13 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ DEFAULT_CONTEXT = 4096
 MOST_SERVERS = 2
 LOAD_TIMEOUT_S = 300.0
 SILENCE_TIMEOUT_S = 300.0
+# how soon a stop is heard while the server says nothing
+_LOOK_S = 0.1
 # threads that wait give their core away: beside a training run 13 tokens a second instead of 2
 _WAIT = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
 _TOO_LONG = re.compile(r"Requested tokens \((\d+)\) exceed context window of (\d+)")
@@ -110,32 +113,31 @@ class ChatServer:
         if not self.alive():
             raise UserError(self._death("is not running"))
         before = self._log_size()
+        cancel = cancel or threading.Event()
         self._streams += 1
         try:
             yield from self._pieces(question, cancel, before)
         except httpx.HTTPError as error:
-            raise UserError(self._broken(before, error)) from error
+            if not cancel.is_set():
+                raise UserError(self._broken(before, error)) from error
         finally:
             self._streams -= 1
 
-    def _pieces(
-        self, question: dict[str, Any], cancel: threading.Event | None, log_start: int
-    ) -> Iterator[str]:
+    def _pieces(self, question: dict[str, Any], cancel: threading.Event, log_start: int) -> Iterator[str]:
         # the server sends a sign of life every 15 s while it reads a long prompt
         timeout = httpx.Timeout(60.0, connect=10.0)
         headers = {"Authorization": f"Bearer {self.key}"}
         with (
             httpx.Client(timeout=timeout, trust_env=False) as client,
             client.stream("POST", f"{self.url}/chat/completions", json=question, headers=headers) as response,
+            _hanging_up(cancel, response),
         ):
             if response.status_code != 200:
                 response.read()
                 raise UserError(_refusal(response.text))
             heard = time.monotonic()
             for line in response.iter_lines():
-                if cancel is not None and cancel.is_set():
-                    return
-                if line == "data: [DONE]":
+                if line == "data: [DONE]" or cancel.is_set():
                     return
                 if line.startswith("data: "):
                     heard = time.monotonic()
@@ -144,7 +146,8 @@ class ChatServer:
                     raise UserError(
                         f"The model has said nothing for {SILENCE_TIMEOUT_S:.0f} s. Stop it and try again."
                     )
-        raise UserError(self._broken(log_start, None))
+        if not cancel.is_set():
+            raise UserError(self._broken(log_start, None))
 
     def _begin(self, timeout_s: float) -> None:
         """Start the process and wait until the model is loaded."""
@@ -199,6 +202,26 @@ class ChatServer:
         with open(self.log, "rb") as log:
             log.seek(max(offset, self._log_size() - 64_000))
             return log.read().decode("utf-8", "replace")
+
+
+@contextmanager
+def _hanging_up(cancel: threading.Event, response: httpx.Response) -> Iterator[None]:
+    """Close the connection as soon as `cancel` is set: who waits for the next piece then waits no longer."""
+    over = threading.Event()
+    connection = response.extensions["network_stream"].get_extra_info("socket")
+
+    def watch() -> None:
+        while not over.wait(_LOOK_S):
+            if cancel.is_set():
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                return
+
+    threading.Thread(target=watch, name="chat-cancel", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def _text(line: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from core.home import APP_FOLDER, STARTER_GGUF
 
 pytestmark = pytest.mark.slow
 
+SHORT = [{"role": "user", "content": "Hello?"}]
 QUESTION = [{"role": "user", "content": "Tell me a long story about the sea."}]
 
 
@@ -40,6 +42,22 @@ def test_killed_in_the_middle_of_an_answer() -> None:
         assert "".join(again.stream(QUESTION, max_tokens=5))
     finally:
         again.stop()
+
+
+def test_stopped_while_it_reads_a_long_prompt() -> None:
+    """Nothing is heard of the server meanwhile: the connection is closed, and that ends the reading, too."""
+    server = ChatServer.start(STARTER_GGUF, n_ctx=4096)
+    try:
+        before = "".join(server.stream(SHORT, max_tokens=5, temperature=0.0))
+        cancel = threading.Event()
+        threading.Timer(0.5, cancel.set).start()
+        long = [{"role": "user", "content": "The sea is wide. " * 700}]
+        assert list(server.stream(long, max_tokens=800, cancel=cancel)) == []
+        # and the next question does not wait for the rest of it
+        assert "".join(server.stream(SHORT, max_tokens=5, temperature=0.0)) == before
+        assert "llama_decode returned 2" in server.log.read_text("utf-8", "replace")
+    finally:
+        server.stop()
 
 
 def test_it_goes_when_the_app_is_killed() -> None:
