@@ -22,6 +22,7 @@ from llama_cpp.server.settings import ModelSettings, ServerSettings
 
 from core.chat.characters import whole_characters
 from core.chat.hangup import Hangups, end_prompts_of_the_gone
+from core.chat.markers import keep_markers_text
 from core.chat.service import KEY
 from core.children import die_with_parent
 from core.errors import UserError
@@ -67,6 +68,7 @@ def build_app(gguf: Path, n_ctx: int, key: str) -> FastAPI:
     avoid_broken_amx()
     pass_broken_characters()
     end_prompts_of_the_gone()
+    keep_markers_text()
     threads = idle_cores()
     model = ModelSettings(
         model=str(gguf),
