@@ -92,11 +92,11 @@ def running_app(home: Path) -> Iterator[App]:
 
 
 def workers(home: Path) -> list[psutil.Process]:
-    """The processes whose command line names this home folder: train and export workers, downloads."""
+    """The other processes whose command line names this home folder: train and export workers, downloads."""
     found = []
     for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
-        if "-m" in words and any(str(home) in word for word in words):
+        if process.pid != os.getpid() and "-m" in words and any(str(home) in word for word in words):
             found.append(process)
     return found
 

@@ -72,6 +72,7 @@ def talk(page: Any) -> None:
     open_step(page, "chat", "#chat-panel >> text=Ask the base model")
     if page.is_visible("#chat-prepare-base"):
         page.click("#chat-prepare-base")
+        page.wait_for_selector(":is(#chat-prepare-base, #chat-stop-base)", state="detached")
     page.wait_for_selector("#chat-base", state="visible")
     if page.is_visible(f"#chat-tuned >> text={QUESTION}"):
         return
