@@ -23,6 +23,8 @@ README = APP_FOLDER / "README.md"
 MARKS = ("<!-- presets: made by `python -m tests.readme_tables --write` -->", "<!-- end of presets -->")
 # what a class must leave free for each model that it suggests
 SPARE = 0.05
+# `auto` falls back to Transformers where Unsloth can't be imported
+ENGINES = {"auto": "Unsloth", "unsloth": "Unsloth", "peft": "Transformers"}
 # the RAM of the smallest computer that the CPU preset is for, and that of the others
 SMALL_RAM, RAM = 8 * GIB, 32 * GIB
 _MAKERS = {"nvidia": "NVIDIA", "amd": "AMD", "intel": "Intel", "apple": "Apple"}
@@ -76,7 +78,7 @@ def has_room(found: MemoryEstimate) -> bool:
 
 def settings_table() -> Iterable[str]:
     """One line a preset: whom it is for and what it sets."""
-    yield "| Preset | Method | Length | Rows a step | Checkpointing | Optimizer | Maths | Attention |"
+    yield "| Preset | Method | Length | Rows a step | Checkpointing | Optimizer | Maths | Engine |"
     yield "|---|---|---|---|---|---|---|---|"
     for preset in load_presets():
         recipe = preset.recipe()
@@ -89,7 +91,7 @@ def settings_table() -> Iterable[str]:
             recipe.checkpointing + moved,
             recipe.optimizer,
             recipe.precision,
-            recipe.attention,
+            ENGINES[recipe.engine],
         )
         yield f"| {' | '.join(cells)} |"
 
