@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import sys
 import traceback
 from importlib import import_module
@@ -46,6 +47,8 @@ def run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _fail(args, 2, "Stopped.")
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 0
         log = _write_crash(home)
         return _fail(args, 1, f"An unexpected error: {type(error).__name__}: {error}.", log)
     if args.json:
@@ -59,6 +62,16 @@ def _fail(args: argparse.Namespace, code: int, sentence: str, log: Path | None =
     if args.json:
         _print_json({"error": sentence, "log": str(log) if log else None})
     return code
+
+
+def _nobody_reads() -> bool:
+    """Whether the output's reader (`| head`) has gone; then the rest goes nowhere, to the very end."""
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _print_json(value: dict[str, Any]) -> None:

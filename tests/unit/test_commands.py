@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from core import commands
 from core.errors import UserError, WorkerFailed
 from core.follow import raise_unless_done
-from core.home import Home
+from core.home import APP_FOLDER, Home
 from core.jobs import JobState
 
 
@@ -47,3 +50,27 @@ def test_a_crash_without_a_place_for_its_log_still_answers(
 
 def test_done_is_no_error(tmp_path: Path) -> None:
     raise_unless_done(JobState("done"), tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a pipe without a reader is another error there")
+def test_a_reader_that_has_enough_is_no_crash(tmp_path: Path) -> None:
+    """`python app.py fit … | head -1`."""
+    code = f"""
+import argparse, sys
+from core import commands
+def speak(home, args):
+    sys.stdin.readline()
+    print("x" * 1_000_000)
+    return {{}}
+commands.COMMANDS["fit"] = ("__main__", "speak")
+sys.exit(commands.run(argparse.Namespace(command="fit", home={str(tmp_path)!r}, json=False)))
+"""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, cwd=APP_FOLDER
+    ) as job:
+        assert job.stdin and job.stdout and job.stderr
+        job.stdout.close()
+        job.stdin.write(b"\n")
+        job.stdin.close()
+        assert job.stderr.read() == b"" and job.wait() == 0
