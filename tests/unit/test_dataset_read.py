@@ -14,7 +14,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.dataset.read import (
@@ -400,6 +400,7 @@ CELLS = st.text(st.characters(codec="utf-8", exclude_characters="\r"), max_size=
     end=st.sampled_from(["\n", "\r\n"]),
     piece=st.sampled_from([1, 2, 7, 1000]),
 )
+@example(rows=[("", "", "")], delimiter="\t", end="\n", piece=1)
 @settings(max_examples=30, deadline=None)
 def test_any_cells_come_back_from_a_table(
     rows: list[tuple[str, ...]],

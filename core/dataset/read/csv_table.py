@@ -91,7 +91,8 @@ def _line_ends(text: str) -> int:
 def _records_end(text: str, delimiter: str, line: int, name: str, last: bool) -> int:
     """Where the last whole record of `text` ends; 0 if there is none."""
     if '"' not in text:
-        return len(text) if text.strip() else 0
+        # tabs alone are a row of empty cells where they are the delimiter
+        return len(text) if text.strip() or delimiter in text else 0
     return max((end for _, _, end in _records(text, delimiter, line, name, last)), default=0)
 
 
