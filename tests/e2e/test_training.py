@@ -48,7 +48,7 @@ def test_each_run_says_what_it_did(starter_runs: dict[str, Run]) -> None:
         assert result["steps"] == 3
         assert result["tokens_per_s"] > 0
         assert result["peak_memory"] > 500e6
-        assert set(result["seconds"]) == {"loading", "training", "saving", "evaluating"}
+        assert set(result["seconds"]) == {"preparing", "loading", "training", "saving", "evaluating"}
         assert result["heldout_loss_tuned"] < result["heldout_loss_base"]
 
 
