@@ -25,6 +25,8 @@ ROUNDS = 200_000
 ROUNDS_A_MESSAGE = 2_000
 CALL = 20
 PARTS = 100
+# a chat with which every honest template stays far below the bounds
+USUAL_MESSAGES, USUAL_CHARACTERS = 1_000, 1_000_000
 
 
 class Compiled:
@@ -53,7 +55,8 @@ class Compiled:
         )
         self._rounds: Any = environment.extensions[_Rounds.identifier]
         self._room = environment.room
-        # such a template is not tried again: a million rows would take days to refuse
+        # what a template did that had too much of a usual chat; it is not tried again, for a million rows
+        # would take days to refuse. One huge chat says nothing about the others
         self._spent = ""
 
     def render(self, messages: list[dict[str, str]], **values: Any) -> str:
@@ -66,7 +69,8 @@ class Compiled:
         try:
             return self._template.render(messages=messages, **values)
         except TooMuch as error:
-            self._spent = str(error)
+            if len(messages) <= USUAL_MESSAGES and characters <= USUAL_CHARACTERS:
+                self._spent = str(error)
             raise
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from datetime import date
 from pathlib import Path
 
@@ -140,10 +139,8 @@ def test_one_day_is_printed_whatever_the_clock_says(tmp_path: Path) -> None:
 def test_a_template_that_never_ends_is_refused(attack: str, tmp_path: Path) -> None:
     folder = write_model(tmp_path, FAMILIES["chatml"])
     (folder / "chat_template.jinja").write_text(attack)
-    began = time.monotonic()
     encoded = ChatTokenizer.load(folder).encode(chat_of("a", "b"))
     assert encoded.reason is not None and encoded.trained == 0
-    assert time.monotonic() - began < 5
 
 
 HUGE = "{% set huge = 'x' * 10 ** 6 %}"
@@ -197,18 +194,31 @@ def test_a_chat_of_megabytes_has_room_in_the_bounds() -> None:
 
 
 def test_an_endless_template_is_tried_once(tmp_path: Path) -> None:
+    endless = "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
     folder = write_model(tmp_path, FAMILIES["chatml"])
-    (folder / "chat_template.jinja").write_text(
-        "{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}"
-    )
-    tokenizer = ChatTokenizer.load(folder)
-    assert (
-        tokenizer.encode(chat_of("a", "b")).reason
-        == "the model's chat template refuses it: it loops without end"
-    )
-    began = time.monotonic()
-    assert all(one.reason for one in tokenizer.encode_many([chat_of("a", "b")] * 500))
-    assert time.monotonic() - began < 2
+    (folder / "chat_template.jinja").write_text(endless)
+    reason = ChatTokenizer.load(folder).encode(chat_of("a", "b")).reason
+    assert reason == "the model's chat template refuses it: it loops without end"
+    template, rendered = Compiled(endless, NOTHING_KNOWN), 0
+
+    def count(**values: object) -> str:
+        nonlocal rendered
+        rendered += 1
+        return tried(**values)
+
+    tried, template._template.render = template._template.render, count  # type: ignore[method-assign]
+    for _ in range(3):
+        with pytest.raises(TooMuch):
+            template.render(chat_of("a", "b"))
+    assert rendered == 1
+
+
+def test_a_huge_chat_that_is_refused_costs_only_itself() -> None:
+    source = "{{ messages | map(attribute='content') | join }}"
+    template = Compiled(source, NOTHING_KNOWN)
+    with pytest.raises(TooMuch):
+        template.render(chat_of(*["a"] * 60_000))
+    assert template.render(chat_of("a", "b")) == "ab"
 
 
 @pytest.mark.parametrize("source", ["{{ " + "(" * 5000 + ")" * 5000 + " }}", "{% if x %}" * 3000])
