@@ -61,6 +61,17 @@ def _bloom(parts: Parts, fields: Fields, sizes: Sizes) -> None:
     parts.extra(2 * sizes.hidden)
 
 
+_GPT_2 = Family(
+    attention=Attention("attn", fused="c_attn", out="c_proj", bias=True, out_bias=True),
+    mlp=Mlp(into=(("c_fc", 1),), down="c_proj", bias=True),
+    blocks="transformer.h",
+    embedding="transformer.wte",
+    norm_bias=True,
+    inner=4,
+    more=_positions,
+    resize=_every_head,
+)
+
 _GPT_J = Family(
     attention=Attention("attn", out="out_proj"),
     mlp=Mlp(into=(("fc_in", 1),), down="fc_out", bias=True),
@@ -101,16 +112,7 @@ OLDER: dict[str, Family] = {
         norm_bias=True,
         resize=_every_head,
     ),
-    "gpt2": Family(
-        attention=Attention("attn", fused="c_attn", out="c_proj", bias=True, out_bias=True),
-        mlp=Mlp(into=(("c_fc", 1),), down="c_proj", bias=True),
-        blocks="transformer.h",
-        embedding="transformer.wte",
-        norm_bias=True,
-        inner=4,
-        more=_positions,
-        resize=_every_head,
-    ),
+    "gpt2": _GPT_2,
     "opt": Family(
         attention=Attention(out="out_proj", bias="enable_bias", out_bias="enable_bias"),
         mlp=Mlp(path="", into=(("fc1", 1),), down="fc2", bias="enable_bias"),
@@ -138,26 +140,8 @@ OLDER: dict[str, Family] = {
         inner=4,
         resize=_every_head,
     ),
-    "gpt_bigcode": Family(
-        attention=Attention("attn", fused="c_attn", out="c_proj", bias=True, out_bias=True),
-        mlp=Mlp(into=(("c_fc", 1),), down="c_proj", bias=True),
-        blocks="transformer.h",
-        embedding="transformer.wte",
-        norm_bias=True,
-        inner=4,
-        more=_positions,
-        resize=_one_key,
-    ),
-    "gpt_neo": Family(
-        attention=Attention("attn.attention", out="out_proj", out_bias=True),
-        mlp=Mlp(into=(("c_fc", 1),), down="c_proj", bias=True),
-        blocks="transformer.h",
-        embedding="transformer.wte",
-        norm_bias=True,
-        inner=4,
-        more=_positions,
-        resize=_every_head,
-    ),
+    "gpt_bigcode": replace(_GPT_2, resize=_one_key),
+    "gpt_neo": replace(_GPT_2, attention=Attention("attn.attention", out="out_proj", out_bias=True)),
     "gptj": _GPT_J,
     "codegen": replace(_GPT_J, attention=Attention("attn", fused="qkv_proj", out="out_proj")),
     "persimmon": Family(
