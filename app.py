@@ -23,7 +23,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.setup.places import Places
 from core.setup.ready import StepFailed, ready
 
@@ -88,7 +88,7 @@ def run_inside(args: argparse.Namespace, rest: list[str]) -> int:
     if args.command == "test":
         return run_tests(args.fast, rest)
     if args.command in WITHOUT_SCREEN:
-        from core import commands
+        from core.commands import dispatch as commands
 
         return commands.run(args)
     from ui.server import serve

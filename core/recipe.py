@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.errors import UserError
-from core.files import write_atomic
-from core.plain_yaml import dump_yaml, load_yaml, short
+from core.base.errors import UserError
+from core.base.files import write_atomic
+from core.base.plain_yaml import dump_yaml, load_yaml, short
 
 
 def knob(default: Any, help: str, group: str, unit: str = "", **limits: Any) -> Any:

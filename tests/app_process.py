@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
-from core.home import APP_FOLDER
+from core.base.home import APP_FOLDER
 from core.setup.browser import find_browser
 
 FLAGS = [

@@ -11,7 +11,7 @@ import json
 import re
 from typing import Any
 
-from core.files import write_atomic
+from core.base.files import write_atomic
 from core.models.architectures import FAMILIES
 from core.models.defaults import DEFAULTS
 

@@ -49,7 +49,7 @@ def home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def home(home_folder: Path):
     """The opened home folder of this test."""
-    from core.home import open_home
+    from core.base.home import open_home
 
     return open_home(home_folder)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from core.events import EventLog, now
+from core.base.events import EventLog, now
+from core.base.files import write_atomic, write_json
+from core.base.home import open_home
 from core.export.service import Export, add_export
-from core.files import write_atomic, write_json
-from core.home import open_home
 from core.recipe import Recipe
-from core.runs import Run
+from core.runs.run import Run
 
 STEPS = 60
 

@@ -2,7 +2,7 @@
 
 Importing them takes 20 s of a launch; a test that starts workers again and again pays it once. What runs
 is the worker's own main(), in a process of its own, with its own log; where a system can't fork, and for
-tests of the start itself, `python -m core.training.worker` is started instead.
+tests of the start itself, `python -m core.train.worker` is started instead.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.home import APP_FOLDER
+from core.base.home import APP_FOLDER
 
-WORKER = "core.training.worker"
+WORKER = "core.train.worker"
 CAN_FORK = sys.platform.startswith("linux")
 # what each engine's worker imports before its first step
 LIBRARIES = {
-    "peft": ["core.training.session", "core.training.peft_engine", "transformers.models.llama"],
-    "unsloth": ["unsloth", "core.training.session", "core.training.unsloth_engine", "trl"],
+    "peft": ["core.train.session", "core.train.peft_engine", "transformers.models.llama"],
+    "unsloth": ["unsloth", "core.train.session", "core.train.unsloth_engine", "trl"],
 }
 
 
@@ -108,14 +108,14 @@ def begin_forked(engine: str, arguments: list[str], log: Path, env: dict[str, st
 
 def serve(engine: str) -> None:
     """Load the engine's libraries, then fork a worker for every line of standard input."""
-    from core.training.worker import set_environment
+    from core.train.worker import set_environment
 
     # standard output is for news only, whatever the libraries print
     news = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     set_environment()
     if engine == "unsloth":
-        from core.training.engine import import_unsloth
+        from core.train.engine import import_unsloth
 
         assert import_unsloth() is None
     for name in LIBRARIES[engine]:
@@ -147,7 +147,7 @@ def _be_a_worker(order: dict[str, Any]) -> None:
         os.environ.clear()
         os.environ.update(order["env"])
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        from core.training.worker import main
+        from core.train.worker import main
 
         main(order["arguments"])
         code = 0

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache
 
-from core.catalogue import catalogue_model
-from core.hardware import GIB, Gpu, Hardware, cards, refusal
-from core.home import APP_FOLDER
-from core.memory import MemoryEstimate, Place, Workload, estimate_memory, place_of
+from core.base.home import APP_FOLDER
+from core.fit import MemoryEstimate, Place, Workload, estimate_memory, place_of
+from core.machine import GIB, Gpu, Hardware, cards, refusal
 from core.models import ModelSpec, spec_of_config
+from core.models.catalogue import catalogue_model
 from core.presets import Preset, load_presets
 
 README = APP_FOLDER / "README.md"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from core.home import Home, open_home
+from core.base.home import Home, open_home
+from core.models.starter import ensure_starter
 from core.recipe import Recipe
-from core.runs import Run
-from core.starter import ensure_starter
+from core.runs.run import Run
 
 
 def session_folder(session: str) -> Path:

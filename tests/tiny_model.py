@@ -8,10 +8,10 @@ import numpy as np
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer
 
-from core.export.gguf_header import read_header
-from core.files import write_json
-from core.home import STARTER_GGUF
-from core.starter import write_tokenizer
+from core.base.files import write_json
+from core.base.home import STARTER_GGUF
+from core.models.gguf_header import read_header
+from core.models.starter import write_tokenizer
 
 
 def make_tiny_model(folder: Path, seed: int = 0) -> Path:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from core.home import APP_FOLDER, Home
-from core.jobs import JobState, read_job
+from core.base.home import APP_FOLDER, Home
+from core.base.jobs import JobState, read_job
 from core.recipe import parse_recipe
-from core.run_data import prepare_data
-from core.runs import Run, create_run
+from core.runs.data import prepare_data
+from core.runs.run import Run, create_run
 from tests.forked_workers import CAN_FORK, LIBRARIES, WORKER, Forked, begin_forked
 
 QUICK = {

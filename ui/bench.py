@@ -13,23 +13,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from core.dataset import ChatTokenizer
-from core.download import dataset_folder
-from core.errors import UserError
-from core.files import inside, read_json, write_json
-from core.hardware import Hardware, find_hardware
-from core.home import APP_FOLDER, SAMPLE_DATA, Home
-from core.jobs import JobState, read_job
-from core.memory import Place
+from core.base.errors import UserError
+from core.base.files import inside, read_json, write_json
+from core.base.home import APP_FOLDER, SAMPLE_DATA, Home
+from core.base.jobs import JobState, read_job
+from core.chat.talk import Talk
+from core.data import ChatTokenizer
+from core.fit import Place
+from core.hub.download import dataset_folder
+from core.machine import Hardware, find_hardware
 from core.models import STARTER, model_folder
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
-from core.runs import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
+from core.runs.run import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
 from ui.choices import Choices
 from ui.desk import Desk
 from ui.errand import Errands
 from ui.model_desk import ModelDesk
-from ui.talk import Talk
 
 HARDWARE_AGE_S = 30.0
 RUNS_REMEMBERED = 4
@@ -143,7 +143,7 @@ class Bench:
                 self.errands.run("starter", self._build_starter, str)
 
     def _build_starter(self) -> str:
-        command = [sys.executable, "-m", "core.starter", str(self.home.root)]
+        command = [sys.executable, "-m", "core.models.starter", str(self.home.root)]
         done = subprocess.run(command, cwd=APP_FOLDER, stdin=subprocess.DEVNULL, capture_output=True)
         if done.returncode != 0:
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()

@@ -8,15 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.jobs import read_job, request_stop
+from core.chat.talk import Side
 from core.export.service import Export, base_gguf, base_job, newest_export, start_export
-from core.jobs import read_job, request_stop
-from core.runs import Run
+from core.runs.run import Run
 from ui.bench import Bench
 from ui.html import actions, button, esc, fold, heading, meter, notice, primary, size, text_field
 from ui.parts import Step, View, log_error, panel
 from ui.pick import run_picker
-from ui.talk import Side
 
 QUESTION = "Talk to your model"
 HELP = "The same question goes to your model and to the base model it was made from: see what changed."

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from core.dataset.kinds import KINDS
+from core.chat.talk import Manner
+from core.data.kinds import KINDS
 from core.export.quants import DEFAULT_QUANT
 from core.models import STARTER
-from ui.talk import Manner
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from core.dataset.shapes import ROLES_OF_COLUMNS, check_mapping
-from core.download import download_job, start_download
-from core.errors import UserError
-from core.jobs import request_stop
+from core.base.errors import UserError
+from core.base.jobs import request_stop
+from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
+from core.hub.download import download_job, start_download
 from ui import data_files
 from ui.bench import Bench
 from ui.choices import Choices

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from core.dataset.check import CheckState
-from core.dataset.kinds import KINDS
-from core.dataset.report import Report
-from core.jobs import JobState
+from core.base.jobs import JobState
+from core.data.check import CheckState
+from core.data.kinds import KINDS
+from core.data.report import Report
 from ui.html import Mark, button, count, duration, esc, facts, meter, notice, size
 
 _FORMATS = {"jsonl": "JSONL", "json": "JSON", "csv": "CSV", "parquet": "Parquet", "text": "plain text"}

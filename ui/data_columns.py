@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.dataset import Table
-from core.dataset.shapes import ROLES_OF_COLUMNS
+from core.data import Table
+from core.data.shapes import ROLES_OF_COLUMNS
 from ui.html import actions, button, esc, fold
 
 _EXAMPLE = 120

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from zlib import crc32
 
-from core.download import dataset_folder, read_download
+from core.hub.download import dataset_folder, read_download
 from core.models import HUB_ID
 from ui.bench import Bench
 from ui.choices import Choices

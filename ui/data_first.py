@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.dataset import Table
+from core.data import Table
 from ui.html import esc
 
 _CELL = 160

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.dataset.check import CheckState, Question
-from core.dataset.report import Report
-from core.dataset.shapes import Refused, guess_columns, recognise
-from core.dataset.split import wanted
-from core.dataset.store import Store
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.check import CheckState, Question
+from core.data.report import Report
+from core.data.shapes import Refused, guess_columns, recognise
+from core.data.split import wanted
+from core.data.store import Store
 from core.recipe import Recipe
-from core.run_data import data_paths
+from core.runs.data import data_paths
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.data_rows import First, Sight, first_rows, first_sight, sight

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from core.dataset.measure import TokenFacts, TokenTable
-from core.dataset.report import Report
-from core.dataset.store import Store
-from core.estimate import RunTime, count_steps
+from core.data.measure import TokenFacts, TokenTable
+from core.data.report import Report
+from core.data.store import Store
+from core.fit.estimate import RunTime, count_steps
 from core.recipe import Recipe
 from ui.data_plots import histogram, lengths_html, turns_html
 from ui.html import actions, button, checks, count, duration, esc, facts, meter

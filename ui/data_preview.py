@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from core.dataset import Encoded, Piece
-from core.dataset.standard_templates import TEMPLATES
+from core.data import Encoded, Piece
+from core.data.standard_templates import TEMPLATES
 from ui.html import Mark, checks, esc, notice
 
 # a row of a whole book would take the page down

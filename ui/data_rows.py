@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from core.dataset import Table, preview_rows, read_rows
-from core.dataset.doctor import rewrite
-from core.dataset.kinds import BITS, KINDS
-from core.dataset.measure import TokenFacts
-from core.dataset.read import Row, expand
-from core.dataset.shapes import Message, Recognised, recognise
-from core.dataset.store import Store, text_fixes
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data import Table, preview_rows, read_rows
+from core.data.doctor import rewrite
+from core.data.kinds import BITS, KINDS
+from core.data.measure import TokenFacts
+from core.data.read import Row, expand
+from core.data.shapes import Message, Recognised, recognise
+from core.data.store import Store, text_fixes
 
 _FIRST_ROWS = 20
 _TABLE_ROWS = 5

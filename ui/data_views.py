@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.dataset.check import CheckState
-from core.errors import UserError
-from core.estimate import RunTime
+from core.base.errors import UserError
+from core.data.check import CheckState
+from core.fit.estimate import RunTime
 from ui.bench import Bench
 from ui.data_check import reject_reason, state_html
 from ui.data_columns import columns_html

@@ -15,15 +15,15 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from core.dataset import ChatTokenizer, Encoded
-from core.dataset.check import CheckState, Question, read_check, start_check, stop_check
-from core.dataset.cleaned import Changes, save_cleaned
-from core.dataset.compare import leaked
-from core.dataset.measure import TokenFacts, TokenTable
-from core.dataset.report import Problem, Report, report
-from core.dataset.store import Store
-from core.estimate import RunTime
-from core.home import Home
+from core.base.home import Home
+from core.data import ChatTokenizer, Encoded
+from core.data.check import CheckState, Question, read_check, start_check, stop_check
+from core.data.cleaned import Changes, save_cleaned
+from core.data.compare import leaked
+from core.data.measure import TokenFacts, TokenTable
+from core.data.report import Problem, Report, report
+from core.data.store import Store
+from core.fit.estimate import RunTime
 from core.recipe import Recipe
 from ui.data_problems import Entry, Place
 from ui.data_rows import Sight, worst_rows

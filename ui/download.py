@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.jobs import JobState
+from core.base.jobs import JobState
 from ui.html import actions, button, duration, esc, meter, notice, size
 
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 import gradio as gr
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.jobs import JobState, log_tail, read_job, request_stop
 from core.export.handoff import (
     lmstudio_models,
     lmstudio_place,
@@ -25,9 +26,8 @@ from core.export.service import (
     read_exports,
     start_export,
 )
-from core.jobs import JobState, log_tail, read_job, request_stop
 from core.models import inspect_model
-from core.runs import Run
+from core.runs.run import Run
 from ui.bench import Bench
 from ui.html import (
     actions,

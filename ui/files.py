@@ -16,12 +16,12 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.errors import UserError
-from core.events import EventLog
-from core.files import inside, replace
-from core.home import APP_FOLDER
+from core.base.errors import UserError
+from core.base.events import EventLog
+from core.base.files import inside, replace
+from core.base.home import APP_FOLDER
 from core.presets import preset_named
-from core.runs import open_run
+from core.runs.run import open_run
 from ui.bench import Bench
 from ui.data_look import look
 from ui.theme import colour_css

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from core.catalogue import load_catalogue
-from core.errors import UserError
-from core.fitting import Lengths, workload_of
-from core.memory import MemoryEstimate, Place, estimate_memory
-from core.memory.measured import Correction, correction
+from core.base.errors import UserError
+from core.fit import MemoryEstimate, Place, estimate_memory
+from core.fit.fitting import Lengths, workload_of
+from core.fit.measured import Correction, correction
 from core.models import STARTER, ModelSpec, is_hub_id
+from core.models.catalogue import load_catalogue
 from core.models.find import STARTER_ID
 from core.recipe import Recipe
 from ui.bench import Bench

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from core.memory import MemoryEstimate, Term
+from core.fit import MemoryEstimate, Term
 from ui.fit_words import memory, of_memory, verdict_words
 from ui.html import esc
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from core.fitting import Lengths
+from core.fit.fitting import Lengths
 from core.models import ModelSpec
 from core.recipe import Recipe
 from ui.html import esc

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.memory.measured import Measured, place_name, read_measured, reset_measured
+from core.fit.measured import Measured, place_name, read_measured, reset_measured
 from ui.bench import Bench
 from ui.fit import Fit
 from ui.fit_words import memory

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.fitting import four_bits_help, workload_of
-from core.memory import MemoryEstimate
+from core.fit import MemoryEstimate
+from core.fit.fitting import four_bits_help, workload_of
 from ui.fit import Fit
 from ui.fit_bar import bar_html, scale_html
 from ui.fit_words import largest_words, of_memory, room_words, verdict_html, where_words

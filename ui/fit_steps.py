@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Literal
 
-from core.errors import UserError
-from core.fitting import Candidate, Step, changes_of, make_it_fit, smaller_models, use_the_room
+from core.base.errors import UserError
+from core.fit.fitting import Candidate, Step, changes_of, make_it_fit, smaller_models, use_the_room
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.fit import Fit, fit_of

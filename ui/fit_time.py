@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from core.errors import UserError
-from core.estimate import RunTime, estimate_run
-from core.jobs import read_job
-from core.runs import active_run
-from core.timing.calibration import calibration_job, read_calibration, start_calibration
+from core.base.errors import UserError
+from core.base.jobs import read_job
+from core.fit.calibration import calibration_job, read_calibration, start_calibration
+from core.fit.estimate import RunTime, estimate_run
+from core.runs.run import active_run
 from ui.bench import Bench
 from ui.data_look import look, rows_to_train
 from ui.data_numbers import between, rounded, short

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from ui.bench import Bench
 from ui.data_numbers import rounded
 from ui.fit import Fit, fit_of, lengths_of, spec_of

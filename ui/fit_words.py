@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.hardware import GIB
-from core.memory import MemoryEstimate, Place
-from core.memory.kinds import Verdict
+from core.fit import MemoryEstimate, Place
+from core.fit.workload import Verdict
+from core.machine import GIB
 from ui.html import Mark
 
 MIB = 1 << 20

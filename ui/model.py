@@ -7,9 +7,9 @@ from typing import Any
 
 import gradio as gr
 
-from core.download import download_job, read_download, start_download
-from core.errors import UserError
-from core.jobs import request_stop
+from core.base.errors import UserError
+from core.base.jobs import request_stop
+from core.hub.download import download_job, read_download, start_download
 from core.models import HUB_ID, STARTER, model_folder, model_name
 from ui.bench import Bench
 from ui.choices import Choices

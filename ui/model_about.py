@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.catalogue import CatalogueModel, load_catalogue
-from core.download import read_download
-from core.errors import UserError
+from core.base.errors import UserError
+from core.hub.download import read_download
 from core.models import ModelInfo, ModelSpec, cached_model, inspect_model, model_folder, model_name
+from core.models.catalogue import CatalogueModel, load_catalogue
 from ui.bench import Bench
 from ui.download import download_html
 from ui.html import Mark, button, checks, esc, meter, notice, size

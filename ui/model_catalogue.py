@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from core.catalogue import CatalogueModel, load_catalogue
-from core.memory import MemoryEstimate
+from core.fit import MemoryEstimate
+from core.models.catalogue import CatalogueModel, load_catalogue
 from core.presets import suggested_models
 from ui.bench import Bench
 from ui.fit_words import memory, where_words

@@ -10,13 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from core.catalogue import CatalogueModel, load_catalogue
-from core.errors import UserError
-from core.fitting import Lengths
-from core.home import Home
-from core.hub import Found, hub_repo, search_hub
-from core.hub_account import log_in
-from core.memory import MemoryEstimate, Place, Workload, estimate_memory
+from core.base.errors import UserError
+from core.base.home import Home
+from core.fit import MemoryEstimate, Place, Workload, estimate_memory
+from core.fit.fitting import Lengths
+from core.hub.search import Found, hub_repo, search_hub
 from core.models import (
     ModelSpec,
     hf_cache_models,
@@ -26,6 +24,8 @@ from core.models import (
     spec_of_folder,
     spec_of_hub,
 )
+from core.models.catalogue import CatalogueModel, load_catalogue
+from core.models.hub_account import log_in
 from ui.errand import Errand, Errands
 
 _REMEMBERED = 400

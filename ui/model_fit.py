@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from core.catalogue import load_catalogue
-from core.fitting import Step, four_bits_help, make_it_fit, workload_of
-from core.memory import MemoryEstimate
-from core.memory.measured import correction
+from core.fit import MemoryEstimate
+from core.fit.fitting import Step, four_bits_help, make_it_fit, workload_of
+from core.fit.measured import correction
 from core.models import ModelSpec
+from core.models.catalogue import load_catalogue
 from ui.bench import Bench
 from ui.fit_words import inside, largest_words, memory, of_memory, verdict_html, verdict_words, where_words
 from ui.html import Mark, count, esc

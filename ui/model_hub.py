@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from core.catalogue import load_catalogue
-from core.hub import Found
+from core.hub.search import Found
 from core.models import is_hub_id
+from core.models.catalogue import load_catalogue
 from ui.bench import Bench
 from ui.download import hub_id
 from ui.html import button, checks, count, esc, meter, notice, size, text_field

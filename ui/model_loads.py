@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.jobs import JobState, read_job
+from core.base.jobs import JobState, read_job
 from ui.bench import Bench
 from ui.html import button, esc, meter, size
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.errors import UserError
+from core.base.errors import UserError
 from ui.bench import Bench
 from ui.html import esc, size, text_field
 from ui.model_desk import Local

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from zlib import crc32
 
-from core.catalogue import CatalogueModel
-from core.memory import MemoryEstimate
+from core.fit import MemoryEstimate
+from core.models.catalogue import CatalogueModel
 from ui.html import esc
 from ui.model_fit import mark_html
 

@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 from gradio.components import Component
 
-from core.errors import UserError
-from core.events import now
+from core.base.errors import UserError
+from core.base.events import now
 from ui.bench import Bench
 from ui.html import notice
 

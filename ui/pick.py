@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.runs import Run
+from core.runs.run import Run
 from ui.bench import Bench
 from ui.frame import status_words
 from ui.html import esc

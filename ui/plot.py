@@ -6,8 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from core.errors import UserError
-from core.runs import open_run
+from core.base.errors import UserError
+from core.runs.run import open_run
 from ui.bench import Bench
 
 _MOUNT = "window.garage.plot(element, server, watch, props)"

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import knobs
 from ui import fit_learned, fit_time, fit_views, preset_cards, preset_hints, preset_machine, preset_own

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.hardware import Hardware
+from core.machine import Hardware
 from core.presets import Preset, choose_preset, load_presets, suggested_models
 from ui.bench import Bench
 from ui.fit_words import memory, short_name

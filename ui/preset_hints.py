@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.presets import usual_epochs, usual_learning_rate
 from ui.bench import Bench
 from ui.choices import Choices

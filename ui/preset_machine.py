@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.hardware import Gpu, Hardware, refusal
+from core.machine import Gpu, Hardware, refusal
 from ui.bench import Bench
 from ui.fit_words import memory, short_name
 from ui.html import Mark, button, checks, count, esc, fold, notice, size

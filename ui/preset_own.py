@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.presets import Preset, delete_preset, import_preset, own_presets, save_preset
 from ui.bench import Bench
 from ui.html import checks, esc, fold

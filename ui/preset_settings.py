@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.recipe import Recipe, knobs
 from ui.bench import Bench
 from ui.html import button, esc, fold

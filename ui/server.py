@@ -16,8 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from core.errors import UserError
-from core.home import open_home
+from core.base.errors import UserError
+from core.base.home import open_home
 from ui import files
 from ui.bench import Bench
 from ui.guard import Guard

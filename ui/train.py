@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
-from core.errors import UserError
-from core.memory.kinds import Verdict
-from core.runs import Progress, Run, active_run, start_run, start_training, stop_training
+from core.base.errors import UserError
+from core.fit.workload import Verdict
+from core.runs.run import Progress, Run, active_run, start_run, start_training, stop_training
 from ui.bench import Bench
 from ui.fit import fit_of
 from ui.fit_time import time_of, time_words

@@ -20,11 +20,11 @@ from typing import Any
 
 import httpx
 
-from core.children import death, end, spawn, telling_line
-from core.errors import UserError
-from core.export.gguf_header import read_header
+from core.base.children import death, end, spawn, telling_line
+from core.base.errors import UserError
+from core.base.files import read_json
 from core.export.service import noted_sha256
-from core.files import read_json
+from core.models.gguf_header import read_header
 
 KEY = "LORA_GARAGE_CHAT_KEY"
 DEFAULT_CONTEXT = 4096

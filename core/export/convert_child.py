@@ -5,8 +5,8 @@ from __future__ import annotations
 import runpy
 import sys
 
-from core.children import die_with_parent
-from core.export.converter import GGUF_PACKAGE, SCRIPT
+from core.base.children import die_with_parent
+from core.models.converter import GGUF_PACKAGE, SCRIPT
 
 if __name__ == "__main__":
     die_with_parent()

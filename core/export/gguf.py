@@ -7,9 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from core.children import ChildFailed, death, run_child
-from core.errors import UserError
-from core.export.converter import require_converter
+from core.base.children import ChildFailed, death, run_child
+from core.base.errors import UserError
+from core.models.converter import require_converter
 
 Tell = Callable[[float], None]
 Stop = Callable[[], object]

@@ -6,11 +6,11 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from core.aside import aside, remove
-from core.children import telling_line
-from core.errors import UserError
+from core.base.aside import aside, remove
+from core.base.children import telling_line
+from core.base.errors import UserError
+from core.base.files import link_or_copy, read_json, replace
 from core.export.modelfile import ollama_command
-from core.files import link_or_copy, read_json, replace
 
 __all__ = ["lmstudio_models", "lmstudio_place", "ollama_command", "ollama_create", "ollama_installed"]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from core.errors import UserError
-from core.export.tensors import ITEM_BYTES, Tensor, TensorWriter, read_file, read_model
-from core.files import read_json
+from core.base.errors import UserError
+from core.base.files import read_json
+from core.models.tensors import ITEM_BYTES, Tensor, TensorWriter, read_file, read_model
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 # everything that makes a Hugging Face folder a model, apart from the weights

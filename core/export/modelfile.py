@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 Messages = list[dict[str, str]]
 Render = Callable[[Messages, bool], str]

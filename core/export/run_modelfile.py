@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.dataset import ChatTokenizer
-from core.export.gguf_header import GgufHeader
+from core.base.files import read_json
+from core.data import ChatTokenizer
 from core.export.modelfile import ModelfileFacts, find_frame, modelfile
-from core.files import read_json
-from core.runs import Run
+from core.models.gguf_header import GgufHeader
+from core.runs.run import Run
 
 
 def tokenizer_of(run: Run, base: Path) -> ChatTokenizer:

@@ -9,13 +9,13 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.files import read_json, write_json
+from core.base.home import Home
+from core.base.jobs import read_job, start_job
 from core.export.quants import DEFAULT_QUANT, QUANTS, Quant, quant_named
-from core.files import read_json, write_json
-from core.home import Home
-from core.jobs import read_job, start_job
 from core.models import STARTER, STARTER_NAME, model_folder, weight_files
-from core.runs import Run
+from core.runs.run import Run
 
 __all__ = [
     "DEFAULT_QUANT",

@@ -15,14 +15,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.aside import aside, remove, sweep
-from core.children import ChildStopped
-from core.dataset import ChatTokenizer
-from core.dataset.template import write_template
-from core.errors import UserError
-from core.events import now
+from core.base.aside import aside, remove, sweep
+from core.base.children import ChildStopped
+from core.base.errors import UserError
+from core.base.events import now
+from core.base.files import fsync_folder, link_or_copy, replace, sha256_file, write_atomic, write_json
+from core.base.home import Home, open_home
+from core.base.jobs import Worker
+from core.data import ChatTokenizer
+from core.data.template import write_template
 from core.export.gguf import convert, full_disk, quantize, require_space
-from core.export.gguf_header import read_header
 from core.export.quants import Quant, quant_named
 from core.export.run_modelfile import modelfile_of, tokenizer_of
 from core.export.service import (
@@ -34,12 +36,10 @@ from core.export.service import (
     export_name,
     fingerprint,
 )
-from core.export.tensors import read_model
-from core.files import fsync_folder, link_or_copy, replace, sha256_file, write_atomic, write_json
-from core.home import Home, open_home
-from core.jobs import Worker
 from core.models import resolve_model
-from core.runs import Run
+from core.models.gguf_header import read_header
+from core.models.tensors import read_model
+from core.runs.run import Run
 
 # share of the work by stage, measured on a small model
 STAGES = {"merge": 0.15, "convert": 0.5, "quantize": 0.3, "check": 0.05}

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
-from core.home import Home, data_path
-from core.memory.levers import Lengths
+from core.base.errors import UserError
+from core.base.home import Home, data_path
+from core.fit.levers import Lengths
 from core.models import STARTER, model_folder
 from core.models.cache import cached_model
 
 if TYPE_CHECKING:
-    from core.dataset.measure import TokenTable
+    from core.data.measure import TokenTable
 
 # all rows are measured up to so many; of more a sample, whose longest row is not the longest of all
 _MEASURED_WHOLE = 20_000
@@ -59,8 +59,8 @@ def read_data(home: Home, name: str, model: str, max_length: int) -> Data:
 def _measured(home: Home, path: Path, tokenizer: Path | None) -> tuple[TokenTable | None, int]:
     """The lengths of the rows, and how many rows there are; of many a sample is measured."""
     # these load the data check's libraries, which `fit` without data does not need
-    from core.dataset.check import Question, ensure_store, ensure_tokens
-    from core.starter import ensure_starter
+    from core.data.check import Question, ensure_store, ensure_tokens
+    from core.models.starter import ensure_starter
 
     store = ensure_store(home, [path])
     if not len(store):

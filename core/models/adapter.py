@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.spec import Linear, ModelSpec
 
 ALL_LINEAR = "all-linear"

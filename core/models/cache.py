@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.folder import weight_files
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.architectures import FAMILIES
 from core.models.fields import shown
 from core.models.towers import WRAPPERS

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 # far beyond any model, small enough that arithmetic and loops over layers stay quick
 LARGEST = 1 << 28

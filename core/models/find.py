@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.home import Home
+from core.base.errors import UserError
+from core.base.home import Home
 from core.models.cache import cached_model
 from core.models.checks import check_config
 from core.models.config import spec_of_config
@@ -74,7 +74,7 @@ def _of_id(home: Home, name: str) -> ModelSpec:
 
 
 def _in_catalogue(name: str) -> ModelSpec:
-    from core.catalogue import catalogue_model
+    from core.models.catalogue import catalogue_model
 
     model = catalogue_model(name)
     return spec_of_config(model.config, model.id, f"The catalogue's entry of {model.id}")
@@ -83,11 +83,11 @@ def _in_catalogue(name: str) -> ModelSpec:
 def resolve_model(home: Home, name: str) -> Path:
     """The folder of a model that is here, checked; the starter is built on first use.
 
-    A hub id must have been downloaded before, by `core.download` or into the Hugging Face cache; otherwise
-    a UserError says so.
+    A hub id must have been downloaded before, by `core.hub.download` or into the Hugging Face cache;
+    otherwise a UserError says so.
     """
     if name == STARTER:
-        from core.starter import ensure_starter
+        from core.models.starter import ensure_starter
 
         return ensure_starter(home)
     folder = model_folder(home, name)

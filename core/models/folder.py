@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.home import Home
+from core.base.errors import UserError
+from core.base.home import Home
 from core.models.checks import WEIGHTS, check_config
 from core.models.config import architecture_of, context_of
 from core.models.fields import Fields

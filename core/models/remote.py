@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
-from core.errors import UserError
-from core.hub_account import endpoint, hub_words
+from core.base.errors import UserError
 from core.models.checks import WEIGHTS, check_config
 from core.models.folder import MAX_JSON
 from core.models.headers import LENGTH_BYTES, header_length, parse_header, shard_names
+from core.models.hub_account import endpoint, hub_words
 
 _TIMEOUT_S = 20
 _MAX_FILES = 400

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.experts import Experts
 from core.models.families import Family
 from core.models.fields import Fields

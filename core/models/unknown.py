@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.config import architecture_of, context_of, spec_of_config, stored_as
 from core.models.fields import Fields
 from core.models.guess import EXPERTS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.hardware import Gpu, Hardware, refusal
+from core.machine import Gpu, Hardware, refusal
 from core.presets.preset import Preset
 from core.presets.shelf import load_presets, preset_named
 

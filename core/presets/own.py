@@ -6,9 +6,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from core.errors import UserError
-from core.files import write_atomic
-from core.home import Home
+from core.base.errors import UserError
+from core.base.files import write_atomic
+from core.base.home import Home
 from core.presets.preset import Preset, load_preset, parse_preset, preset_knobs
 from core.recipe import Recipe
 

@@ -11,9 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from core.errors import UserError
-from core.hardware import Gpu
-from core.plain_yaml import dump_yaml, load_yaml
+from core.base.errors import UserError
+from core.base.plain_yaml import dump_yaml, load_yaml
+from core.machine import Gpu
 from core.recipe import Recipe, knobs, parse_recipe, problems_of
 
 # the rest of a recipe says what one run is about: its name, model and data

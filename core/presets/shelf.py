@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from core.errors import UserError
-from core.home import APP_FOLDER, Home
+from core.base.errors import UserError
+from core.base.home import APP_FOLDER, Home
 from core.presets.own import own_presets
 from core.presets.preset import Preset, load_preset
 

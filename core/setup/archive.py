@@ -7,8 +7,8 @@ import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
 
-from core.errors import UserError
-from core.files import replace, sha256_file
+from core.base.errors import UserError
+from core.base.files import replace, sha256_file
 
 
 def check_sha256(path: Path, expected: str) -> None:

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from importlib.metadata import distributions
 from typing import Any
 
-from core.hardware import GIB, Hardware, read_hardware, refusal
-from core.hardware.probe import take_probe
-from core.home import home_folder
+from core.base.home import home_folder
+from core.machine import GIB, Hardware, read_hardware, refusal
+from core.machine.probe import take_probe
 from core.setup.browser import find_browser
 from core.setup.machine import Machine, find_machine
 from core.setup.places import Places

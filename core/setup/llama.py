@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any
 
-from core.home import LLAMA_CPP_PYTHON
+from core.base.children import library_env
+from core.base.home import LLAMA_CPP_PYTHON
 from core.setup.child import CommandFailed
 from core.setup.places import Places
 from core.setup.plan import LLAMA_INDEX, Plan
@@ -54,17 +53,4 @@ def _try_prebuilt(work: Work, name: str) -> bool:
 
 
 def _check(work: Work) -> None:
-    work.runner.run([str(work.places.python), "-c", _CHECK], env=library_env(work.places))
-
-
-def library_env(places: Places | None = None) -> dict[str, str]:
-    """What the environment of a process that imports llama_cpp needs: the CUDA libraries that torch brought.
-
-    A prebuilt CUDA wheel leaves them out. Empty where there are none.
-    """
-    packages = (places or Places()).site_packages
-    folders = sorted({file.parent for file in packages.glob("nvidia/**/lib*/lib*.so*")}) if packages else []
-    if sys.platform != "linux" or not folders:
-        return {}
-    before = os.environ.get("LD_LIBRARY_PATH")
-    return {"LD_LIBRARY_PATH": os.pathsep.join([*map(str, folders), *([before] if before else [])])}
+    work.runner.run([str(work.places.python), "-c", _CHECK], env=library_env(work.places.site_packages))

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.hardware.families import gfx_name
+from core.base.errors import UserError
+from core.machine.families import gfx_name
 
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 10), (3, 13)
 

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.home import APP_FOLDER, CONVERTER, GARAGE, STARTER_GGUF
+from core.base.home import APP_FOLDER, CONVERTER, GARAGE, STARTER_GGUF
 
 
 @dataclass(frozen=True)

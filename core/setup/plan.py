@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from core.hardware.builds import AMD_RUNS, NEW_GPUS, OLD_GPUS
+from core.machine.builds import AMD_RUNS, NEW_GPUS, OLD_GPUS
 from core.setup.machine import Gpu, Machine
 
 TORCH = "2.13.0"

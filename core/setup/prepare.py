@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.setup.advice import line_that_matters, what_to_do
 from core.setup.child import CommandFailed, Runner
 from core.setup.lock import only_one

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.files import write_json
+from core.base.files import write_json
 from core.setup.ready import KEY as READY
 
 FORMAT = 1

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.home import LLAMA_CPP_PYTHON, STARTER_GGUF, STARTER_SHA256
+from core.base.errors import UserError
+from core.base.home import LLAMA_CPP_PYTHON, STARTER_GGUF, STARTER_SHA256
 from core.setup import archive, browser, llama, torch_build
 from core.setup.child import CommandFailed
 from core.setup.places import Places

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.hardware import read_hardware, refusal
-from core.hardware.probe import take_probe
+from core.machine import read_hardware, refusal
+from core.machine.probe import take_probe
 from core.setup.child import CommandFailed
 from core.setup.places import Places
 from core.setup.plan import TORCH, TORCH_INDEX, TORCHVISION, Plan

@@ -25,11 +25,11 @@ from pathlib import Path
 import orjson
 import psutil
 
-from core.home import APP_FOLDER
+from core.base.home import APP_FOLDER
 
 TARGET_S, TARGET_BYTES = 45.0, 10**9
 _CHECK = (
-    "import sys; from pathlib import Path; from core.dataset.scan import scan\n"
+    "import sys; from pathlib import Path; from core.data.scan import scan\n"
     "if __name__ == '__main__':\n"
     "    store = scan([Path(sys.argv[1])], Path(sys.argv[2]) / 'store')\n"
     "    print(store.summary.rows_read, len(store))\n"

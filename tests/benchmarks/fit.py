@@ -79,12 +79,12 @@ def now() -> Taken:
 
 def inside(rounds: int) -> tuple[Taken, Taken, Taken]:
     """An estimate, make it fit with the whole catalogue, and use the room."""
-    from core.catalogue import catalogue_model
-    from core.fitting import estimator, smaller_models
-    from core.hardware import card_named, find_hardware
-    from core.memory import Place, Workload
-    from core.memory.search import make_it_fit, use_the_room
+    from core.fit import Place, Workload
+    from core.fit.fitting import estimator, smaller_models
+    from core.fit.search import make_it_fit, use_the_room
+    from core.machine import card_named, find_hardware
     from core.models import spec_of_config
+    from core.models.catalogue import catalogue_model
 
     spec = spec_of_config(catalogue_model(MODEL).config, MODEL)
     work = Workload(quantization="nf4", max_length=2048, micro_batch=4, checkpointing="unsloth")

@@ -17,18 +17,18 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from core.hardware import find_hardware
-from core.home import APP_FOLDER, Home, open_home
-from core.memory import MemoryEstimate, Place, Workload, estimate_memory
+from core.base.home import APP_FOLDER, Home, open_home
+from core.fit import MemoryEstimate, Place, Workload, estimate_memory
+from core.machine import find_hardware
 from core.models import spec_of_folder
+from core.models.starter import ensure_starter
 from core.recipe import parse_recipe
-from core.runs import Run, create_run
-from core.starter import ensure_starter
+from core.runs.run import Run, create_run
 
 GOAL = 0.15
 # once through the data: a few steps do not see its longest rows together
 STEPS = 17
-WORKER = "core.training.worker"
+WORKER = "core.train.worker"
 ENGINES = ("unsloth", "peft")
 FORMATS = (("fp32", "none"), ("bf16", "none"), ("fp32", "nf4"))
 LENGTHS = (256, 512, 1024)
@@ -85,7 +85,7 @@ def measure(run: Run) -> tuple[int, str, int] | None:
 
 def run_lengths(run: Run) -> list[int]:
     """Tokens of the training rows, cut off at the maximum length."""
-    from core.dataset import ChatTokenizer, read_snapshot
+    from core.data import ChatTokenizer, read_snapshot
 
     folder = run.folder.parent.parent / "models" / "SmolLM2-135M-Instruct"
     tokenizer = ChatTokenizer.load(folder, run.recipe.chat_template, run.recipe.day)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from core.home import open_home
+from core.base.home import open_home
 from ui import fit_views, frame, preset, preset_cards, preset_machine, preset_own
 from ui.bench import Bench
 

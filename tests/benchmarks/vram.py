@@ -19,8 +19,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from core.hardware import GIB
-from core.memory import MemoryEstimate, Place, estimate_memory
+from core.fit import MemoryEstimate, Place, estimate_memory
+from core.machine import GIB
 from tests.benchmarks.vram_cases import (
     APART,
     card_gib,

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from core.hardware import GIB, Gpu
-from core.memory import Workload
+from core.fit import Workload
+from core.machine import GIB, Gpu
 from core.models import ModelSpec, spec_of_config
 
 _DATA = Path(__file__).resolve().parent.parent / "data"

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.dataset.kinds import KINDS
-from core.dataset.measure import measure
-from core.dataset.report import report
-from core.dataset.scan import scan
-from core.dataset.store import Store
-from core.dataset.tokenize import ChatTokenizer
+from core.data.kinds import KINDS
+from core.data.measure import measure
+from core.data.report import report
+from core.data.scan import scan
+from core.data.store import Store
+from core.data.tokenize import ChatTokenizer
 from tests.corpus.case import Case
 from tests.corpus.make import CASES, heldout_path, write
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.files import write_json
+from core.base.files import write_json
 from core.recipe import Recipe
 from tests.app_process import App, Watched, browser, running_app
 from tests.e2e.test_walk import LOOK, change

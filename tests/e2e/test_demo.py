@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.files import sha256_file
-from core.home import Home
+from core.base.files import sha256_file
+from core.base.home import Home
 
 ROOT = Path(__file__).resolve().parents[2]
 

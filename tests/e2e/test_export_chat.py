@@ -11,14 +11,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from core.base.errors import UserError
+from core.base.files import read_json, sha256_file, write_json
+from core.base.home import Home, open_home
+from core.base.jobs import request_stop, wait_job
 from core.chat.service import ChatServer
-from core.errors import UserError
-from core.export.gguf_header import read_header
 from core.export.service import base_gguf, newest_export, start_export
-from core.files import read_json, sha256_file, write_json
-from core.home import Home, open_home
-from core.jobs import request_stop, wait_job
-from core.runs import Run
+from core.models.gguf_header import read_header
+from core.runs.run import Run
 from tests.real_parts import random_run, starter_folder
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from core.dataset.cleaned import save_cleaned
-from core.dataset.scan import scan
-from core.dataset.store import Store
-from core.files import sha256_file
-from core.home import APP_FOLDER
+from core.base.files import sha256_file
+from core.base.home import APP_FOLDER
+from core.data.cleaned import save_cleaned
+from core.data.scan import scan
+from core.data.store import Store
 from core.setup.archive import unpack_chosen
 from tests.corpus.case import pair
 from tests.corpus.judge import judge

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from core.dataset import ChatTokenizer, read_snapshot
-from core.home import APP_FOLDER, Home, open_home
-from core.runs import Run, read_progress
+from core.base.home import APP_FOLDER, Home, open_home
+from core.data import ChatTokenizer, read_snapshot
+from core.runs.run import Run, read_progress
 from tests.real_parts import starter_folder
 from tests.training_runs import chats, losses, make_run, summary, work, work_side_by_side
 

@@ -6,12 +6,12 @@ import json
 import sys
 from pathlib import Path
 
-from core.home import open_home
-from core.jobs import Worker
-from core.run_data import prepare_data
-from core.runs import Run
-from core.training.engine import choose_engine
-from core.training.worker import set_environment
+from core.base.home import open_home
+from core.base.jobs import Worker
+from core.runs.data import prepare_data
+from core.runs.run import Run
+from core.train.engine import choose_engine
+from core.train.worker import set_environment
 
 
 def main(folder: Path) -> None:
@@ -19,8 +19,8 @@ def main(folder: Path) -> None:
     run, home = Run(folder), open_home(folder.parent.parent)
     prepare_data(home, run.recipe, run.data)
     engine = choose_engine(run.recipe)
-    from core.training.session import Session
-    from core.training.trainer import split_batch
+    from core.train.session import Session
+    from core.train.trainer import split_batch
 
     session = Session.load(Worker(folder), run, home, engine, lambda: None, False)
     for batch in session.trainer.get_train_dataloader():

@@ -17,11 +17,11 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.dataset.cleaned import save_cleaned
-from core.dataset.read import preview_rows
-from core.dataset.scan import scan
-from core.dataset.store import Store, text_fixes
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.cleaned import save_cleaned
+from core.data.read import preview_rows
+from core.data.scan import scan
+from core.data.store import Store, text_fixes
 from tests.corpus.judge import judge
 from tests.faults.mutate import mutated
 

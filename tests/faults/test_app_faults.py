@@ -10,10 +10,10 @@ from typing import Any
 import psutil
 import pytest
 
+from core.base.home import Home, open_home
+from core.base.jobs import read_job, wait_job
 from core.export.service import export_job, start_export
-from core.home import Home, open_home
-from core.jobs import read_job, wait_job
-from core.runs import Run, active_run, create_run, start_training
+from core.runs.run import Run, active_run, create_run, start_training
 from tests.app_process import PATIENCE_MS, App, Watched, browser, running_app, workers
 from ui.bench import Bench
 

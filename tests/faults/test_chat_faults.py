@@ -12,12 +12,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.base.errors import UserError
+from core.base.files import sha256_file, write_json
+from core.base.home import APP_FOLDER, STARTER_GGUF
 from core.chat.service import ChatServer
-from core.errors import UserError
-from core.export.gguf_header import read_header
 from core.export.service import base_record
-from core.files import sha256_file, write_json
-from core.home import APP_FOLDER, STARTER_GGUF
+from core.models.gguf_header import read_header
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +62,7 @@ def test_stopped_while_it_reads_a_long_prompt() -> None:
 
 def test_it_goes_when_the_app_is_killed() -> None:
     code = (
-        "import sys, time; from core.chat.service import ChatServer; from core.home import STARTER_GGUF;"
+        "import sys, time; from core.chat.service import ChatServer; from core.base.home import STARTER_GGUF;"
         "server = ChatServer.start(STARTER_GGUF); print(server._process.pid, flush=True); time.sleep(60)"
     )
     app = subprocess.Popen([sys.executable, "-c", code], cwd=APP_FOLDER, stdout=subprocess.PIPE)
@@ -75,7 +75,7 @@ def test_it_goes_when_the_app_is_killed() -> None:
 
 def test_it_goes_when_the_app_ends() -> None:
     code = (
-        "from core.chat.service import ChatServer; from core.home import STARTER_GGUF;"
+        "from core.chat.service import ChatServer; from core.base.home import STARTER_GGUF;"
         "server = ChatServer.start(STARTER_GGUF); print(server._process.pid, server._folder)"
     )
     done = subprocess.run(

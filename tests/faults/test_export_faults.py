@@ -12,13 +12,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.files import read_json
+from core.base.home import STARTER_GGUF, Home
+from core.base.jobs import read_job, wait_job
 from core.export.gguf import convert, quantize
 from core.export.service import newest_export, start_export
-from core.files import read_json
-from core.home import STARTER_GGUF, Home
-from core.jobs import read_job, wait_job
-from core.runs import Run
+from core.runs.run import Run
 from tests.real_parts import random_run
 
 pytestmark = pytest.mark.slow

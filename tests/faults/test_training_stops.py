@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.home import Home
-from core.jobs import ACTIVE, read_job, request_stop
-from core.runs import Run, finished_checkpoints, read_progress, start_training
-from core.training.checkpoints import verify
+from core.base.home import Home
+from core.base.jobs import ACTIVE, read_job, request_stop
+from core.runs.run import Run, finished_checkpoints, read_progress, start_training
+from core.train.checkpoints import verify
 from tests.training_runs import begin, events, make_run, summary, wait_over, wait_until, work
 
 pytestmark = pytest.mark.slow

@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.hardware import Gpu, find_hardware
-from core.home import Home, open_home
-from core.jobs import request_stop, wait_job
+from core.base.errors import UserError
+from core.base.home import Home, open_home
+from core.base.jobs import request_stop, wait_job
+from core.machine import Gpu, find_hardware
 from core.presets import preset_named
-from core.runs import Run, create_run, read_progress, start_training
+from core.runs.run import Run, create_run, read_progress, start_training
 
 RESULTS = Path(__file__).parent / "results"
 PRESET = "gpu-08gb"

@@ -18,18 +18,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from core.errors import UserError
-from core.files import write_json
-from core.fitting import Lengths, estimate_recipe
-from core.hardware import GIB, Gpu
-from core.home import Home, open_home
-from core.jobs import request_stop, wait_job
-from core.memory import Place
+from core.base.errors import UserError
+from core.base.files import write_json
+from core.base.home import Home, open_home
+from core.base.jobs import request_stop, wait_job
+from core.fit import Place
+from core.fit.fitting import Lengths, estimate_recipe
+from core.machine import GIB, Gpu
 from core.models import find_spec
+from core.models.starter import ensure_starter
 from core.presets import preset_named
 from core.recipe import Recipe
-from core.runs import create_run, read_progress, start_training
-from core.starter import ensure_starter
+from core.runs.run import create_run, read_progress, start_training
 from tests.gpu.demo import RESULTS, require_gpu
 
 MODELS = ("Qwen/Qwen2.5-0.5B-Instruct", "meta-llama/Llama-3.2-1B-Instruct", "Qwen/Qwen3-4B")
@@ -113,7 +113,7 @@ def make_model(home: Home, model: str) -> Path:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from core.catalogue import catalogue_model
+    from core.models.catalogue import catalogue_model
 
     folder = home.models / model.replace("/", "--")
     settings = dict(catalogue_model(model).config)

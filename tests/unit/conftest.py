@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from core.export.gguf_header import read_header
-from core.home import STARTER_GGUF
-from core.starter import write_tokenizer
+from core.base.home import STARTER_GGUF
+from core.models.gguf_header import read_header
+from core.models.starter import write_tokenizer
 from tests.unit.hub_server import Hub, hub_server
 
 

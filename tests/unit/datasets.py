@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from core.dataset.scan import scan
-from core.dataset.store import Store
+from core.data.scan import scan
+from core.data.store import Store
 
 FRUITS = ("apple", "pear", "plum", "quince", "cherry", "grape", "melon", "peach", "fig", "lemon")
 PLACES = ("Lisbon", "Oslo", "Quito", "Hanoi", "Accra", "Lima", "Cairo", "Perth", "Turin", "Kyoto")

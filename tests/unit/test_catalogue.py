@@ -8,11 +8,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from core.catalogue import CatalogueModel, catalogue_model, load_catalogue
-from core.errors import UserError
-from core.hardware import Hardware, card_named
-from core.memory import Workload, estimate_memory, place_of
+from core.base.errors import UserError
+from core.fit import Workload, estimate_memory, place_of
+from core.machine import Hardware, card_named
 from core.models import HUB_ID, lora_parameters, spec_of_config
+from core.models.catalogue import CatalogueModel, catalogue_model, load_catalogue
 
 MODELS = load_catalogue()
 TOLERANCE = 0.001

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from core import commands
-from core.errors import UserError, WorkerFailed
-from core.follow import raise_unless_done
-from core.home import APP_FOLDER, Home
-from core.jobs import JobState
+from core.base.errors import UserError, WorkerFailed
+from core.base.home import APP_FOLDER, Home
+from core.base.jobs import JobState
+from core.commands import dispatch as commands
+from core.commands.follow import raise_unless_done
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_crash_without_a_place_for_its_log_still_answers(
         (home.root / "commands.log").mkdir()
         raise ValueError("a mistake of ours")
 
-    monkeypatch.setattr("core.fit.command.fit", crash)
+    monkeypatch.setattr("core.commands.fit.fit", crash)
     args = argparse.Namespace(command="fit", home=tmp_path / "home", json=True)
     assert commands.run(args) == 1
     said = capsys.readouterr()

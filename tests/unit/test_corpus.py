@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from core.home import APP_FOLDER
+from core.base.home import APP_FOLDER
 from tests.corpus.foreign import CANARY
 from tests.corpus.judge import differences, first_texts, judge_case
 from tests.corpus.make import CASES, write

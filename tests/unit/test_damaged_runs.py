@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from core.events import EventLog
+from core.base.events import EventLog
+from core.base.home import open_home
 from core.export.service import read_exports
-from core.home import open_home
-from core.runs import Run, fold, list_runs
+from core.runs.run import Run, fold, list_runs
 from tests.finished_run import make_finished_run
 from ui import chat, export, frame, train
 from ui.bench import Bench

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from app import parser
-from core import commands
-from core.dataset import check
-from core.dataset.check import (
+from core.base.errors import UserError
+from core.base.home import Home
+from core.base.jobs import kill_job, wait_job
+from core.commands import dispatch as commands
+from core.data import check
+from core.data.check import (
     KEPT,
     Question,
     check_folder,
@@ -24,10 +27,7 @@ from core.dataset.check import (
     start_check,
     stop_check,
 )
-from core.dataset.scan import ScanStopped
-from core.errors import UserError
-from core.home import Home
-from core.jobs import kill_job, wait_job
+from core.data.scan import ScanStopped
 from tests.unit.datasets import big_rows, pairs, write_rows
 
 

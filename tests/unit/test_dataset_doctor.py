@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dataset.doctor import (
+from core.data.doctor import (
     TEXT_FIXES,
     alike_answers,
     comparable_text,
@@ -22,8 +22,8 @@ from core.dataset.doctor import (
     twins,
     whole_notes,
 )
-from core.dataset.doctor.whole import alike_openings, main_script, mixed_scripts, opening
-from core.dataset.kinds import KINDS
+from core.data.doctor.whole import alike_openings, main_script, mixed_scripts, opening
+from core.data.kinds import KINDS
 from tests.unit.test_dataset_doctor_text import TRUE_CASES
 
 LONG = "This is a longer answer, just as it should be."
@@ -175,8 +175,8 @@ def test_no_fixed_kind_is_found_again(texts: list[str], wanted: set[str]) -> Non
 @settings(max_examples=60, deadline=None)
 @given(TEXTS)
 def test_the_first_look_misses_nothing(text: str) -> None:
-    from core.dataset.doctor.glance import Glance
-    from core.dataset.doctor.rows import TEXT_CHECKS
+    from core.data.doctor.glance import Glance
+    from core.data.doctor.rows import TEXT_CHECKS
 
     row = Glance.at(text)
     for check in TEXT_CHECKS.values():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.dataset.doctor import TEXT_FIXES, inspect, rewrite
+from core.data.doctor import TEXT_FIXES, inspect, rewrite
 
 PHONES = [
     "Call +49 30 1234567 today",

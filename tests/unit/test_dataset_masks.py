@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from core.dataset import ChatTokenizer
-from core.dataset.encoded import IGNORED
+from core.data import ChatTokenizer
+from core.data.encoded import IGNORED
 from tests.unit.chat_models import FAMILIES, MARKED, Family, write_model
 
 pytestmark = pytest.mark.slow

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.dataset import ChatTokenizer, Conversation
-from core.dataset import measure as measuring
-from core.dataset.measure import SAMPLE, TokenTable, measure, sample_rows
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data import ChatTokenizer, Conversation
+from core.data import measure as measuring
+from core.data.measure import SAMPLE, TokenTable, measure, sample_rows
 from tests.unit.chat_models import FAMILIES, write_model
 from tests.unit.test_dataset_tokenize import chat_of, chats
 

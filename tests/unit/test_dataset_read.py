@@ -17,7 +17,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core.dataset.read import (
+from core.base.errors import UserError
+from core.data.read import (
     Row,
     Unreadable,
     encoding,
@@ -27,8 +28,7 @@ from core.dataset.read import (
     preview_rows,
     read_rows,
 )
-from core.dataset.read.packed import _HashedFile
-from core.errors import UserError
+from core.data.read.packed import _HashedFile
 
 TWO = [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]
 LINES = '{"a": "1", "b": "x"}\n{"a": "2", "b": "y"}\n'

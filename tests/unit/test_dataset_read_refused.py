@@ -16,8 +16,8 @@ from unittest.mock import patch
 
 import pytest
 
-from core.dataset.read import Unreadable, json_document, open_source, read_rows
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.read import Unreadable, json_document, open_source, read_rows
 from tests.unit.test_dataset_read import LINES, parquet, written, zipped
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from core.dataset.kinds import KINDS
-from core.dataset.measure import TokenTable, measure
-from core.dataset.report import offered_fixes, report
-from core.dataset.scan import scan
-from core.dataset.sentences import sentence_of
-from core.dataset.store import Found, Store
-from core.dataset.tokenize import ChatTokenizer
-from core.dataset.verdict import Problem, Report
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.kinds import KINDS
+from core.data.measure import TokenTable, measure
+from core.data.report import offered_fixes, report
+from core.data.scan import scan
+from core.data.sentences import sentence_of
+from core.data.store import Found, Store
+from core.data.tokenize import ChatTokenizer
+from core.data.verdict import Problem, Report
 from tests.unit.datasets import pairs, store_of, write_rows
 
 ISSUE_KEYS = {

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.dataset import pool
-from core.dataset.read import Block
-from core.dataset.scan import ScanProgress, ScanStopped, scan
-from core.dataset.store import PLACES_KEPT, ROWS, Store
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data import pool
+from core.data.read import Block
+from core.data.scan import ScanProgress, ScanStopped, scan
+from core.data.store import PLACES_KEPT, ROWS, Store
 from tests.unit.datasets import big_rows, pairs, store_of, write_rows
 
 text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda value: value.strip())
@@ -163,7 +163,7 @@ def test_processes_of_their_own_find_the_same(tmp_path: Path, monkeypatch: pytes
 def test_a_killed_helper_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = big_file(tmp_path)
     monkeypatch.setattr(pool, "SMALL", 0)
-    monkeypatch.setattr("core.dataset.pool._readable", killing(pool._readable))
+    monkeypatch.setattr("core.data.pool._readable", killing(pool._readable))
     with pytest.raises(UserError, match="killed"):
         scan([path], tmp_path / "store")
     assert os.listdir(tmp_path) == ["big.jsonl"]

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dataset.kinds import KINDS
-from core.dataset.read import Row, parse_json, read_rows
-from core.dataset.shapes import Recognised, Refused, recognise
-from core.dataset.shapes.names import ANSWER_COLUMNS, CHAT_COLUMNS, QUESTION_COLUMNS, ROLES, SPEAKER_KEYS
+from core.data.kinds import KINDS
+from core.data.read import Row, parse_json, read_rows
+from core.data.shapes import Recognised, Refused, recognise
+from core.data.shapes.names import ANSWER_COLUMNS, CHAT_COLUMNS, QUESTION_COLUMNS, ROLES, SPEAKER_KEYS
 
 Chat = list[dict[str, str]]
 TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=30).filter(lambda text: not text.isspace())

@@ -8,16 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dataset.read import Row
-from core.dataset.shapes import (
-    ROLES_OF_COLUMNS,
-    Recognised,
-    Refused,
-    check_mapping,
-    guess_columns,
-    recognise,
-)
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.read import Row
+from core.data.shapes import ROLES_OF_COLUMNS, Recognised, Refused, check_mapping, guess_columns, recognise
 
 
 def read(data: dict[str, Any], columns: dict[str, str]) -> Recognised:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from core.dataset import ChatTokenizer, prepare_snapshot, read_report, read_snapshot
-from core.dataset.scan import scan
-from core.dataset.snapshot import RowFile, Snapshot
-from core.dataset.store import Store
-from core.errors import UserError
-from core.files import sha256_file
-from core.home import SAMPLE_DATA
+from core.base.errors import UserError
+from core.base.files import sha256_file
+from core.base.home import SAMPLE_DATA
+from core.data import ChatTokenizer, prepare_snapshot, read_report, read_snapshot
+from core.data.scan import scan
+from core.data.snapshot import RowFile, Snapshot
+from core.data.store import Store
 from tests.unit.datasets import pairs, store_of
 
 

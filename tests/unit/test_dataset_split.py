@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dataset.split import choose, groups_of, split_heldout, wanted
-from core.dataset.store import Store
+from core.data.split import choose, groups_of, split_heldout, wanted
+from core.data.store import Store
 from tests.unit.datasets import pairs, store_of
 
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.dataset.cleaned import save_cleaned
-from core.dataset.scan import scan
-from core.dataset.store import Store, content_key, first_copies, later_copies
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data.cleaned import save_cleaned
+from core.data.scan import scan
+from core.data.store import Store, content_key, first_copies, later_copies
 from tests.unit.datasets import big_rows, pairs, store_of, write_rows
 
 

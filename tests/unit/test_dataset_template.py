@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from core.dataset import ChatTokenizer
-from core.dataset.frames import Kept
-from core.dataset.layout import RowRefused, lay_out
-from core.dataset.plan import Plans
-from core.dataset.room import TooMuch
-from core.dataset.sandbox import Compiled
-from core.dataset.standard_templates import TEMPLATES
-from core.dataset.template import write_template
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data import ChatTokenizer
+from core.data.frames import Kept
+from core.data.layout import RowRefused, lay_out
+from core.data.plan import Plans
+from core.data.room import TooMuch
+from core.data.sandbox import Compiled
+from core.data.standard_templates import TEMPLATES
+from core.data.template import write_template
 from tests.unit.chat_models import FAMILIES, Family, write_model
 from tests.unit.test_dataset_tokenize import chat_of, chats
 
@@ -318,7 +318,7 @@ def test_usual_chats_need_no_rendering(name: str, toys: dict[str, ChatTokenizer]
 def test_kept_plans_do_not_fill_the_memory(
     toys: dict[str, ChatTokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("core.dataset.frames.MOST_MESSAGES", 40)
+    monkeypatch.setattr("core.data.frames.MOST_MESSAGES", 40)
     made: list[int] = []
     kept: Kept[int] = Kept()
     for length in (*range(1, 30), 29, 28):

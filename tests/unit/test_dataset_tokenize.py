@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 
-from core.dataset import ChatTokenizer, Encoded
-from core.dataset.encoded import IGNORED
-from core.dataset.sandbox import LONGEST_TEMPLATE
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data import ChatTokenizer, Encoded
+from core.data.encoded import IGNORED
+from core.data.sandbox import LONGEST_TEMPLATE
 from tests.unit.chat_models import CHATML, FAMILIES, Family, write_model
 
 Chat = list[dict[str, str]]

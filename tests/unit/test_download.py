@@ -13,15 +13,22 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from core.download import check_room, download, download_job, partial_folder, read_download, start_download
-from core.download_files import PARTS, Fetch, progress
-from core.download_files import fetch as fetch_files
-from core.errors import UserError
-from core.files import read_json
-from core.home import Home
-from core.hub import hub_repo
-from core.hub_files import HubFile, HubRepo
-from core.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
+from core.base.errors import UserError
+from core.base.files import read_json
+from core.base.home import Home
+from core.base.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
+from core.hub.download import (
+    check_room,
+    download,
+    download_job,
+    partial_folder,
+    read_download,
+    start_download,
+)
+from core.hub.fetch import PARTS, Fetch, progress
+from core.hub.fetch import fetch as fetch_files
+from core.hub.files import HubFile, HubRepo
+from core.hub.search import hub_repo
 from core.models import inspect_model, local_models, model_folder
 from core.models.remote import read_remote
 from tests.unit.hub_server import Hub, Repo, hub_server
@@ -139,7 +146,7 @@ def test_a_folder_that_cant_be_written_is_named(
     def in_use(source: Path, target: Path) -> None:
         raise PermissionError(13, "it is in use", str(target))
 
-    monkeypatch.setattr("core.download.replace", in_use)
+    monkeypatch.setattr("core.hub.download.replace", in_use)
     with pytest.raises(UserError, match=r"owner--tiny can't be used \(it is in use\)\. .*already is kept"):
         fetch(home)
 

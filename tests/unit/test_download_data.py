@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from core.dataset.read import expand, read_rows
-from core.download import dataset_folder, download, start_download
-from core.errors import UserError
-from core.home import Home
-from core.jobs import Worker, wait_job
+from core.base.errors import UserError
+from core.base.home import Home
+from core.base.jobs import Worker, wait_job
+from core.data.read import expand, read_rows
+from core.hub.download import dataset_folder, download, start_download
 from tests.unit.hub_server import Hub, Repo
 
 NAME = "owner/chats"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.export.handoff import lmstudio_models, lmstudio_place, ollama_create
 
 

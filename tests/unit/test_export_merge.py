@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
-from core.errors import UserError  # noqa: E402
+from core.base.errors import UserError  # noqa: E402
+from core.base.home import APP_FOLDER  # noqa: E402
 from core.export.merge import merge, read_adapter  # noqa: E402
-from core.home import APP_FOLDER  # noqa: E402
 
 
 def tiny_model(folder: Path, dtype: Any, shard_size: str = "5GB") -> Path:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core.dataset import ChatTokenizer
-from core.dataset.template import ChatTemplate, TemplateRefused
-from core.errors import UserError
+from core.base.errors import UserError
+from core.data import ChatTokenizer
+from core.data.template import ChatTemplate, TemplateRefused
 from core.export.modelfile import (
     Frame,
     Messages,

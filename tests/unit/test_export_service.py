@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.events import now
+from core.base.errors import UserError
+from core.base.events import now
+from core.base.home import APP_FOLDER, STARTER_GGUF, open_home
 from core.export.gguf import require_space
-from core.export.gguf_header import read_header
 from core.export.quants import DEFAULT_QUANT, QUANTS, quant_named
 from core.export.service import (
     Export,
@@ -24,9 +24,9 @@ from core.export.service import (
     read_exports,
     start_export,
 )
-from core.home import APP_FOLDER, STARTER_GGUF, open_home
+from core.models.gguf_header import read_header
 from core.recipe import Recipe
-from core.runs import Run
+from core.runs.run import Run
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_space_is_asked_for_before(tmp_path: Path) -> None:
 
 def test_the_app_side_loads_nothing_heavy() -> None:
     code = (
-        "import sys, core.export.service, core.export.handoff, core.chat.service, core.starter;"
+        "import sys, core.export.service, core.export.handoff, core.chat.service, core.models.starter;"
         "print([m for m in ('torch', 'llama_cpp', 'transformers', 'gguf') if m in sys.modules])"
     )
     done = subprocess.run(

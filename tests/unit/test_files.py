@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from core import files
-from core.errors import UserError
+from core.base import files
+from core.base.errors import UserError
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_litter(

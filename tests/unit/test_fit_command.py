@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from app import parser
-from core import commands
-from core.catalogue import catalogue_model
+from core.base.home import APP_FOLDER, Home
+from core.commands import dispatch as commands
 from core.fit.data import tokenizer_folder
-from core.home import APP_FOLDER, Home
-from core.memory.measured import Measured, note_measured
+from core.fit.measured import Measured, note_measured
+from core.models.catalogue import catalogue_model
 
 QWEN = "Qwen/Qwen3-8B"
 HEAVY = ("torch", "transformers", "peft", "gradio", "pyarrow", "numpy", "pydantic", "httpx", "tokenizers")

@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.hardware import GIB, card_named
-from core.home import Home
-from core.memory import Place
-from core.memory.measured import (
+from core.base.home import Home
+from core.fit import Place
+from core.fit.measured import (
     HIGHEST,
     LOWEST,
     Measured,
@@ -23,7 +22,8 @@ from core.memory.measured import (
     read_measured,
     reset_measured,
 )
-from core.runs import read_progress
+from core.machine import GIB, card_named
+from core.runs.run import read_progress
 from tests.training_runs import events, make_run, work_side_by_side
 
 CPU = Place(None, 20 * GIB, 24 * GIB)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.catalogue import catalogue_model
-from core.fitting import (
+from core.fit import MemoryEstimate, Place, Workload, search
+from core.fit.fitting import (
     changes_of,
     estimator,
     four_bits_help,
@@ -20,11 +20,11 @@ from core.fitting import (
     use_the_room,
     workload_of,
 )
-from core.hardware import GIB, card_named
-from core.memory import MemoryEstimate, Place, Workload, search
-from core.memory.levers import Lengths
-from core.memory.search import Candidate, Step
+from core.fit.levers import Lengths
+from core.fit.search import Candidate, Step
+from core.machine import GIB, card_named
 from core.models import ModelSpec, spec_of_config
+from core.models.catalogue import catalogue_model
 from core.recipe import Recipe
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"

@@ -8,20 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.catalogue import catalogue_model
-from core.estimate import estimate_run
-from core.hardware import GIB, Gpu, Hardware, card_named, find_hardware
-from core.home import Home
-from core.memory import Place, Workload
-from core.memory.measured import Measured, note_measured
+from core.base.home import Home
+from core.fit import Place, Workload
+from core.fit.calibration import read_calibration, write_calibration
+from core.fit.cost import operations_per_token
+from core.fit.energy import watts
+from core.fit.estimate import estimate_run
+from core.fit.measured import Measured, note_measured
+from core.fit.run_time import spread_of
+from core.fit.speed import AGAIN, ANOTHER, CALIBRATED, GUESSED, speed_here
+from core.machine import GIB, Gpu, Hardware, card_named, find_hardware
 from core.models import ModelSpec, spec_of_config
+from core.models.catalogue import catalogue_model
 from core.recipe import Recipe
-from core.runs import Run
-from core.timing.calibration import read_calibration, write_calibration
-from core.timing.cost import operations_per_token
-from core.timing.energy import watts
-from core.timing.run_time import spread_of
-from core.timing.speed import AGAIN, ANOTHER, CALIBRATED, GUESSED, speed_here
+from core.runs.run import Run
 
 CPU = Place(None, 20 * GIB, 24 * GIB)
 WORK = Workload(bits=32, max_length=512)

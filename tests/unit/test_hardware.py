@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserError
-from core.hardware import (
+from core.base.container import ask_cgroup, usable_cores
+from core.base.errors import UserError
+from core.fit import place_of
+from core.machine import (
     GIB,
     MIB,
     Gpu,
@@ -24,12 +26,10 @@ from core.hardware import (
     read_probe,
     refusal,
 )
-from core.hardware.builds import parse_torch, torch_build
-from core.hardware.container import ask_cgroup, usable_cores
-from core.hardware.families import amd_family, computes_bf16, gfx_name, nvidia_family
-from core.hardware.sysfs import ask_sysfs
-from core.memory import place_of
-from core.training.worker import the_training_gpu
+from core.machine.builds import parse_torch, torch_build
+from core.machine.families import amd_family, computes_bf16, gfx_name, nvidia_family
+from core.machine.sysfs import ask_sysfs
+from core.train.worker import the_training_gpu
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
 NAMES = sorted(path.stem for path in PROBES.glob("*.json"))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserError
-from core.hardware import GIB, Hardware, card_named, cards, inability
-from core.hardware.families import nvidia_family
-from core.hardware.known import known_card
+from core.base.errors import UserError
+from core.machine import GIB, Hardware, card_named, cards, inability
+from core.machine.families import nvidia_family
+from core.machine.known import known_card
 
 NOWHERE = Hardware((), "", 1, 1, 1, 1, "Linux")
 

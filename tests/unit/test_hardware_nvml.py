@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from core.hardware.asked import NvmlAsker
+from core.machine.asked import NvmlAsker
 
 # The functions that are asked, in the form of nvml.h; an environment variable decides how it starts
 SOURCE = r"""

@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "transformers", "unsloth", "unsloth_zoo", "trl", "peft", "llama_cpp", "bitsandbytes"}
-WORKER_ROOMS = ("core/training", "core/export", "core/chat")
+WORKER_ROOMS = ("core/train", "core/export", "core/chat")
 SOURCES = sorted([ROOT / "app.py", *ROOT.glob("core/**/*.py"), *ROOT.glob("ui/**/*.py")])
 
 
@@ -56,7 +56,7 @@ def test_only_one_file_knows_unsloth() -> None:
         for path in SOURCES
         if {m.split(".")[0] for m in imports(path)} & {"unsloth", "unsloth_zoo"}
     ]
-    assert knowing == ["core/training/unsloth_engine.py"]
+    assert knowing == ["core/train/unsloth_engine.py"]
 
 
 def test_no_circles_in_core() -> None:
@@ -82,7 +82,7 @@ def test_no_circles_in_core() -> None:
 def test_the_app_and_the_commands_load_nothing_heavy() -> None:
     """Imported for real: what the app's own process has loaded before any worker runs."""
     code = (
-        "import sys, core.commands, core.runs, core.models, core.presets, ui.server;"
+        "import sys, core.commands.dispatch, core.runs.run, core.models, core.presets, ui.server;"
         f"print(sorted({HEAVY!r} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

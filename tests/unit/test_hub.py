@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserError
-from core.hub import hub_repo, search_hub
-from core.hub_account import hub_words
-from core.hub_files import KINDS, HubFile, check_complete, wanted
+from core.base.errors import UserError
+from core.hub.files import KINDS, HubFile, check_complete, wanted
+from core.hub.search import hub_repo, search_hub
+from core.models.hub_account import hub_words
 from tests.unit.hub_server import Hub, Repo
 
 LLAMA = {"architectures": ["LlamaForCausalLM"]}

@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
-from core import jobs
-from core.errors import UserError
-from core.files import write_json
-from core.job_words import error_sentence
-from core.processes import birth
+from core.base import jobs
+from core.base.errors import UserError
+from core.base.files import write_json
+from core.base.job_words import error_sentence
+from core.base.processes import birth
 
 WORKER = "tests.unit.job_worker"
 

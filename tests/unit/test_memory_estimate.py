@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.hardware import GIB, Gpu
-from core.memory import MemoryEstimate, Place, Workload, estimate_memory, verdict_of
+from core.fit import MemoryEstimate, Place, Workload, estimate_memory, verdict_of
+from core.machine import GIB, Gpu
 from core.models import ModelSpec, spec_of_config
 from tests.benchmarks.vram import MEAN, WORST, judge, summary
 from tests.benchmarks.vram_cases import is_judged, load_cases, load_holdout

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from core.memory import Workload
-from core.memory.layer import layer_cost, widths
+from core.fit import Workload
+from core.fit.layer import layer_cost, widths
 from core.models import spec_of_config
 
 SIZES = {

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from core.errors import UserError
-from core.hardware import GIB, Gpu, Hardware
-from core.memory import Place, Workload, estimate_memory, place_of
-from core.memory.adapter import known_optimizers, optimizer_bytes, trainable_parameters
-from core.memory.computed import as_computed
-from core.memory.phases import FUSED_PLAN, logits_bytes
-from core.memory.weights import dequantization_bytes, linear_bytes, rest_bytes
+from core.base.errors import UserError
+from core.fit import Place, Workload, estimate_memory, place_of
+from core.fit.adapter import known_optimizers, optimizer_bytes, trainable_parameters
+from core.fit.computed import as_computed
+from core.fit.phases import FUSED_PLAN, logits_bytes
+from core.fit.weights import dequantization_bytes, linear_bytes, rest_bytes
+from core.machine import GIB, Gpu, Hardware
 from core.models import spec_of_config
 from core.models.spec import Linear
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from core import models
-from core.errors import UserError
-from core.home import Home
+from core.base.errors import UserError
+from core.base.home import Home
 
 
 def header_file(path: Path, tensors: dict[str, list[int]], cut: int = 0) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import lora_parameters, lora_targets, spec_of_config
 from tests.unit.test_models_config import GPT_OSS, LLAMA
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import check_config, spec_of_config
 from tests.unit.test_models_config import LLAMA
 

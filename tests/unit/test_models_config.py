@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import spec_of_config
 from core.models.fields import LARGEST, Fields
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from core.errors import UserError
-from core.home import Home
+from core.base.errors import UserError
+from core.base.home import Home
 from core.models import find_spec, hf_cache_models, inspect_model, resolve_model, spec_of_folder
 from core.models.headers import stored_in
 

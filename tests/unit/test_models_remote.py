@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import UserError
-from core.home import Home
+from core.base.errors import UserError
+from core.base.home import Home
 from core.models import find_spec, spec_of_hub
 from core.models.headers import header_length, parse_header
 from tests.unit.hub_server import Hub, Repo

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import lora_parameters, spec_of_config
 from core.models.defaults import DEFAULTS
 

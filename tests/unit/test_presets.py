@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import UserError
-from core.hardware import GIB, Gpu, Hardware, read_hardware
-from core.hardware.refusals import LEAST_GIB
-from core.home import APP_FOLDER
+from core.base.errors import UserError
+from core.base.home import APP_FOLDER
+from core.machine import GIB, Gpu, Hardware, read_hardware
+from core.machine.refusals import LEAST_GIB
 from core.presets import (
     Preset,
     choose_preset,

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import yaml
 
-from core.catalogue import load_catalogue
-from core.hardware import Card, Gpu, cards, refusal
-from core.home import APP_FOLDER
-from core.memory import place_of
+from core.base.home import APP_FOLDER
+from core.fit import place_of
+from core.machine import Card, Gpu, cards, refusal
+from core.models.catalogue import load_catalogue
 from core.presets import Preset, choose_preset, load_presets, preset_named, suggested_models
 from tests.readme_tables import README, class_cards, estimate, has_room, machine, smallest_place, with_tables
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from core.errors import UserError
-from core.home import Home
+from core.base.errors import UserError
+from core.base.home import Home
 from core.recipe import Recipe, parse_recipe
-from core.training.engine import Setup, choose_engine
+from core.train.engine import Setup, choose_engine
 from tests.training_runs import losses, make_run, summary, work_side_by_side
 
 
@@ -33,7 +33,7 @@ def untied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loaded(folder: Path, **knobs: Any) -> Any:
     """The model as the PEFT engine loads it."""
-    from core.training.peft_engine import load_model
+    from core.train.peft_engine import load_model
 
     return load_model(Setup(parse_recipe(knobs), folder, "cpu", "fp32")).get_base_model()
 
@@ -48,7 +48,7 @@ def test_attention_arrives(tiny_model: Path, knob: str, arrives: str) -> None:
 @pytest.mark.parametrize(("cap", "arrives"), [(50.0, "eager"), (None, None)])
 def test_capped_scores_need_eager_attention(tmp_path: Path, cap: float | None, arrives: str | None) -> None:
     """Transformers' SDPA would leave the cap of Gemma 2 out."""
-    from core.training.peft_engine import attention_for
+    from core.train.peft_engine import attention_for
 
     config = {"model_type": "gemma2", "attn_logit_softcapping": cap}
     (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
@@ -71,7 +71,7 @@ def test_unsloth_is_left_where_the_recipe_names_an_attention() -> None:
 
 @pytest.mark.slow
 def test_an_embedding_of_its_own_leaves_the_gpu_and_stays_away(untied_model: Path) -> None:
-    from core.training.host_embedding import HostEmbedding
+    from core.train.host_embedding import HostEmbedding
 
     model = loaded(untied_model, offload_embedding=True)
     embedding = model.get_input_embeddings()

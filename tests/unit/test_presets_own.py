@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserError
-from core.home import APP_FOLDER, Home, open_home
+from core.base.errors import UserError
+from core.base.home import APP_FOLDER, Home, open_home
+from core.commands.walk import recipe_file
 from core.presets import (
     delete_preset,
     import_preset,
@@ -20,7 +21,6 @@ from core.presets import (
     save_preset,
 )
 from core.recipe import Recipe
-from core.walk import recipe_file
 
 RECIPE = Recipe(rank=64, max_length=3000, quantization="nf4", data="private.jsonl", name="a run", seed=7)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from core.errors import UserError
-from core.home import Home
+from core.base.errors import UserError
+from core.base.home import Home
 from core.presets import preset_named
 from ui import preset, preset_hints, preset_own
 from ui.bench import Bench

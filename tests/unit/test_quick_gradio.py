@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from core.home import APP_FOLDER
+from core.base.home import APP_FOLDER
 
 LOAD = """
 import importlib.util, inspect, pathlib, sys

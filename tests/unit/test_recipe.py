@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.commands.walk import recipe_file
 from core.recipe import Recipe, knobs, parse_recipe
-from core.walk import recipe_file
 
 
 @given(

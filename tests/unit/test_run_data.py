@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from core import run_data
-from core.dataset import read_snapshot
-from core.dataset.scan import ScanStopped
-from core.errors import UserError
-from core.files import sha256_file
-from core.home import APP_FOLDER, Home
+from core.base.errors import UserError
+from core.base.files import sha256_file
+from core.base.home import APP_FOLDER, Home
+from core.data import read_snapshot
+from core.data.scan import ScanStopped
 from core.recipe import Recipe
-from core.run_data import has_data, known_sources, prepare_data, scan_data
-from core.runs import create_run
+from core.runs import data as run_data
+from core.runs.data import has_data, known_sources, prepare_data, scan_data
+from core.runs.run import create_run
 from tests.unit.datasets import big_rows, pairs, write_rows
 
 
@@ -80,7 +80,7 @@ def test_stopped_half_way_nothing_is_left_and_it_can_be_made_again(home: Home, r
 KILLED = """
 import os, sys
 from pathlib import Path
-from core.dataset import snapshot
+from core.data import snapshot
 from core.home import open_home
 from core.recipe import Recipe
 from core.run_data import prepare_data

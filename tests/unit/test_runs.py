@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from core import runs
-from core.dataset import read_snapshot
-from core.errors import UserError
-from core.files import write_json
-from core.home import Home, open_home
+from core.base.errors import UserError
+from core.base.files import write_json
+from core.base.home import Home, open_home
+from core.data import read_snapshot
 from core.recipe import Recipe
-from core.run_data import prepare_data, scan_data
+from core.runs import run as runs
+from core.runs.data import prepare_data, scan_data
 from tests.unit.datasets import pairs, write_rows
 
 T = {"t": "2026-11-21T00:00:00+00:00"}

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 import app
-from core.dataset.shapes import ROLES_OF_COLUMNS
+from core.base.home import CONVERTER, STARTER_GGUF
+from core.data.shapes import ROLES_OF_COLUMNS
 from core.export.quants import QUANTS
-from core.home import CONVERTER, STARTER_GGUF
 from core.setup.places import Places
 
 ROOT = Path(__file__).resolve().parent.parent.parent

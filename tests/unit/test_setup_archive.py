@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.files import sha256_file
+from core.base.errors import UserError
+from core.base.files import sha256_file
 from core.setup.archive import check_sha256, unpack_chosen, unzip_one
 
 WANTED = ("convert.py", "lib/")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.hardware import read_hardware, read_probe
+from core.machine import read_hardware, read_probe
 from core.setup.doctor import examine, report
 from core.setup.machine import Gpu, Machine
 from core.setup.places import Places

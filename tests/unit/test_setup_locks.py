@@ -8,7 +8,7 @@ import pytest
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
-from core.home import LLAMA_CPP_PYTHON
+from core.base.home import LLAMA_CPP_PYTHON
 from core.setup.places import Places
 from core.setup.plan import TORCH, TORCHVISION
 from core.setup.steps import STARTER_SHA256, locked_hashes

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.setup.machine import Gpu, Machine, check_python, find_amd, find_intel, find_nvidia
 
 HEADER = """Sat Nov 21 10:12:01 2026

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from core.files import sha256_file
+from core.base.files import sha256_file
 from core.setup.advice import line_that_matters, what_to_do
 from core.setup.audit import drop_damaged
 from core.setup.child import CommandFailed, Runner

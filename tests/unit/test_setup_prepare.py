@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.setup import prepare as prepare_module
 from core.setup.child import CommandFailed, Runner
 from core.setup.lock import only_one

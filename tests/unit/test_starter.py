@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from core.errors import UserError
-from core.export.converter import gguf
-from core.export.gguf_header import read_header
-from core.files import read_json
-from core.home import STARTER_GGUF, open_home
-from core.starter import check_gguf, ensure_starter, is_intact, write_tokenizer
+from core.base.errors import UserError
+from core.base.files import read_json
+from core.base.home import STARTER_GGUF, open_home
+from core.models.converter import gguf
+from core.models.gguf_header import read_header
+from core.models.starter import check_gguf, ensure_starter, is_intact, write_tokenizer
 from tests.real_parts import starter_folder
 
 HARD_STRINGS = [

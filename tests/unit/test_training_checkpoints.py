@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.training.checkpoints import MANIFEST, NEEDED, CheckpointStore, replace_folder, verify
+from core.train.checkpoints import MANIFEST, NEEDED, CheckpointStore, replace_folder, verify
 
 
 def store(tmp_path: Path, keep: int = 3) -> CheckpointStore:

@@ -6,11 +6,11 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.recipe import Recipe
-from core.training import calibrate
-from core.training.engine import choose_engine
-from core.training.precision import Device, pick_precision
+from core.train import calibrate
+from core.train.engine import choose_engine
+from core.train.precision import Device, pick_precision
 
 CPU = Device("cpu", "CPU", bf16=False, bf16_cost=8.2)
 NEW_CPU = Device("cpu", "CPU", bf16=True, bf16_cost=0.5)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from core.dataset import ChatTokenizer
-from core.errors import UserError
-from core.home import Home
-from core.jobs import Worker
-from core.runs import read_progress
-from core.training.origins import note_origins
-from core.training.rows import tokenize_snapshot
+from core.base.errors import UserError
+from core.base.home import Home
+from core.base.jobs import Worker
+from core.data import ChatTokenizer
+from core.runs.run import read_progress
+from core.train.origins import note_origins
+from core.train.rows import tokenize_snapshot
 from tests.tiny_model import make_tiny_model
 from tests.training_runs import chats, ready_run
 from tests.unit.chat_models import FAMILIES, write_model

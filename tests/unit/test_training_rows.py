@@ -11,15 +11,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.dataset import ChatTokenizer, Conversation, Encoded
-from core.dataset.encoded import IGNORED
-from core.home import Home
-from core.jobs import Stopped, Worker
+from core.base.home import Home
+from core.base.jobs import Stopped, Worker
+from core.data import ChatTokenizer, Conversation, Encoded
+from core.data.encoded import IGNORED
 from core.recipe import Recipe
-from core.runs import Run, read_progress
-from core.training import rows as training_rows
-from core.training.rows import Rows, tokenize_snapshot
-from core.training.trainer import Collator, split_batch
+from core.runs.run import Run, read_progress
+from core.train import rows as training_rows
+from core.train.rows import Rows, tokenize_snapshot
+from core.train.trainer import Collator, split_batch
 from tests.training_runs import make_run
 from tests.unit.chat_models import FAMILIES, write_model
 from tests.unit.test_dataset_tokenize import chat_of, chats

@@ -9,19 +9,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.estimate import count_steps
+from core.fit.estimate import count_steps
 from core.recipe import Recipe
-from core.training.held_memory import memory_used, peak_memory
-from core.training.heldout import measuring_is_due
-from core.training.speed import Speed
-from core.training.trainer import (
-    Collator,
-    pick_optimizer,
-    plan_parts,
-    split_batch,
-    trainer_arguments,
-)
-from core.training.troubles import is_out_of_memory
+from core.train.held_memory import memory_used, peak_memory
+from core.train.heldout import measuring_is_due
+from core.train.speed import Speed
+from core.train.trainer import Collator, pick_optimizer, plan_parts, split_batch, trainer_arguments
+from core.train.troubles import is_out_of_memory
 
 
 def test_intel_cards_have_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

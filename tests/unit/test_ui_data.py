@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.dataset import ChatTokenizer, Piece
-from core.dataset.check import CheckState, ensure_store, ensure_tokens
-from core.dataset.standard_templates import TEMPLATES
-from core.errors import UserError
-from core.home import Home
-from core.jobs import JobState
+from core.base.errors import UserError
+from core.base.home import Home
+from core.base.jobs import JobState
+from core.data import ChatTokenizer, Piece
+from core.data.check import CheckState, ensure_store, ensure_tokens
+from core.data.standard_templates import TEMPLATES
 from ui import data
 from ui.bench import Bench
 from ui.choices import Choices

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.errors import UserError
-from core.hardware import GIB
-from core.home import Home
-from core.memory import MemoryEstimate, Term
-from core.memory.measured import Measured, note_measured, read_measured
+from core.base.errors import UserError
+from core.base.home import Home
+from core.fit import MemoryEstimate, Term
+from core.fit.measured import Measured, note_measured, read_measured
+from core.machine import GIB
 from core.presets import own_presets
 from ui import fit_learned, fit_views, frame, preset, preset_cards, preset_machine, preset_own, train
 from ui.bench import Bench

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from core.catalogue import catalogue_model, load_catalogue
-from core.errors import UserError
-from core.files import write_json
-from core.fitting import Lengths
-from core.home import Home
-from core.jobs import JobState
-from core.memory import MemoryEstimate
+from core.base.errors import UserError
+from core.base.files import write_json
+from core.base.home import Home
+from core.base.jobs import JobState
+from core.fit import MemoryEstimate
+from core.fit.fitting import Lengths
+from core.models.catalogue import catalogue_model, load_catalogue
 from tests.unit.hub_server import Hub, Repo
 from ui import frame, model
 from ui.bench import Bench

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from core.dataset.check import ensure_store
-from core.errors import UserError
-from core.home import SAMPLE_DATA, Home
+from core.base.errors import UserError
+from core.base.home import SAMPLE_DATA, Home
+from core.data.check import ensure_store
 from core.recipe import Recipe
 from ui.bench import Bench
 from ui.files import ASSETS, dataset_name
@@ -27,7 +27,7 @@ FOREIGN = re.compile(rb"""(?:src|href|url|content)\s*[=(]\s*["']?\s*(?:https?:)?
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> tuple[TestClient, Home]:
-    from core.home import open_home
+    from core.base.home import open_home
 
     home = open_home(tmp_path_factory.mktemp("home"))
     return TestClient(build_app(Bench(home), max_upload_mb=1), base_url="http://127.0.0.1:7860"), home
@@ -152,7 +152,7 @@ def test_the_app_with_every_step_rendered_never_loads_torch(home: Home) -> None:
     """In a process of its own: build the app, render every step, and look at what is loaded."""
     code = (
         "import sys\n"
-        "from core.home import open_home\n"
+        "from core.base.home import open_home\n"
         "from ui.bench import Bench\n"
         "from ui.server import build_app\n"
         "from ui import chat, data, export, fit_views, frame, model, preset, preset_cards, train\n"

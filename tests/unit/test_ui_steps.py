@@ -10,12 +10,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from core.errors import UserError
-from core.files import write_json
-from core.hardware import GIB, Gpu
-from core.home import Home
-from core.jobs import JobState
-from core.runs import Progress, Run
+from core.base.errors import UserError
+from core.base.files import write_json
+from core.base.home import Home
+from core.base.jobs import JobState
+from core.machine import GIB, Gpu
+from core.runs.run import Progress, Run
 from ui import export, frame, model, preset, preset_cards, preset_settings, train
 from ui.bench import Bench
 from ui.choices import Choices

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
-from core.home import Home
-from core.runs import Run
+from core.base.errors import UserError
+from core.base.home import Home
+from core.chat.talk import Manner, Talk
+from core.runs.run import Run
 from ui.bench import Bench
 from ui.chat import on_edit
 from ui.errand import Errand, Errands
-from ui.talk import Manner, Talk
 
 FIRST = {"user": "Hello", "tuned": "Arr!", "base": "Hi."}
 SECOND = {"user": "Again", "tuned": "Aye!", "base": None}

@@ -1,0 +1,65 @@
+"""Where things lie: the app's own folder, and the home folder that holds models, datasets and runs."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from core.base.errors import UserError
+
+APP_FOLDER = Path(__file__).resolve().parents[2]
+GARAGE = APP_FOLDER / ".garage"
+LLAMA_CPP_PYTHON = "0.3.36"
+CONVERTER = GARAGE / "tools" / f"llama.cpp-{LLAMA_CPP_PYTHON}"
+STARTER_GGUF = GARAGE / "starter" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+STARTER_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SAMPLE_DATA = APP_FOLDER / "assets" / "sample"
+
+
+@dataclass(frozen=True)
+class Home:
+    """The user's folder. Everything the app writes for the user lies below `root`."""
+
+    root: Path
+
+    @property
+    def models(self) -> Path:
+        return self.root / "models"
+
+    @property
+    def datasets(self) -> Path:
+        return self.root / "datasets"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def presets(self) -> Path:
+        """The person's own; made when the first is saved."""
+        return self.root / "presets"
+
+
+def home_folder(folder: str | Path | None = None) -> Path:
+    """The home folder named by `folder`, else `LORA_GARAGE_HOME`, else `~/lora-garage`."""
+    chosen = folder or os.environ.get("LORA_GARAGE_HOME") or Path.home() / "lora-garage"
+    return Path(chosen).expanduser().resolve()
+
+
+def open_home(folder: str | Path | None = None) -> Home:
+    """The home folder, made if missing."""
+    home = Home(home_folder(folder))
+    try:
+        for part in (home.models, home.datasets, home.runs):
+            part.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"The home folder {home.root} can't be written ({error.strerror}). Choose another with --home."
+        ) from error
+    return home
+
+
+def data_path(name: str) -> Path:
+    """A path as it was typed; `sample` is the app's own data."""
+    return SAMPLE_DATA / "train.jsonl" if name == "sample" else Path(name).expanduser()

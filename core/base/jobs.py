@@ -1,0 +1,303 @@
+"""A job is a folder and a detached process: start it, read how it goes, stop it, find it again.
+
+The folder holds `state.json` (replaced atomically), `events.jsonl`, `worker.log` and, when somebody asks
+for it, `stop.request`. Nothing is kept in memory, so a page, a second tab or a restarted app see the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import psutil
+from filelock import FileLock, Timeout
+
+from core.base.errors import UserError
+from core.base.events import EventLog, now
+from core.base.files import read_json, write_atomic, write_json
+from core.base.home import APP_FOLDER
+from core.base.job_words import death_sentence, error_sentence
+from core.base.processes import birth, lives
+
+Status = Literal["none", "starting", "running", "done", "stopped", "failed", "died"]
+ACTIVE = ("starting", "running")
+HEARTBEAT_S = 2.0
+# what a lock is held for takes milliseconds; whoever waits longer waits for a process that hangs
+_LOCK_S = 10.0
+
+
+class Stopped(Exception):
+    """A worker was asked to end before it had anything to keep."""
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What `state.json` says, corrected by what the process table says."""
+
+    status: Status = "none"
+    message: str = ""
+    pid: int | None = None
+    stage: str = ""
+    progress: float | None = None
+    started: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        return self.status in ACTIVE
+
+
+def start_job(
+    folder: Path, module: str, args: list[str] | None = None, env: dict[str, str] | None = None
+) -> None:
+    """Run `python -m module folder *args` on its own: it outlives this process and its terminal.
+
+    Its output goes to `worker.log`. A stop request left from an earlier start is removed. A job that runs
+    already is left alone. A UserError says why nothing could be started.
+    """
+    command = [sys.executable, "-m", module, str(folder), *(args or [])]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _turn(folder):
+            if read_job(folder).active:
+                return
+            (folder / "stop.request").unlink(missing_ok=True)
+            process = _spawn(folder, command, env or {})
+            state = _new_state("starting", process.pid)
+            _reap(folder, process, state["born"])
+            try:
+                write_json(folder / "state.json", state)
+            except OSError:
+                # nobody would know of it
+                process.kill()
+                raise
+    except Timeout:
+        raise UserError("Another window is starting this at the moment. Look again in a second.") from None
+    except OSError as error:
+        raise UserError(
+            f"Nothing could be started in {folder}: {error.strerror or error}. Look whether the disk is full."
+        ) from error
+
+
+def _turn(folder: Path) -> FileLock:
+    """Who starts a job, begins as its worker or notes its death does so alone: none writes over another."""
+    return FileLock(folder / ".state.lock", timeout=_LOCK_S)
+
+
+def _spawn(folder: Path, command: list[str], env: dict[str, str]) -> subprocess.Popen[Any]:
+    with open(folder / "worker.log", "ab") as log:
+        log.write(f"\n--- {now()} {command[2]}\n".encode())
+        log.flush()
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            cwd=APP_FOLDER,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **env},
+            **_detached(),
+        )
+
+
+def _detached() -> dict[str, Any]:
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
+def _reap(folder: Path, process: subprocess.Popen[bytes], born: float | None) -> None:
+    """Wait for the child in a thread, so that it never stays a zombie, and note its exit code."""
+
+    def wait() -> None:
+        note_death(folder, process.pid, born, process.wait())
+
+    threading.Thread(target=wait, name=f"reap-{process.pid}", daemon=True).start()
+
+
+def note_death(folder: Path, pid: int, born: float | None, code: int) -> None:
+    """Write the exit code of a dead worker into its state, unless it said itself how it ended.
+
+    The job may have been started again in the same moment: the state of that start stays as it is.
+    """
+    if not (folder / "state.json").is_file():
+        return
+    with suppress(OSError), _turn(folder):
+        state = read_state_file(folder)
+        if (state.get("pid"), state.get("born")) == (pid, born) and state.get("status") in ACTIVE:
+            write_json(folder / "state.json", {**state, "status": "died", "exit_code": code})
+
+
+def read_state_file(folder: Path) -> dict[str, Any]:
+    """`state.json` as it stands, `{}` when there is none or it is damaged."""
+    try:
+        state = read_json(folder / "state.json", {})
+    except (UserError, OSError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def read_job(folder: Path) -> JobState:
+    """How the job in `folder` goes, whoever started it."""
+    state = read_state_file(folder)
+    pid = _process_id(state)
+    return judge(state, pid is not None and lives(pid, _number(state.get("born"))))
+
+
+def judge(state: dict[str, Any], alive: bool) -> JobState:
+    """Decide from the last written state and whether its process lives. Pure, so tests replay histories."""
+    status: Status = next((known for known in get_args(Status) if known == state.get("status")), "none")
+    message = str(state.get("message", ""))
+    if status in ACTIVE and not alive:
+        status = "died"
+    if status == "died":
+        message = death_sentence(state.get("exit_code"))
+    known = {"status", "message", "pid", "born", "stage", "progress", "started", "heartbeat", "exit_code"}
+    return JobState(
+        status=status,
+        message=message,
+        pid=_process_id(state),
+        stage=str(state.get("stage", "")),
+        progress=_number(state.get("progress")),
+        started=str(state.get("started", "")),
+        fields={key: value for key, value in state.items() if key not in known},
+    )
+
+
+def _process_id(state: dict[str, Any]) -> int | None:
+    pid = state.get("pid")
+    return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else None
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
+    """Ask the worker to end at the next safe point; `save` also keeps what it has so far as the result."""
+    write_atomic(folder / "stop.request", how)
+
+
+def stop_requested(folder: Path) -> str | None:
+    """`stop`, `save`, or None."""
+    try:
+        return (folder / "stop.request").read_text("utf-8").strip() or None
+    except FileNotFoundError:
+        return None
+
+
+def kill_job(folder: Path) -> None:
+    """End the worker and its children now. Only for a worker that doesn't answer a stop request."""
+    state = read_state_file(folder)
+    pid = _process_id(state)
+    if pid is None or not lives(pid, _number(state.get("born"))):
+        return
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for child in [*process.children(recursive=True), process]:
+            with suppress(psutil.Error):
+                child.kill()
+
+
+def wait_job(folder: Path, timeout_s: float | None = None, poll_s: float = 0.2) -> JobState:
+    """Wait until the job is over (or `timeout_s` seconds are), then its state."""
+    end = None if timeout_s is None else time.monotonic() + timeout_s
+    while True:
+        state = read_job(folder)
+        if not state.active or (end is not None and time.monotonic() > end):
+            return state
+        time.sleep(poll_s)
+
+
+def log_tail(folder: Path, lines: int = 40) -> str:
+    """The last lines of `worker.log`; of a progress bar that redraws itself, only its last state."""
+    try:
+        with open(folder / "worker.log", "rb") as file:
+            file.seek(0, os.SEEK_END)
+            file.seek(max(0, file.tell() - 64_000))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+    shown = [re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line.rsplit("\r", 1)[-1]) for line in text.split("\n")]
+    return "\n".join(shown[-lines:]).strip("\n")
+
+
+def _new_state(status: Status, pid: int) -> dict[str, Any]:
+    return {"status": status, "pid": pid, "born": birth(pid), "started": now(), "heartbeat": now()}
+
+
+class Worker:
+    """The worker's side of a job: `with Worker(folder) as worker: …`.
+
+    Writes the state (with a heartbeat every 2 s), and on the way out what became of it: `done`, `stopped`
+    (after `worker.stopped(...)`), `failed` for a UserError (its sentence) or any other exception (traceback
+    in `worker.log`). Leaves the process with 0, 2 or 1.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.events = EventLog(folder / "events.jsonl")
+        self._state = _new_state("running", os.getpid())
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._ending: Status = "done"
+
+    def __enter__(self) -> Worker:
+        # who started this notes it first; where that takes too long, the first heartbeat says it
+        with suppress(OSError), _turn(self.folder):
+            self.update()
+        threading.Thread(target=self._beat, name="heartbeat", daemon=True).start()
+        return self
+
+    def update(self, **fields: Any) -> None:
+        """Set fields of the state (`stage`, `progress` 0..1, `message`, any other) and write it.
+
+        A disk that is full for a moment must not end a run that could go on, so a failed write of
+        these *news* is said in the log and tried again with the next heartbeat.
+        """
+        with self._lock:
+            self._state.update(fields, heartbeat=now())
+            try:
+                write_json(self.folder / "state.json", self._state)
+            except OSError as error:
+                print(f"state.json could not be written: {error}", file=sys.stderr)
+
+    def say(self, kind: str, **fields: Any) -> None:
+        """Append an event; as with `update`, a full disk is said in the log and does not end the work."""
+        try:
+            self.events.append(kind, **fields)
+        except OSError as error:
+            print(f"event {kind} could not be written: {error}", file=sys.stderr)
+
+    def stop_requested(self) -> str | None:
+        return stop_requested(self.folder)
+
+    def stopped(self, message: str) -> None:
+        """Say that the work ends early because it was asked to."""
+        self._ending = "stopped"
+        self.update(message=message)
+
+    def _beat(self) -> None:
+        while not self._over.wait(HEARTBEAT_S):
+            self.update()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._over.set()
+        if error is None:
+            self.say(self._ending)
+            self.update(status=self._ending)
+            return
+        traceback.print_exception(error)
+        sentence = error_sentence(error)
+        self.say("failed", message=sentence, error=type(error).__name__)
+        self.update(status="failed", message=sentence, error=type(error).__name__)
+        raise SystemExit(2 if isinstance(error, UserError) else 1) from error

@@ -1,0 +1,1 @@
+"""The command line: the whole way without a screen. Does the same as the page does."""

@@ -1,0 +1,145 @@
+"""`check-data`: the report on a dataset without a screen, and its cleaned copy."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from core.base.errors import UserError
+from core.base.home import Home, data_path
+from core.data.check import Question, check_columns, ensure_store, ensure_tokens
+from core.data.cleaned import Changes, save_cleaned
+from core.data.report import offered_fixes, report
+from core.data.scan import ScanProgress
+from core.data.shapes import ROLES_OF_COLUMNS
+from core.data.verdict import Report
+from core.machine import find_hardware
+from core.models import STARTER, model_folder
+from core.models.starter import ensure_starter
+from core.presets import choose_preset
+
+_SIGNS = {"error": "x", "warning": "!", "note": "-"}
+
+
+def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
+    """Check the files and print the report; with --fix also write what every offered fix leaves of them."""
+    question = Question(
+        paths=[data_path(name) for name in args.files],
+        columns=dict(map(_mapping, args.map)),
+        heldout=data_path(args.heldout) if args.heldout else None,
+        model=_model(home, args.model),
+        exact=args.exact,
+    )
+    out = _out(args.fix, question.paths) if args.fix else None
+    preset = choose_preset(find_hardware())[0]
+    asked = {} if args.max_length is None else {"max_length": args.max_length}
+    max_length = preset.recipe(**asked).max_length
+    line = _Line()
+    store = ensure_store(home, question.paths, question.columns, line.reading)
+    check_columns(store, question.columns)
+    heldout = None
+    if question.heldout is not None:
+        heldout = ensure_store(home, [question.heldout], question.columns, line.reading)
+    tokens = ensure_tokens(home, question, store, line.measuring)
+    line.clear()
+    found = report(store, tokens=tokens, max_length=max_length, heldout=heldout)
+    for sentence in _lines(found):
+        print(_printable(sentence), flush=True)
+    if out is None:
+        return found.to_json()
+    fixes = offered_fixes(found.problems)
+    changes = save_cleaned(store, fixes, out)
+    left = report(store, tokens=tokens, max_length=max_length, fixes=fixes, heldout=heldout)
+    for sentence in _change_lines(changes, left):
+        print(_printable(sentence), flush=True)
+    return found.to_json() | {"cleaned": {**changes.to_json(), "verdict": left.verdict}}
+
+
+def _out(name: str, paths: list[Path]) -> Path:
+    """Where the cleaned copy goes: never onto the data itself."""
+    out = data_path(name)
+    if any(out.resolve() == path.resolve() for path in paths):
+        raise UserError(f"--fix {name} names the data itself. Give the cleaned copy another name.")
+    if not out.parent.is_dir():
+        raise UserError(f"There is no folder {out.parent} for the cleaned copy. Make it first.")
+    return out
+
+
+def _printable(text: str) -> str:
+    """Text from the data can't steer the terminal."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
+def _mapping(text: str) -> tuple[str, str]:
+    """“question=user” as (column, role)."""
+    column, equals, role = text.rpartition("=")
+    if not equals or not column or role not in ROLES_OF_COLUMNS:
+        roles = ", ".join(ROLES_OF_COLUMNS)
+        raise UserError(f"--map {text} is not of the form COLUMN=ROLE. The roles: {roles}.")
+    return column, role
+
+
+def _model(home: Home, name: str) -> Path:
+    if name == STARTER:
+        return ensure_starter(home)
+    folder = model_folder(home, name)
+    if not folder.is_dir():
+        raise UserError(f"There is no model folder {folder}. Give --model a folder, or leave it out.")
+    return folder
+
+
+class _Line:
+    """One line on the terminal that says how far it is; none where nobody looks."""
+
+    def __init__(self) -> None:
+        self._shown = sys.stderr.isatty()
+
+    def reading(self, progress: ScanProgress) -> None:
+        share = f"{progress.bytes / progress.total:4.0%}" if progress.total else ""
+        self._show(f"{progress.stage} {share} {progress.rows:,} rows, {progress.rows_per_s:,.0f} a second")
+
+    def measuring(self, done: int, total: int) -> None:
+        self._show(f"measuring tokens, {done:,} of {total:,} rows")
+
+    def clear(self) -> None:
+        self._show("")
+
+    def _show(self, text: str) -> None:
+        if self._shown:
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _lines(found: Report) -> Iterable[str]:
+    names = ", ".join(file.name for file in found.files) or "nothing"
+    kind = ", ".join(filter(None, (found.format, found.encoding, found.shape)))
+    yield f"{names}{f' ({kind})' if kind else ''}"
+    dropped = f", {found.rows_dropped:,} left out" if found.rows_dropped else ""
+    yield f"{found.rows_read:,} rows read, {found.rows_usable:,} can be trained on{dropped}."
+    for problem in found.problems:
+        offer = f" Fix: {problem.fix}." if problem.fix else ""
+        yield f"  {_SIGNS[problem.severity]} {problem.kind}: {problem.message}{offer}"
+        if problem.kind == "unknown columns":
+            yield f"      Or name them: --map COLUMN=ROLE. Roles: {', '.join(ROLES_OF_COLUMNS)}."
+    if found.tokens is not None and found.tokens_measured:
+        numbers = found.tokens
+        sampled = found.tokens_measured < found.rows_usable
+        about = f", from a sample of {found.tokens_measured:,} rows" if sampled else ""
+        yield (
+            f"Tokens: {numbers['total']:,} in one epoch, {numbers['trained']:,} of them trained{about}; "
+            f"half of the rows have at most {numbers['p50']:,}, 95% at most {numbers['p95']:,}, "
+            f"99% at most {numbers['p99']:,}, the longest {numbers['max']:,}."
+        )
+        yield f"Maximum length {found.max_length:,}. Suggested: {found.suggested_reason}"
+    yield f"Verdict: {found.verdict}"
+
+
+def _change_lines(changes: Changes, left: Report) -> Iterable[str]:
+    yield f"Cleaned copy: {changes.file} ({changes.rows:,} rows); what was changed: {changes.list}"
+    for kind, count in changes.left_out.items():
+        yield f"  left out: {count:,} for {kind}"
+    for kind, count in changes.rewritten.items():
+        yield f"  rewritten: {count:,} for {kind}"
+    yield f"Verdict of the copy: {left.verdict}"

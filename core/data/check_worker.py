@@ -1,0 +1,67 @@
+"""Check worker: scans the data that a question names, and measures its tokens.
+
+`python -m core.data.check_worker JOB_FOLDER --home DIR`; the question lies in the job's folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from core.base.errors import UserError
+from core.base.files import read_json
+from core.base.home import Home, open_home
+from core.base.jobs import Worker
+from core.data.check import Question, ensure_store, ensure_tokens
+from core.data.compare import near_leaked
+from core.data.scan import ScanProgress, ScanStopped
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("job", type=Path)
+    parser.add_argument("--home", required=True)
+    args = parser.parse_args()
+    with Worker(args.job) as worker:
+        value = read_json(args.job / "question.json")
+        if value is None:
+            raise UserError("This check has lost its question. Choose the data again.")
+        check(worker, open_home(args.home), Question.from_json(value))
+
+
+def check(worker: Worker, home: Home, question: Question) -> None:
+    """Do what the question asks for, saying how far it is."""
+
+    def reading(progress: ScanProgress) -> None:
+        share = progress.bytes / progress.total if progress.total else None
+        worker.update(
+            stage=progress.stage,
+            progress=share,
+            file=progress.file,
+            bytes=progress.bytes,
+            total=progress.total,
+            rows=progress.rows,
+            rows_per_s=round(progress.rows_per_s),
+        )
+
+    def measuring(done: int, total: int) -> None:
+        worker.update(stage="measuring", progress=done / total, measured=done, to_measure=total)
+
+    def tick() -> None:
+        if stop():
+            raise ScanStopped
+
+    stop = worker.stop_requested
+    try:
+        worker.update(stage="reading")
+        store = ensure_store(home, question.paths, question.columns, reading, stop)
+        if question.heldout is not None:
+            heldout = ensure_store(home, [question.heldout], question.columns, reading, stop)
+            near_leaked(store, heldout, tick)
+        ensure_tokens(home, question, store, measuring, stop)
+    except ScanStopped:
+        worker.stopped("The check was stopped.")
+
+
+if __name__ == "__main__":
+    main()

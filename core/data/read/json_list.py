@@ -1,0 +1,152 @@
+"""The rows of a large JSON document, cut out of their list one by one without holding the whole of it.
+
+The list is `[{…}, {…}]`, or an object whose values are the rows: `{"id 1": {…}, "id 2": {…}}`. Its elements
+are found by counting brackets outside of strings, and each is then parsed strictly.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import orjson
+
+from core.base.errors import UserError
+from core.data.read.json_lines import record
+from core.data.read.json_values import parse_strict
+from core.data.read.json_window import Window, brackets
+from core.data.read.rows import LONGEST_ROW, Block, Row, Unreadable, line_ends
+
+_LONGEST_REST = 64 * 1024**2
+# what stands before an element: a comma, unless it is the first, and its key in an object; never two \s* in
+# a row, which would take quadratic time over much white space
+_BEFORE = re.compile(rb"\s*(?:(,)\s*)?(?!,)")
+_BEFORE_WITH_KEY = re.compile(rb'\s*(?:(,)\s*)?"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*', re.DOTALL)
+_SCALAR = re.compile(rb'\s*(?:,\s*)?(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)', re.DOTALL)
+
+
+@dataclass(slots=True)
+class ElementsBlock:
+    """Some elements of a list, with what stands between them, from record `first` and line `line` on."""
+
+    read: int
+    raw: bytes
+    ends: list[int]
+    first: int
+    line: int
+    name: str
+    keyed: bool
+
+    def rows(self) -> Iterator[Row | Unreadable]:
+        start = 0
+        for number, end in enumerate(self.ends, start=self.first):
+            raw = self.raw[start:end]
+            before = (_BEFORE_WITH_KEY if self.keyed else _BEFORE).match(raw)
+            if before is None or bool(before[1]) != (number > 1):
+                place = start + len(raw) - len(raw.lstrip())
+                raise self._broken(place, f"a comma is missing or too much before record {number}")
+            yield self._record(raw[before.end() :], start + before.end(), number)
+            start = end
+
+    def _record(self, raw: bytes, start: int, number: int) -> Row | Unreadable:
+        row = record(raw, f"record {number}")
+        if isinstance(row, Row):
+            return row
+        try:
+            orjson.loads(raw)
+        except orjson.JSONDecodeError as error:
+            # Half a character pair or too many levels spoil one record; bad syntax spoils the document.
+            if "surrogate" not in error.msg and "depth" not in error.msg:
+                place = start + len(raw.decode("utf-8", "replace")[: error.pos].encode("utf-8"))
+                raise self._broken(place, f"record {number} {row.reason}") from None
+        return row
+
+    def _broken(self, place: int, reason: str) -> UserError:
+        line = self.line + line_ends(self.raw[:place])
+        return UserError(f"{self.name}, line {line}: {reason}. Correct the file there.")
+
+
+def list_blocks(window: Window, around: bytes = b"") -> Iterator[Block]:
+    """The elements of the list that the window begins with; then what stands around it is checked.
+
+    around: the document up to the list.
+    """
+    keyed = window.raw.startswith(b"{")
+    window.raw = b" " + window.raw[1:]  # the list's own bracket; a space keeps every place
+    first = 1
+    while True:
+        ends, close = elements(window.raw, keyed)
+        if ends:
+            yield ElementsBlock(
+                window.read, window.raw[: ends[-1]], ends, first, window.line, window.name, keyed
+            )
+            first += len(ends)
+            window.take(ends[-1])
+        if close >= 0:
+            _check_end(window, close - (ends[-1] if ends else 0), around + (b"{" if keyed else b"["), first)
+            return
+        if len(window.raw) > LONGEST_ROW or not window.more():
+            raise _never_ends(window, first, keyed)
+
+
+def elements(raw: bytes, keyed: bool) -> tuple[list[int], int]:
+    """(where each whole element ends, where the list's closing bracket stands or -1)."""
+    places, depths = brackets(raw)
+    closing = np.flatnonzero(depths < 0)
+    close = int(places[closing[0]]) if len(closing) else -1
+    if len(closing):
+        places, depths = places[: closing[0]], depths[: closing[0]]
+    stops = places[depths == 0].tolist()
+    if keyed:
+        return [stop + 1 for stop in stops], close
+    # each element's own first bracket: the first of all, and the one after an element's last
+    begins = np.concatenate(([True], depths[:-1] == 0)) if len(depths) else []
+    starts = places[begins].tolist()
+    ends: list[int] = []
+    place = 0
+    for start, stop in zip(starts, stops):
+        if raw[place:start].strip() not in (b"", b","):
+            ends += _scalars(raw, place, start)
+        place = stop + 1
+        ends.append(place)
+    last = starts[len(stops)] if len(starts) > len(stops) else close
+    return ends + (_scalars(raw, place, last) if last >= 0 else []), close
+
+
+def _scalars(raw: bytes, start: int, end: int) -> list[int]:
+    """Where each value that is no list or object ends, between two that are."""
+    ends = []
+    while found := _SCALAR.match(raw, start, end):
+        start = found.end()
+        ends.append(start)
+    return ends
+
+
+def _never_ends(window: Window, number: int, keyed: bool) -> UserError:
+    """Why the list stops in its middle: a record that is broken, too long, or cut off with the file."""
+    if len(window.raw) > LONGEST_ROW:
+        return window.broken(f"record {number} is longer than {LONGEST_ROW // 1024**2} MB, or never ends")
+    before = (_BEFORE_WITH_KEY if keyed else _BEFORE).match(window.raw)
+    start = before.end() if before else 0
+    try:
+        parse_strict(window.raw[start:])
+    except ValueError as error:
+        if window.raw[start:].strip():
+            return window.broken(f"record {number} {error}", start)
+    return window.broken("the list is never closed: the file was cut off")
+
+
+def _check_end(window: Window, close: int, around: bytes, first: int) -> None:
+    """What stands around a list: nothing but white space, or the rest of the object that it is part of."""
+    if window.take(close).strip():
+        raise window.broken("a comma stands after the last record (a trailing comma is not JSON)")
+    while len(window.raw) <= _LONGEST_REST and window.more():
+        continue
+    try:
+        parse_strict(around + window.raw)
+    except ValueError as error:
+        raise window.broken(f"what stands around the list of records {error}") from None
+    if first == 1:
+        raise UserError(f"{window.name} holds an empty list. Choose a file with at least one row.")

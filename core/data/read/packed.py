@@ -1,0 +1,199 @@
+"""A file's bytes as they flow: unpacked from gzip or a zip of one file, hashed and limited on the way."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import lzma
+import stat
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO, Any, BinaryIO, Protocol, cast
+
+from core.base.errors import UserError
+from core.base.files import sha256_file
+
+# Text packs to a tenth; a hundred times is a file made of repetition, more than that a bomb.
+_RATIO = 200
+_RATIO_FROM = 16 * 1024**2
+_LARGEST = 32 * 1024**3
+_NOISE = ("__MACOSX/", ".DS_Store")
+_DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+
+
+class Flow:
+    """One pass over a file. `read` gives its bytes, unpacked; UserError where they are cut off or a bomb.
+
+    packed: “”, “gzip” or “zip”. inner: the file's own name without the packing. position: bytes on disk
+    read so far.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.packed, self.inner = "", path.name
+        self._unpacked = 0
+        try:
+            # a pipe can't be read twice, and waits for ever for somebody to write
+            if path.exists() and not path.is_file():
+                raise UserError(f"{path} is no file on disk. Save the data as a file and choose that.")
+            self.size = path.stat().st_size
+            self._disk = _HashedFile(path)
+        except OSError as error:
+            raise UserError(f"{path} can't be read: {error.strerror or error}. Check the path.") from error
+        self._source: _Readable = self._disk
+        self._unpacked_size = self.size
+        try:
+            self._unpack()
+        except BaseException:
+            self._disk.close()
+            raise
+
+    def _unpack(self) -> None:
+        magic = self._disk.peek()
+        if magic[:2] == b"\x1f\x8b":
+            self.packed, self.inner = "gzip", _without_ending(self.path.name, ".gz")
+            self._source = gzip.GzipFile(fileobj=cast(IO[bytes], self._disk))
+        elif magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+            self.packed = "zip"
+            self._source, entry = _open_zip(self.path)
+            self.inner, self._unpacked_size = PurePosixPath(entry.filename).name, max(entry.file_size, 1)
+
+    @property
+    def position(self) -> int:
+        if self.packed == "zip":
+            return self.size * self._unpacked // self._unpacked_size
+        return self._disk.position
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, b"" at the end."""
+        try:
+            data = self._source.read(size)
+        except _DAMAGE as error:
+            raise UserError(
+                f"{self.path.name} is cut off or damaged ({error}). Download it again, or unpack it yourself."
+            ) from error
+        except OSError as error:  # gzip's own complaint is an OSError, too
+            raise UserError(f"{self.path.name} can't be read: {error}. Get the file again.") from error
+        self._unpacked += len(data)
+        if self.packed:
+            # of gzip, by what was unpacked so far: a bomb is told long before all of it was read
+            packed = self.size if self.packed == "zip" else self._disk.position
+            _refuse_bomb(self.path.name, self._unpacked, packed)
+        return data
+
+    def sha256(self) -> str:
+        """Hash of the bytes on disk. What lies after the last byte read is read now."""
+        # A zip is read from its end: that needs a second look at its (packed, few) bytes.
+        return sha256_file(self.path) if self.packed == "zip" else self._disk.sha256()
+
+    def close(self) -> None:
+        if self._source is not self._disk:
+            self._source.close()
+        self._disk.close()
+
+    def __enter__(self) -> Flow:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+    def close(self) -> object: ...
+
+
+class _HashedFile:
+    """A file that hashes what is read from it."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115  closed by close()
+        self._digest = hashlib.sha256()
+        self.position = 0
+
+    def peek(self) -> bytes:
+        head = self._file.read(8)
+        self._file.seek(0)
+        return head
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._digest.update(data)
+        self.position += len(data)
+        return data
+
+    def sha256(self) -> str:
+        while self.read(1 << 20):
+            continue
+        return self._digest.hexdigest()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _open_zip(path: Path) -> tuple[IO[bytes], zipfile.ZipInfo]:
+    """(the one file of a zip, what the zip says about it)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = _only_entry(archive, path.name)
+            return archive.open(entry), entry
+    except (OSError, ValueError, KeyError, OverflowError, *_DAMAGE) as error:
+        raise UserError(f"{path.name} is a damaged zip archive ({error}). Download it again.") from error
+
+
+def _only_entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+    entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+    entries = [entry for entry in entries if not entry.filename.startswith(_NOISE[0])]
+    entries = [entry for entry in entries if not entry.filename.endswith(_NOISE[1])]
+    names = [entry.filename for entry in entries]
+    if any(entry.startswith("xl/") for entry in names):
+        raise UserError(f"{name} is an Excel workbook. Save the sheet as CSV and choose that file.")
+    if any(entry.endswith("data.pkl") for entry in names):
+        raise UserError(
+            f"{name} is a PyTorch checkpoint (a pickle), which can run code and is never opened. "
+            "Choose a dataset."
+        )
+    for entry in entries:
+        _refuse_entry(entry, name)
+    if len(entries) != 1:
+        held = ", ".join(names[:3]) or "none"
+        raise UserError(
+            f"{name} is a zip archive of {len(entries)} files ({held}…), and one with a single file can be "
+            "read. Unpack it and choose the files."
+        )
+    _refuse_bomb(name, entries[0].file_size, entries[0].compress_size)
+    return entries[0]
+
+
+def _refuse_entry(entry: zipfile.ZipInfo, name: str) -> None:
+    parts = entry.filename.replace("\\", "/").split("/")
+    if ".." in parts or not parts[0] or ":" in parts[0]:
+        raise UserError(
+            f"{name} holds a file whose name leads out of its folder ({entry.filename[:80]}). "
+            "Do not trust this archive."
+        )
+    if entry.flag_bits & 1:
+        raise UserError(f"{name} is encrypted with a password. Unpack it and choose the file in it.")
+    if stat.S_ISLNK(entry.external_attr >> 16):
+        raise UserError(f"{name} holds a link instead of a file. Do not trust this archive.")
+
+
+def _refuse_bomb(name: str, unpacked: int, packed: int) -> None:
+    if unpacked > _LARGEST or (unpacked > _RATIO_FROM and unpacked > _RATIO * packed):
+        times = unpacked // max(packed, 1)
+        raise UserError(
+            f"{name} unpacks to more than {unpacked // 1024**2} MB, {times} times its size on disk, which "
+            "data never does (a “zip bomb”). If you trust it, unpack it and choose the file."
+        )
+
+
+def _without_ending(name: str, ending: str) -> str:
+    return name[: -len(ending)] if name.lower().endswith(ending) else name
+
+
+def copy_to(flow: Flow, target: Any) -> None:
+    """All of `flow` into an open file."""
+    while data := flow.read(1 << 20):
+        target.write(data)

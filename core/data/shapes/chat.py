@@ -1,0 +1,197 @@
+"""Lists of turns as messages: role and content, ShareGPT's from and value, chats that only name speakers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.data.kinds import Remark
+from core.data.shapes.names import (
+    ANSWER_COLUMNS,
+    CONTENT_KEYS,
+    MEDIA_COLUMNS,
+    QUESTION_COLUMNS,
+    ROLE_KEYS,
+    ROLES,
+    SPEAKER_KEYS,
+    TOOL_COLUMNS,
+    TOOL_ROLES,
+    plain,
+)
+from core.data.shapes.outcome import Message, Unusable
+from core.data.shapes.text import MEDIA, TOOLS, is_absent, list_of, text_of
+
+_NAMED = 3
+_FORBIDDEN = {*TOOL_COLUMNS, *MEDIA_COLUMNS}
+
+
+@dataclass(slots=True)
+class Turns:
+    """What a list of turns holds; `extra` are keys of its turns that no message was made of."""
+
+    shape: str
+    messages: list[Message] = field(default_factory=list)
+    extra: set[str] = field(default_factory=set)
+
+
+def read_turns(value: Any, column: str, remarks: list[Remark]) -> Turns:
+    """The messages of a chat column: a list of turns, also as JSON text; one turn; or a dict of lists."""
+    turns = _unfolded(value) if isinstance(value, dict) else list_of(value, f"“{column}”")
+    if not turns:
+        raise Unusable("no messages", f"has an empty list of messages in “{column}”")
+    if _names_speakers(turns):
+        return _spoken(turns, remarks)
+    found = Turns("messages")
+    for turn in turns:
+        # the usual turn: a known role in small letters, and text; all else is null
+        if type(turn) is dict and (len(turn) == 2 or list(turn.values()).count(None) == len(turn) - 2):
+            shape, said, text = "messages", turn.get("role"), turn.get("content")
+            if said is None:
+                shape, said, text = "sharegpt", turn.get("from"), turn.get("value")
+            if type(said) is str and said in ROLES and type(text) is str:
+                found.shape = shape
+                found.messages.append({"role": ROLES[said], "content": text})
+                continue
+        _add_turn(found, turn, len(found.messages) + 1, remarks)
+    return found
+
+
+def _unfolded(value: dict[str, Any]) -> list[Any]:
+    """One turn, or the turns of `{"role": […], "content": […]}`, as Arrow likes to write them."""
+    columns = list(value.values())
+    if columns and all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+        return [dict(zip(value, turn)) for turn in zip(*columns)]
+    return [value]
+
+
+def is_message(value: Any) -> bool:
+    """Whether it is one turn of a chat."""
+    return isinstance(value, dict) and any(key in value for key in ROLE_KEYS)
+
+
+def _add_turn(found: Turns, turn: Any, number: int, remarks: list[Remark]) -> None:
+    """Any turn: other spellings, further keys, content in parts."""
+    if not isinstance(turn, dict):
+        raise Unusable("bad message", f"has a message {number} that is no object with role and content")
+    turn = {plain(key): value for key, value in turn.items()}
+    _forbid(turn)
+    named = _first((*ROLE_KEYS, *SPEAKER_KEYS), turn)
+    texts = _both_sides(turn) if not named else None
+    if not texts:
+        texts = {_role(turn.get(named), number): _first(CONTENT_KEYS, turn)}
+    if named == "from":
+        found.shape = "sharegpt"
+    for role, key in texts.items():
+        text = text_of(turn.get(key), f"message {number}", remarks)
+        found.messages.append({"role": role, "content": text})
+    used = (named, *texts.values())
+    found.extra.update(key for key in turn if key not in used and not is_absent(turn[key]))
+
+
+def _both_sides(turn: dict[str, Any]) -> dict[str, str]:
+    """{"user": …, "assistant": …} as keys of a turn that holds a question and its answer."""
+    asked, answered = _first(QUESTION_COLUMNS, turn), _first(ANSWER_COLUMNS, turn)
+    return {"user": asked, "assistant": answered} if asked and answered else {}
+
+
+def _forbid(turn: dict[str, Any]) -> None:
+    """Refuse a turn with a tool call or an image in it."""
+    if _FORBIDDEN.isdisjoint(turn):
+        return
+    if any(not is_absent(turn.get(key)) for key in TOOL_COLUMNS):
+        raise Unusable("tool calls", TOOLS)
+    if any(not is_absent(turn.get(key)) for key in MEDIA_COLUMNS):
+        raise Unusable("images", MEDIA)
+
+
+def _first(keys: Iterable[str], turn: dict[str, Any]) -> str:
+    """The first of `keys` under which something stands, or nothing."""
+    return next((key for key in keys if turn.get(key) is not None), "")
+
+
+def _role(said: Any, number: int) -> str:
+    name = said.strip().lower() if isinstance(said, str) else ""
+    if name in TOOL_ROLES:
+        raise Unusable("tool calls", TOOLS)
+    if name not in ROLES:
+        wrong = f"the role “{said[:40]}”" if isinstance(said, str) and said else "no role"
+        raise Unusable(
+            "unknown role", f"has {wrong} in message {number} (system, user or assistant is meant)"
+        )
+    return ROLES[name]
+
+
+def _names_speakers(turns: list[Any]) -> bool:
+    """Whether turns are grouped in lists, or say who spoke by a name that is no role."""
+    first = turns[0]
+    if isinstance(first, list):
+        return True
+    if not isinstance(first, dict) or is_message(first):
+        return False
+    return _speaker(first) is not None and not any(
+        isinstance(turn, dict) and str(_speaker(turn)).strip().lower() in ROLES for turn in turns
+    )
+
+
+def _speaker(turn: dict[str, Any]) -> str | None:
+    said = turn.get(_first(SPEAKER_KEYS, turn))
+    return said if isinstance(said, str) else None
+
+
+def _spoken(turns: list[Any], remarks: list[Remark]) -> Turns:
+    """A chat of two people: who speaks first asks, the other answers; one who speaks alone answers.
+
+    What somebody says in one go (a list within the list) becomes one message, a line each. Turns in which
+    nothing is said are left out.
+    """
+    found = Turns("named speakers")
+    spoken = [_one_go(go, number, found, remarks) for number, go in enumerate(turns, start=1)]
+    speakers = list(dict.fromkeys(speaker for speaker, _ in spoken))
+    if len(speakers) > 2:
+        names = ", ".join(f"“{name[:20]}”" for name in speakers[:_NAMED])
+        raise Unusable("unknown role", f"has {len(speakers)} speakers ({names} …), and two are meant")
+    roles = dict(zip(speakers, ("user", "assistant") if len(speakers) == 2 else ("assistant",)))
+    said = [{"role": roles[speaker], "content": text} for speaker, text in spoken]
+    found.messages = [message for message in said if not is_absent(message["content"])]
+    if len(found.messages) < len(said):
+        remarks.append(Remark("blank turns", f"has {len(said) - len(found.messages)} turns that say nothing"))
+    if not found.messages:
+        raise Unusable("no messages", "has only turns that say nothing")
+    return found
+
+
+def _one_go(go: Any, number: int, found: Turns, remarks: list[Remark]) -> tuple[str, str]:
+    """(speaker, text) of what one person says before the other one does."""
+    parts = go if isinstance(go, list) else [go]
+    speaker, lines = "", []
+    for part in parts:
+        if not isinstance(part, dict) or (who := _speaker(part)) is None:
+            raise Unusable("bad message", f"has a message {number} that does not say who speaks")
+        if lines and who != speaker:
+            raise Unusable("bad message", f"has two speakers within message {number}")
+        speaker = who
+        held = _first(CONTENT_KEYS, part)
+        text = text_of(part.get(held), f"message {number}", remarks)
+        lines.append(text)
+        found.extra.update(
+            key for key in part if key != held and key not in SPEAKER_KEYS and not is_absent(part[key])
+        )
+    if not parts:
+        raise Unusable("bad message", f"has an empty message {number}")
+    return speaker, "\n".join(line for line in lines if not is_absent(line))
+
+
+def read_history(value: Any, column: str, remarks: list[Remark]) -> list[Message]:
+    """Alpaca's history: [question, answer] pairs, or messages."""
+    place = f"“{column}”"
+    past = list_of(value, place)
+    if past and is_message(past[0]):
+        return read_turns(past, column, remarks).messages
+    messages: list[Message] = []
+    for pair in past:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise Unusable("bad message", f"has something else than [question, answer] pairs in {place}")
+        for role, text in zip(("user", "assistant"), pair):
+            messages.append({"role": role, "content": text_of(text, place, remarks)})
+    return messages

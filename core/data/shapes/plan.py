@@ -1,0 +1,170 @@
+"""Which columns of a row become which part of its messages: recognised by their names, or as mapped."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from core.data.shapes.names import (
+    ANSWER_COLUMNS,
+    ANSWERS_TO,
+    BETTER,
+    CHAT_COLUMNS,
+    CONTEXT_COLUMNS,
+    HISTORY_COLUMNS,
+    JUDGED,
+    MEDIA_COLUMNS,
+    QUESTION_COLUMNS,
+    SYSTEM_COLUMNS,
+    TEXT_COLUMNS,
+    TOOL_COLUMNS,
+    WORSE,
+    plain,
+)
+
+MAPPED = "mapped columns"
+PLAIN_TEXT = "plain text"
+
+Columns = tuple[str, ...]
+_SIDES = {
+    "user": QUESTION_COLUMNS,
+    "assistant": ANSWER_COLUMNS,
+    "input": CONTEXT_COLUMNS,
+    "system": SYSTEM_COLUMNS,
+    "history": HISTORY_COLUMNS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The columns of each role, in the file's order; `spare` are those that no message is made of."""
+
+    shape: str
+    messages: Columns = ()
+    system: Columns = ()
+    history: Columns = ()
+    user: Columns = ()
+    input: Columns = ()
+    assistant: Columns = ()
+    text: Columns = ()
+    spare: Columns = ()
+
+    @property
+    def goal(self) -> Columns:
+        """The columns without which the plan makes nothing."""
+        return self.messages + self.user + self.assistant + self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the columns of a row allow: plans, the best first, and the columns that may forbid its use.
+
+    `asked` is a question column, to be named where there is no plan.
+    """
+
+    plans: tuple[Plan, ...]
+    tools: Columns = ()
+    media: Columns = ()
+    judged: Columns = ()
+    worse: Columns = ()
+    asked: str = ""
+
+
+# a file has a handful of different rows; one with thousands must not fill the memory
+@lru_cache(maxsize=64)
+def layout_of(columns: Columns) -> Layout:
+    """What columns with these names mean."""
+    named: dict[str, str] = {}
+    for column in columns:
+        named.setdefault(plain(column), column)
+    chats = _present(CHAT_COLUMNS, named)
+    plans = [Plan("messages", messages=(chat,)) for chat in chats]
+    plans += [replace(pair, history=_present(HISTORY_COLUMNS, named)) for pair in _pairs(named)]
+    system = _present(SYSTEM_COLUMNS, named)[:1]
+    plans = [replace(plan, system=system) for plan in plans]
+    # beside a role, a text is one turn of a chat whose others stand in other rows
+    texts = () if _present(("role", "speaker"), named) else _present(TEXT_COLUMNS, named)
+    plans += [Plan(PLAIN_TEXT, text=(column,)) for column in texts]
+    worse = _starting(WORSE, named)
+    tools, media = _present(TOOL_COLUMNS, named), _present(MEDIA_COLUMNS, named)
+    # a row with tools or media in it is refused, so these are never spare
+    others = tuple(column for column in columns if column not in tools + media)
+    return Layout(
+        plans=tuple(_with_spare(plan, others) for plan in plans),
+        tools=tools,
+        media=media,
+        judged=_present((JUDGED,), named) if plans and not plans[0].text else (),
+        worse=worse if _starting(BETTER, named) else (),
+        asked="".join(_present(QUESTION_COLUMNS, named)[:1]),
+    )
+
+
+@lru_cache(maxsize=64)
+def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Layout:
+    """What the user says that these columns are."""
+    chosen = roles_by_column(columns, dict(mapping))
+
+    def of(role: str) -> Columns:
+        return tuple(column for column in columns if chosen[column] == role)
+
+    plan = Plan(
+        MAPPED,
+        messages=of("messages"),
+        system=of("system"),
+        history=of("history"),
+        user=of("user"),
+        input=of("input"),
+        assistant=of("assistant"),
+        text=of("text"),
+        spare=of(""),
+    )
+    unasked = "user" in dict(mapping).values() and not plan.user
+    return Layout(plans=(plan,) if plan.goal and not unasked else ())
+
+
+def roles_by_column(columns: Collection[str], mapping: Mapping[str, str]) -> dict[str, str]:
+    """The role of each column, "" for none. A mapping that makes nothing by itself is completed by names."""
+    roles = {plain(column): role for column, role in mapping.items()} | dict(mapping)
+    chosen = {column: roles.get(column) or roles.get(plain(column), "") for column in columns}
+    taken = set(mapping.values()) - {"ignore"}
+    if taken & {"messages", "text"} or ("assistant" in taken and taken & {"user", "input", "history"}):
+        return chosen
+    left = {plain(column): column for column, role in chosen.items() if not role}
+    names = {"messages": CHAT_COLUMNS} if taken <= {"system"} and _present(CHAT_COLUMNS, left) else _SIDES
+    for role, known in names.items():
+        for column in _present(known, left)[:1] if role not in taken else ():
+            chosen[column] = role
+            del left[plain(column)]
+    return chosen
+
+
+def _pairs(named: dict[str, str]) -> list[Plan]:
+    """A plan for every question column that has an answer column, each answer used once."""
+    plans: list[Plan] = []
+    taken: set[str] = set()
+    for question, shape in QUESTION_COLUMNS.items():
+        if question not in named:
+            continue
+        answers = _present(ANSWERS_TO.get(question, ANSWER_COLUMNS), named)
+        free = [answer for answer in answers if answer not in taken]
+        for answer in free[:1] or answers[:1]:
+            taken.add(answer)
+            context = _present([name for name in CONTEXT_COLUMNS if name != question], named)
+            plans.append(Plan(shape, user=(named[question],), input=context, assistant=(answer,)))
+    return plans
+
+
+def _with_spare(plan: Plan, columns: Columns) -> Plan:
+    used = {*plan.goal, *plan.system, *plan.history, *plan.input}
+    return replace(plan, spare=tuple(column for column in columns if column not in used))
+
+
+def _present(names: Collection[str], named: dict[str, str]) -> Columns:
+    return tuple(named[name] for name in names if name in named)
+
+
+def _starting(words: Collection[str], named: dict[str, str]) -> Columns:
+    return tuple(
+        column for name, column in named.items() if any(name == w or name.startswith(w + "_") for w in words)
+    )

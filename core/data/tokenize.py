@@ -1,0 +1,356 @@
+"""Turns chats into token ids and labels. The preview and the trainer both call `ChatTokenizer.encode`."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import string
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
+
+from core.base.errors import UserError, first_line
+from core.base.files import read_json
+from core.data.chunks import Chunks
+from core.data.controls import ControlToken, ControlTokens, Layout
+from core.data.encoded import Encoded, Section
+from core.data.layout import Layouts, Message, RowRefused
+from core.data.standard_templates import AUTO
+from core.data.template import (
+    ChatTemplate,
+    TemplateRefused,
+    fitting_templates,
+    load_template,
+    read_special_tokens,
+    write_template,
+)
+from core.data.tokenizer_file import (
+    added_texts,
+    adds_bos,
+    control_token,
+    plain_tokenizers,
+    prefixes_only_first,
+    unknown_id,
+)
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+# the role of a row's only message where the row is plain text
+TEXT = "text"
+
+# texts between control tokens whose ids are remembered: how many, and of how many characters
+_MOST_KNOWN, _LONGEST_KNOWN = 4096, 120
+
+_NAMED = 5
+
+# Ordinary added tokens that answers may write themselves; all others that a template uses steer the chat.
+_WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
+
+
+class _Chunk(NamedTuple):
+    """Text for one call of `encoder`, or the control token `id`."""
+
+    text: str
+    trained: bool
+    encoder: Tokenizer | None
+    id: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row before its tokens are known."""
+
+    chunks: list[_Chunk] = field(default_factory=list)
+    lost: str = ""
+    masked_turns: int = 0
+    notes: list[str] = field(default_factory=list)
+    reason: str | None = None
+
+
+class ChatTokenizer:
+    """A model's tokenizer and chat template without transformers or torch.
+
+    special_tokens: name → text (bos_token, eos_token, …). control_tokens: text → id of every token that
+    steers the model. template_text: the chat template; template_name: “model” or a standard one's name;
+    template_source: the same for people; template_note: a sentence where it is not the model's own.
+    fitting_templates: the standard templates that this model can use. turn_end: the token text that closes an
+    answer, None where the template has none. eos_id, bos_id and pad_id may be None.
+    """
+
+    def __init__(
+        self,
+        definition: dict[str, Any],
+        template: ChatTemplate,
+        special_tokens: dict[str, str],
+        controls: ControlTokens,
+        loaded_from: tuple[Path, str, date],
+    ) -> None:
+        self._loaded_from = loaded_from
+        self.special_tokens = special_tokens
+        self.control_tokens = {text: token.id for text, token in controls.by_text.items()}
+        self.template_name = template.name
+        self.template_source = template.title
+        self.template_note = template.note
+        self.template_text = template.source
+        self._template = template
+        self._controls = controls
+        self._layouts = Layouts(template, controls)
+        self._leading, self._continuing = plain_tokenizers(definition, controls)
+        encoders = {id(encoder): encoder for encoder in (self._leading, self._continuing)}
+        self._known: list[tuple[Tokenizer, dict[str, list[int]]]] = [(one, {}) for one in encoders.values()]
+        self._prefix_after_token = not prefixes_only_first(definition)
+        self._unknown = unknown_id(definition, self._leading)
+        self._forbidden = set(self.control_tokens.values()) - {self._unknown}
+        self._writable: set[str] = set()
+        self.fitting_templates = fitting_templates(special_tokens, added_texts(definition))
+        self.bos_id = self._id("bos_token")
+        self.eos_id = self._id("eos_token")
+        self.pad_id = self._id("pad_token")
+        self._adds_bos = adds_bos(definition, special_tokens.get("bos_token"))
+        self._lost_ascii = "".join(filter(self._is_lost, map(chr, range(128))))
+        self.turn_end = self._find_turn_end()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process reads the folder again."""
+        return (ChatTokenizer.load, self._loaded_from)
+
+    @classmethod
+    def load(cls, folder: Path, template: str = AUTO, now: date | None = None) -> ChatTokenizer:
+        """Read tokenizer.json, tokenizer_config.json and the chat template of a model folder.
+
+        `template` is “auto” or the name of a standard one. `now` is the day that templates may print; a run's
+        is in its recipe. Raises UserError naming what is missing or broken.
+        """
+        definition = read_json(folder / "tokenizer.json")
+        if not isinstance(definition, dict) or "model" not in definition:
+            raise UserError(
+                f"{folder.name} has no usable tokenizer.json. Choose a model folder in Hugging Face format "
+                "with a fast tokenizer."
+            )
+        try:
+            return cls._of(definition, folder, template, now or date.today())
+        # what is missing in a stranger's file, or is something else, is met only where it is needed
+        except (AttributeError, KeyError, TypeError, UnicodeError) as error:
+            raise UserError(
+                f"The tokenizer files of {folder.name} are damaged ({type(error).__name__}: "
+                f"{first_line(error)}). Get the model again."
+            ) from error
+
+    @classmethod
+    def _of(cls, definition: dict[str, Any], folder: Path, template: str, day: date) -> ChatTokenizer:
+        definition = {**definition, "truncation": None, "padding": None}
+        special_tokens = read_special_tokens(folder)
+        names = set(special_tokens.values())
+        added = definition.get("added_tokens") or []
+        special = {token["content"] for token in added if token["special"] or token["content"] in names}
+        begins = adds_bos(definition, special_tokens.get("bos_token"))
+        texts = added_texts(definition)
+        chosen = load_template(folder, special_tokens, texts, begins, day, template)
+        steering = special | _tokens_of_template(chosen, texts)
+        controls = [control_token(token) for token in added if token["content"] in steering]
+        loaded_from = (folder, template, day)
+        return cls(definition, chosen, special_tokens, ControlTokens(controls), loaded_from)
+
+    def save(self, folder: Path) -> None:
+        """Copy the tokenizer's files to `folder`, with the chat template that is used."""
+        source = self._loaded_from[0]
+        for name in TOKENIZER_FILES:
+            if (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+        write_template(folder, self.template_text)
+
+    def render(self, messages: list[Message], add_generation_prompt: bool = False) -> str:
+        """The row as text. Raises UserError with the template's own reason when it refuses the chat."""
+        if is_text(messages):
+            return "".join(chunk.text for chunk in self._text_row(messages[0]["content"]).chunks)
+        try:
+            return self._template.render(messages, add_generation_prompt)
+        except TemplateRefused as error:
+            raise UserError(f"The model's chat template refuses this chat: {error}.") from error
+
+    def encode(self, messages: list[Message], max_length: int | None = None) -> Encoded:
+        """Token ids and labels of one row, cut from the right at `max_length` tokens.
+
+        Never raises for what a row contains: `reason` says why a row is unusable.
+        """
+        return self.encode_many([messages], max_length)[0]
+
+    def encode_many(self, rows: Iterable[list[Message]], max_length: int | None = None) -> list[Encoded]:
+        """`encode` of several rows, in one call of the tokenizer, which is faster."""
+        laid_out = [self._lay_out(messages) for messages in rows]
+        numbers = iter(self._numbers([chunk for row in laid_out for chunk in row.chunks]))
+        return [self._encoded(row, list(islice(numbers, len(row.chunks))), max_length) for row in laid_out]
+
+    def _lay_out(self, messages: list[Message]) -> _Row:
+        try:
+            if is_text(messages):
+                return self._text_row(messages[0]["content"])
+            layout = self._layouts.of(messages)
+            _check_characters(layout.text)
+        except RowRefused as error:
+            return _Row(reason=str(error))
+        chunks = [self._chunk(*chunk) for chunk in Chunks(layout).found]
+        lost = self._lost(chunks)
+        return _Row(chunks, lost, layout.masked_turns, [*_notes(layout), *_lost_notes(lost)])
+
+    def _text_row(self, text: str) -> _Row:
+        """Plain text to go on writing: all of it is trained, and the end-of-text token after it."""
+        _check_characters(text)
+        chunks = [_Chunk(text, True, self._leading)]
+        notes = []
+        if self._adds_bos and self.bos_id is not None:
+            chunks.insert(0, _Chunk(self.special_tokens["bos_token"], False, None, self.bos_id))
+        if self.eos_id is None:
+            notes.append("no end-of-text token is trained: the model has none")
+        else:
+            chunks.append(_Chunk(self.special_tokens["eos_token"], True, None, self.eos_id))
+        lost = self._lost(chunks)
+        return _Row(chunks, lost, 0, [*notes, *_lost_notes(lost)])
+
+    def _chunk(self, text: str, place: str, trained: bool, control: ControlToken | None) -> _Chunk:
+        if control is not None:
+            return _Chunk(text, trained, None, control.id)
+        leading = place == "start" or (place == "after" and self._prefix_after_token)
+        return _Chunk(text, trained, self._leading if leading else self._continuing)
+
+    def _numbers(self, chunks: list[_Chunk]) -> list[list[int]]:
+        """The token ids of each chunk. What the template writes between the texts is encoded once."""
+        found = [[chunk.id] for chunk in chunks]
+        for encoder, known in self._known:
+            places = [place for place, chunk in enumerate(chunks) if chunk.encoder is encoder]
+            fresh = list({chunks[place].text for place in places}.difference(known))
+            encodings = encoder.encode_batch_fast(fresh, add_special_tokens=False)
+            ids = {text: encoding.ids for text, encoding in zip(fresh, encodings, strict=True)}
+            for place in places:
+                text = chunks[place].text
+                found[place] = ids[text] if text in ids else known[text]
+            if len(known) < _MOST_KNOWN:
+                known.update((text, ids[text]) for text in fresh if len(text) <= _LONGEST_KNOWN)
+        return found
+
+    def _encoded(self, row: _Row, numbers: list[list[int]], max_length: int | None) -> Encoded:
+        encoded = Encoded([], max_length, row.masked_turns, row.lost, row.notes, row.reason)
+        try:
+            for chunk, ids in zip(row.chunks, numbers, strict=True):
+                encoded.sections += self._sections(chunk, ids)
+        except RowRefused as error:
+            return Encoded(max_length=max_length, reason=str(error))
+        for section in encoded.sections:
+            start = max(encoded.length, 1)
+            encoded.length += len(section.ids)
+            if not section.trained or start >= encoded.length:
+                continue
+            if encoded.spans and encoded.spans[-1][1] == start:
+                start = encoded.spans.pop()[0]
+            encoded.spans.append((start, encoded.length))
+        encoded.reason = row.reason or _unusable(encoded)
+        return encoded
+
+    def _sections(self, chunk: _Chunk, ids: list[int]) -> list[Section]:
+        """The chunk as it is, or in pieces where it holds a control token as an ordinary word."""
+        if chunk.encoder is None or self._forbidden.isdisjoint(ids):
+            return [Section(chunk.text, ids, chunk.trained, chunk.encoder)]
+        text = chunk.text
+        # Some vocabularies hold the control token as an ordinary word too: break that word.
+        breaks = [0, *(match.start() + 1 for match in self._controls.pattern.finditer(text)), len(text)]
+        sections = []
+        for start, end in pairwise(breaks):
+            encoder = chunk.encoder if start == 0 else self._continuing
+            ids = encoder.encode(text[start:end], add_special_tokens=False).ids
+            sections.append(Section(text[start:end], ids, chunk.trained, encoder))
+        if all(self._forbidden.isdisjoint(section.ids) for section in sections):
+            return sections
+        found = self._controls.pattern.search(text)
+        raise RowRefused(
+            f"this tokenizer can't write “{found[0] if found else text[:20]}” as plain text; reword it"
+        )
+
+    def _lost(self, chunks: list[_Chunk]) -> str:
+        """The characters in the chunks that the vocabulary can't write."""
+        texts = [chunk.text for chunk in chunks if chunk.encoder is not None]
+        if all(map(str.isascii, texts)):
+            return "".join(one for one in self._lost_ascii if any(one in text for text in texts))
+        strange = set().union(*texts) - self._writable
+        lost = {one for one in strange if self._is_lost(one)}
+        self._writable |= strange - lost
+        return "".join(sorted(lost))
+
+    def _is_lost(self, character: str) -> bool:
+        # some tokenizers split at white space and drop it
+        if character in string.whitespace:
+            return False
+        ids = self._continuing.encode(character, add_special_tokens=False).ids
+        if not ids or self._unknown in ids:
+            return True
+        # a vocabulary that lacks some bytes writes the others
+        return character != "\ufffd" and "\ufffd" in self._continuing.decode(ids, skip_special_tokens=False)
+
+    def _id(self, name: str) -> int | None:
+        text = self.special_tokens.get(name)
+        return None if text is None else self._leading.token_to_id(text)
+
+    def _find_turn_end(self) -> str | None:
+        chat = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+        try:
+            layout = self._layouts.of(chat)
+        except RowRefused:
+            return None
+        ends = {control.end: control.token.text for control in layout.controls}
+        return ends.get(layout.trained[-1][1]) if layout.trained else None
+
+
+def _notes(layout: Layout) -> list[str]:
+    notes = []
+    if layout.masked_turns:
+        notes.append(
+            f"{layout.masked_turns} earlier answer(s) not trained: the model's chat template rewrites them"
+        )
+    if layout.open_turns:
+        notes.append(f"{layout.open_turns} answer(s) without a turn-end token: the template writes none")
+    return notes
+
+
+def _lost_notes(lost: str) -> list[str]:
+    if not lost:
+        return []
+    named = ", ".join(f"U+{ord(character):04X}" for character in lost[:_NAMED])
+    more = f" and {len(lost) - _NAMED} more" if len(lost) > _NAMED else ""
+    return [f"the model has no token for {named}{more}: the model will not see these characters"]
+
+
+def _unusable(encoded: Encoded) -> str | None:
+    if encoded.trained:
+        return None
+    if encoded.spans:
+        return f"every answer lies beyond the maximum length of {encoded.max_length} tokens"
+    if encoded.masked_turns:
+        return "no answer can be trained: the model's chat template rewrites or moves them"
+    return "no answer to train"
+
+
+def _check_characters(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RowRefused(f"it holds half a character ({error.object[error.start]!r}); remove it") from error
+
+
+def is_text(messages: list[Message]) -> bool:
+    """Whether a row is plain text to go on writing, not a chat."""
+    return len(messages) == 1 and messages[0]["role"] == TEXT
+
+
+def _tokens_of_template(template: ChatTemplate, added: set[str]) -> set[str]:
+    """Added tokens that the template writes around turns, though the tokenizer does not call them special."""
+    user, answer = {"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}
+    text = ""
+    for chat, prompt in (([user], True), ([user, answer, user], False)):
+        try:
+            text += template.render(chat, prompt)
+        except TemplateRefused:
+            continue
+    return {token for token in added if token in text and not _WRITTEN_BY_MODELS.search(token)}

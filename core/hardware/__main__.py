@@ -1,8 +1,0 @@
-"""`python -m core.hardware`: this machine's raw answers as JSON, for LORA_GARAGE_PROBE or a report."""
-
-import json
-
-from core.hardware.probe import ask_machine
-
-if __name__ == "__main__":
-    print(json.dumps(ask_machine(), indent=1))

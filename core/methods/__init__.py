@@ -1,0 +1,1 @@
+"""Training methods, one file each, and what this machine makes of a recipe (`settle`)."""

@@ -1,0 +1,126 @@
+"""The data of a run: what its recipe names, what is known of it before Start, and the copy it trains on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from core.base.aside import aside, remove, sweep
+from core.base.errors import UserError
+from core.base.files import fsync_folder, replace
+from core.base.home import SAMPLE_DATA, Home
+from core.data import prepare_snapshot
+from core.data.check import check_columns, ensure_store, open_store
+from core.data.compare import near_leaked
+from core.data.report import report
+from core.data.scan import ScanProgress, ScanStopped
+from core.data.snapshot import SNAPSHOT_REPORT, refusal
+from core.data.store import Store, sha256_of
+from core.recipe import Recipe
+
+# how the recipe names the SHA-256 of the files as they were when the run was made
+_NAMES = ("source/data", "source/heldout")
+
+
+def data_paths(recipe: Recipe) -> tuple[list[Path], Path | None]:
+    """The training files (or folders of them) and the held-out file that the recipe names."""
+    if recipe.data == "sample":
+        return [SAMPLE_DATA / "train.jsonl"], SAMPLE_DATA / "heldout.jsonl"
+    named = [recipe.data] if isinstance(recipe.data, str) else recipe.data
+    heldout = Path(recipe.heldout).expanduser() if recipe.heldout else None
+    return [Path(name).expanduser() for name in named], heldout
+
+
+def scan_data(
+    home: Home,
+    recipe: Recipe,
+    say: Callable[[ScanProgress], None] = lambda progress: None,
+    stop: Callable[[], object] = lambda: False,
+) -> list[Store]:
+    """The stores of the training rows and of the held-out file, if there is one; scanned where need be."""
+    return [ensure_store(home, paths, recipe.columns, say, stop) for paths in _sources(recipe)]
+
+
+def known_sources(home: Home, recipe: Recipe) -> dict[str, str]:
+    """SHA-256 of the data as it was checked, for the recipe; empty where it was not checked yet.
+
+    A UserError says why checked data can't be used. Nothing here takes long, however large the data is.
+    """
+    found = [open_store(home, paths, recipe.columns) for paths in _sources(recipe)]
+    stores = [store for store in found if store is not None]
+    if len(stores) < len(found):
+        return {}
+    check_columns(stores[0], recipe.columns)
+    for store in stores:
+        judged = report(store, max_length=recipe.max_length, fixes=recipe.fixes)
+        if judged.verdict == "reject":
+            raise UserError(refusal(store, judged.first_error))
+    return _hashes(stores)
+
+
+def _sources(recipe: Recipe) -> list[list[Path]]:
+    train, heldout = data_paths(recipe)
+    return [train] if heldout is None else [train, [heldout]]
+
+
+def _hashes(stores: list[Store]) -> dict[str, str]:
+    return {name: sha256_of(store.summary.files) for name, store in zip(_NAMES, stores)}
+
+
+def has_data(folder: Path) -> bool:
+    """Whether `folder` holds the run's whole copy of its data."""
+    return (folder / SNAPSHOT_REPORT).is_file()
+
+
+def prepare_data(
+    home: Home,
+    recipe: Recipe,
+    folder: Path,
+    say: Callable[[float], None] = lambda share: None,
+    stop: Callable[[], object] = lambda: False,
+) -> None:
+    """Copy the rows that the recipe trains and measures into `folder`, all of them or nothing.
+
+    `say` hears how far it is, 0..1, in each of its parts; ScanStopped when `stop` says so. A UserError when
+    the data can't be used, or is not what it was when the run was made.
+    """
+
+    def tick(share: float | None = None) -> None:
+        if stop():
+            raise ScanStopped
+        if share is not None:
+            say(share)
+
+    stores = scan_data(home, recipe, lambda at: say(at.bytes / at.total if at.total else 0.0), stop)
+    check_columns(stores[0], recipe.columns)
+    for name, sha256 in _hashes(stores).items():
+        if recipe.hashes.get(name, sha256) != sha256:
+            raise UserError("The data changed after this run was made. Check it again and start a new run.")
+    for heldout in stores[1:]:
+        near_leaked(stores[0], heldout, tick)
+    sweep(folder.parent)
+    temporary = aside(folder)
+    try:
+        _write(recipe, temporary, stores, tick)
+        remove(folder)
+        replace(temporary, folder)
+        fsync_folder(folder.parent)
+    except OSError as error:
+        raise UserError(
+            f"The run's copy of the data could not be written to {folder.parent}: {error.strerror or error}. "
+            "Free some space, then press Resume."
+        ) from error
+    finally:
+        remove(temporary)
+
+
+def _write(recipe: Recipe, folder: Path, stores: list[Store], tick: Callable[[float], None]) -> None:
+    prepare_snapshot(
+        folder,
+        *stores,
+        share=recipe.heldout_share,
+        seed=recipe.seed,
+        fixes=recipe.fixes,
+        max_length=recipe.max_length,
+        tick=tick,
+    )
