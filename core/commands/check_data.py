@@ -47,8 +47,8 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     )
     out = _out(args.fix, question.paths) if args.fix else None
     preset = choose_preset(find_hardware())[0]
-    asked = {} if args.max_length is None else {"max_length": args.max_length}
-    max_length = preset.recipe(**asked).max_length
+    changes = {} if args.max_length is None else {"max_length": args.max_length}
+    max_length = preset.recipe(**changes).max_length
     line = _Line()
     store = ensure_store(home, question.paths, question.columns, line.reading)
     check_columns(store, question.columns)
@@ -57,17 +57,17 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         heldout = ensure_store(home, [question.heldout], question.columns, line.reading)
     tokens = ensure_tokens(home, question, store, line.measuring)
     line.clear()
-    found = report(store, tokens=tokens, max_length=max_length, heldout=heldout)
-    for sentence in _lines(found):
+    judged = report(store, tokens=tokens, max_length=max_length, heldout=heldout)
+    for sentence in _lines(judged):
         print(_printable(sentence), flush=True)
     if out is None:
-        return found.to_json()
-    fixes = offered_fixes(found.problems)
-    changes = save_cleaned(store, fixes, out)
+        return judged.to_json()
+    fixes = offered_fixes(judged.problems)
+    copy = save_cleaned(store, fixes, out)
     left = report(store, tokens=tokens, max_length=max_length, fixes=fixes, heldout=heldout)
-    for sentence in _change_lines(changes, left):
+    for sentence in _change_lines(copy, left):
         print(_printable(sentence), flush=True)
-    return found.to_json() | {"cleaned": {**changes.to_json(), "verdict": left.verdict}}
+    return judged.to_json() | {"cleaned": {**copy.to_json(), "verdict": left.verdict}}
 
 
 def _out(name: str, paths: list[Path]) -> Path:
@@ -124,28 +124,28 @@ class _Line:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _lines(found: Report) -> Iterable[str]:
-    names = ", ".join(file.name for file in found.files) or "nothing"
-    kind = ", ".join(filter(None, (found.format, found.encoding, found.shape)))
+def _lines(judged: Report) -> Iterable[str]:
+    names = ", ".join(file.name for file in judged.files) or "nothing"
+    kind = ", ".join(filter(None, (judged.format, judged.encoding, judged.shape)))
     yield f"{names}{f' ({kind})' if kind else ''}"
-    dropped = f", {found.rows_dropped:,} left out" if found.rows_dropped else ""
-    yield f"{found.rows_read:,} rows read, {found.rows_usable:,} can be trained on{dropped}."
-    for problem in found.problems:
+    dropped = f", {judged.rows_dropped:,} left out" if judged.rows_dropped else ""
+    yield f"{judged.rows_read:,} rows read, {judged.rows_usable:,} can be trained on{dropped}."
+    for problem in judged.problems:
         offer = f" Fix: {problem.fix}." if problem.fix else ""
         yield f"  {_SIGNS[problem.severity]} {problem.kind}: {problem.message}{offer}"
         if problem.kind == "unknown columns":
             yield f"      Or name them: --map COLUMN=ROLE. Roles: {', '.join(ROLES_OF_COLUMNS)}."
-    if found.tokens is not None and found.tokens_measured:
-        numbers = found.tokens
-        sampled = found.tokens_measured < found.rows_usable
-        about = f", from a sample of {found.tokens_measured:,} rows" if sampled else ""
+    if judged.tokens is not None and judged.tokens_measured:
+        numbers = judged.tokens
+        sampled = judged.tokens_measured < judged.rows_usable
+        about = f", from a sample of {judged.tokens_measured:,} rows" if sampled else ""
         yield (
             f"Tokens: {numbers['total']:,} in one epoch, {numbers['trained']:,} of them trained{about}; "
             f"half of the rows have at most {numbers['p50']:,}, 95% at most {numbers['p95']:,}, "
             f"99% at most {numbers['p99']:,}, the longest {numbers['max']:,}."
         )
-        yield f"Maximum length {found.max_length:,}. Suggested: {found.suggested_reason}"
-    yield f"Verdict: {found.verdict}"
+        yield f"Maximum length {judged.max_length:,}. Suggested: {judged.suggested_reason}"
+    yield f"Verdict: {judged.verdict}"
 
 
 def _change_lines(changes: Changes, left: Report) -> Iterable[str]:

@@ -72,5 +72,5 @@ def _line(event: dict[str, Any]) -> str:
 
 def _speed(event: dict[str, Any]) -> str:
     speed, left = event.get("tokens_per_s"), event.get("eta_s")
-    told = f"{speed:.0f} tokens/s" if speed else "no speed yet"
-    return told + (f", {left:.0f} s left" if left is not None else "")
+    tokens = f"{speed:.0f} tokens/s" if speed else "no speed yet"
+    return tokens + (f", {left:.0f} s left" if left is not None else "")
