@@ -84,7 +84,7 @@ def test_doctor_prints_one_json_object():
 
 def test_every_command_is_listed_before_anything_is_installed():
     done = subprocess.run(
-        [sys.executable, "-I", "-S", str(ROOT / "app.py"), "--help"],
+        [sys.executable, "-S", str(ROOT / "app.py"), "--help"],
         capture_output=True,
         text=True,
         check=True,
