@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.base.aside import aside, sweep
-from core.base.children import ChildFailed, ChildStopped, death, run_child, telling_line
+from core.base.files import aside, sweep
 from core.base.home import APP_FOLDER
+from core.base.process import ChildFailed, ChildStopped, death, run_child, telling_line
 
 CHILD = "tests.unit.child_process"
 
@@ -51,7 +51,7 @@ def test_a_child_goes_with_its_parent(tmp_path: Path) -> None:
     """The parent is killed without a chance to tidy up; its child ends by itself."""
     note = tmp_path / "pid"
     call = f"run_child({CHILD!r}, ['sleep', {str(note)!r}], print, lambda: None)"
-    code = f"from core.base.children import run_child; {call}"
+    code = f"from core.base.process import run_child; {call}"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=APP_FOLDER, stdout=subprocess.DEVNULL)
     child = psutil.Process(int(_wait_for(note)))
     parent.kill()

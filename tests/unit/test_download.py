@@ -227,7 +227,7 @@ def test_a_disk_that_becomes_full_is_said(hub: Hub, little_disk: Path) -> None:
         NAME, "model", "0" * 40, False, (HubFile("model.safetensors", len(files["model.safetensors"])),)
     )
 
-    with pytest.raises(UserError, match="The disk became full while owner/tiny was fetched"):
+    with pytest.raises(UserError, match="owner/tiny could not be written: the disk is full. Free some space"):
         fetch_files(Fetch(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
 
 
