@@ -69,11 +69,12 @@ def replace(source: Path, target: Path, keep: Callable[[Path], bool] = _never, f
 
 
 def _move(source: Path, target: Path, keep: Callable[[Path], bool]) -> None:
-    if not target.is_dir() or target.is_symlink():
+    if not (source.is_dir() and target.is_dir()) or target.is_symlink():
         try:
             return _rename(source, target)
         except OSError:
-            if not target.is_dir():
+            # another process may have put a folder there meanwhile
+            if not (source.is_dir() and target.is_dir()):
                 raise
     if keep(target):
         return remove(source)

@@ -143,7 +143,7 @@ def _refused(name: str, want: Want, error: Any) -> str:
 def _unreachable(name: str, want: Want, error: Exception, do: str = "Check the connection.") -> str:
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _NETWORK):
         # a full disk, a file in use, a quota, a file system without large files
-        folder = Path(error.filename).parent if error.filename else None
+        folder = Path(error.filename) if error.filename else None
         return f"{disk_sentence(error, f'{name} could not be written', folder)} {_again(want)}"
     if want == "answer":
         return f"The hub can't be reached. {do} {_again(want)}"

@@ -147,7 +147,7 @@ def test_a_folder_that_cant_be_written_is_named(
         raise PermissionError(13, "it is in use", str(target))
 
     monkeypatch.setattr("core.hub.download.replace", in_use)
-    with pytest.raises(UserError, match=r"owner--tiny can't be used \(it is in use\)\. .*already is kept"):
+    with pytest.raises(UserError, match=r"owner--tiny: permission was denied\. .*already is kept"):
         fetch(home)
 
 
