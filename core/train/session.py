@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from filelock import Timeout
 
-from core.base.container import usable_cores
+from core.base.cores import usable_cores
 from core.base.errors import UserError
 from core.base.home import Home
 from core.base.jobs import Worker
