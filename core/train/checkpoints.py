@@ -36,7 +36,8 @@ class CheckpointStore:
     # (step, problem) of checkpoints that could not be written
     on_saved: Callable[[int], None] = lambda step: None
     on_failed: Callable[[int, str], None] = lambda step, problem: None
-    failed: bool = field(default=False, init=False)
+    # why the last one could not be written, as a clause; empty where it was
+    problem: str = field(default="", init=False)
 
     @property
     def partial(self) -> Path:
@@ -62,14 +63,13 @@ class CheckpointStore:
             save()
             publish(self.partial / f"checkpoint-{step}", self.path(step), step)
         except Exception as error:
-            problem = disk_problem(error, self.folder) if is_disk_trouble(error) else None
+            self.problem = disk_problem(error, self.folder) if is_disk_trouble(error) else ""
             self.clean()
-            if problem is None:
+            if not self.problem:
                 raise
-            self.failed = True
-            self.on_failed(step, problem)
+            self.on_failed(step, self.problem)
             return
-        self.failed = False
+        self.problem = ""
         self.clean()
         self.rotate()
         self.on_saved(step)
