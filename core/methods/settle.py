@@ -183,7 +183,7 @@ def _checkpointing(recipe: Recipe, device: Device, engine: str) -> tuple[str, st
 def _attention(
     recipe: Recipe, device: Device, engine: str, precision: str, caps_scores: bool
 ) -> tuple[str, str]:
-    """Transformers' SDPA leaves out without a word that some models cap their scores; its eager one doesn't."""
+    """Transformers' SDPA leaves out without a word that some models cap their scores; eager does not."""
     if recipe.attention == "auto" and engine == "peft" and caps_scores:
         return "eager", "Only eager attention caps its scores as this model wants it."
     able = device.flash and device.kind == "cuda" and precision != "fp32"
