@@ -25,7 +25,8 @@ from core.machine import Hardware, find_hardware
 from core.models import STARTER, model_folder
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
-from core.runs.run import Progress, Run, active_run, finished_checkpoints, fold, list_runs, open_run
+from core.runs.progress import Progress, fold
+from core.runs.run import Run, active_run, finished_checkpoints, list_runs, open_run
 from ui.choices import Choices
 from ui.desk import Desk
 from ui.errand import Errands

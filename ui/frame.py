@@ -8,7 +8,8 @@ from core.base.errors import UserError
 from core.base.jobs import JobState
 from core.models import model_name
 from core.recipe import Recipe
-from core.runs.run import Progress, active_run
+from core.runs.progress import Progress
+from core.runs.run import active_run
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.fit_views import card_fit, card_time

@@ -8,7 +8,8 @@ import gradio as gr
 
 from core.base.errors import UserError
 from core.fit.workload import Verdict
-from core.runs.run import Progress, Run, active_run, start_run, start_training, stop_training
+from core.runs.progress import Progress
+from core.runs.run import Run, active_run, start_run, start_training, stop_training
 from ui.bench import Bench
 from ui.fit import fit_of
 from ui.fit_time import time_of, time_words

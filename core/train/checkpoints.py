@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from core.base.errors import UserError, disk_problem, disk_sentence, is_disk_trouble
 from core.base.files import read_json, remove, replace, replacement, sha256_file, sweep, write_json
 from core.data import ChatTokenizer
+from core.runs.run import Run, finished_checkpoints
 
 MANIFEST = "manifest.json"
 # what a resume cannot do without; the Trainer writes them
@@ -22,7 +22,6 @@ NEEDED = (
     "rng_state.pth",
     "trainer_state.json",
 )
-_NAME = re.compile(r"step-(\d+)")
 # a pickle that nothing reads, and a model card full of blanks
 _UNWANTED = ("training_args.bin", "README.md")
 
@@ -49,8 +48,7 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Steps that have a folder, lowest first. Their number decides, not the clock."""
-        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*"))
-        return sorted(int(match[1]) for match in found if match)
+        return finished_checkpoints(Run(self.folder.parent))
 
     def write(self, step: int, save: Callable[[], None]) -> None:
         """Let `save` write `.partial/checkpoint-<step>`, then publish it.

@@ -15,7 +15,8 @@ from core.base.files import write_json
 from core.base.home import Home
 from core.base.jobs import JobState
 from core.machine import GIB, Gpu
-from core.runs.run import Progress, Run
+from core.runs.progress import Progress
+from core.runs.run import Run
 from ui import export, frame, model, preset, preset_cards, preset_settings, train
 from ui.bench import Bench
 from ui.choices import Choices
