@@ -14,7 +14,7 @@ from core.base.files import write_atomic
 from core.data.doctor import comparable_text, near_duplicates, near_leaks, rows_to_compare, whole_notes
 from core.data.kinds import BITS
 from core.data.measure import sample_rows
-from core.data.store import PLACES_KEPT, Tally, Store, later_copies
+from core.data.store import PLACES_KEPT, Store, Tally, later_copies
 
 SEED = 42
 _ASK_EVERY = 1000

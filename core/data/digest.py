@@ -26,9 +26,9 @@ _LONGEST_NAME = 200
 class Digest:
     """A block's share of the store.
 
-    read: how far the block reaches in its file, in bytes. lines: the usable rows. arrays: one entry for each of them: size (bytes of its line) and those of
-    `Store`. first: column → (row of the block, place, usable row or -1) that fills it first. filled and
-    unused: column → rows.
+    read: how far the block reaches in its file, in bytes. lines: the usable rows. arrays: one entry for each
+    of them: size (bytes of its line) and those of `Store`. first: column → (row of the block, place, usable
+    row or -1) that fills it first. filled and unused: column → rows.
     """
 
     read: int

@@ -26,7 +26,7 @@ from core.data.digest import Digest, digest_block, no_digest
 from core.data.helpers import Helpers
 from core.data.kinds import BITS
 from core.data.read import Block, expand, open_source
-from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Tally, Store, Summary
+from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Store, Summary, Tally
 
 # so many rows of a file without a value make a column that has one later worth a word
 LATE = 1000

@@ -1,4 +1,4 @@
-"""Rows to look at: the first ones at once, any one of a store as it would be trained, the worst ones first."""
+"""Rows to look at: the first ones at once, any one of a store as it would be trained, the worst ones."""
 
 from __future__ import annotations
 

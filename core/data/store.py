@@ -119,7 +119,7 @@ class Summary:
 
 
 class RowFile(Sequence[Conversation]):
-    """Rows that rest on disk as JSON lines, {"messages": […], "where": "line 3"}, each read when it is asked for.
+    """Rows that rest on disk, one JSON line each, read when they are asked for.
 
     start: where each line begins, and the file's size; told by one pass over the file if it isn't given.
     """
