@@ -128,7 +128,7 @@ def recipe_words(recipe: Recipe | None, choices: Choices) -> str:
     if recipe is None:
         return "needs a look"
     changed = f", {len(choices.changes)} changed" if choices.changes else ""
-    return f"{recipe.method}, rank {recipe.rank}{changed}"
+    return f"{recipe.method_title}, rank {recipe.rank}{changed}"
 
 
 def status_words(state: JobState) -> str:

@@ -68,7 +68,7 @@ def basis_words(bench: Bench) -> str:
     """What the verdicts rest on: machine, preset, recipe and data."""
     setting, recipe = setting_of(bench), bench.recipe_so_far()
     usable = f"{memory(setting.place.usable)} {where_words(setting.place)} can be used"
-    way = f"{recipe.method}, rank {recipe.rank}, rows of up to {recipe.max_length:,} tokens"
+    way = f"{recipe.method_title}, rank {recipe.rank}, rows of up to {recipe.max_length:,} tokens"
     longest = setting.lengths.longest if setting.lengths else None
     data = f" The longest row of your data has {longest:,}." if longest else ""
     return f"{usable}. Checked with the preset “{bench.preset()[0].title}”: {way}.{data}"

@@ -103,9 +103,8 @@ def _ready_html(bench: Bench) -> str:
         step, name = ("data", "Data") if bench.choices().model else ("model", "Model")
         way = f'<a id="train-missing" class="lg-second" href="#{step}">Go to {name}</a>'
         return notice("warn", "Not ready yet", str(problem), way)
-    words = (
-        f"{recipe.method} on the chosen data, {recipe.epochs:g} epochs. Nothing is changed in the base model."
-    )
+    words = f"{recipe.method_title} on the chosen data, {recipe.epochs:g} epochs. "
+    words += "Nothing is changed in the base model."
     return checks([("info", words), *_expected(bench)]) + actions(
         _button("start", "Start training", "primary")
     )

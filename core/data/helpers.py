@@ -13,8 +13,8 @@ from multiprocessing import get_context
 from types import TracebackType
 from typing import TypeVar
 
-from core.base.children import die_with_parent, parent_mark
 from core.base.errors import UserError
+from core.base.process import die_with_parent, parent_mark
 
 _IN_FLIGHT = 2
 Item = TypeVar("Item")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from core.base.errors import UserError
-from core.base.files import read_json, replace, sha256_file, write_json
+from core.base.files import read_json, replacement, sha256_file, write_json
 from core.data.compare import leaked
 from core.data.report import report as judge
 from core.data.shapes import Conversation
@@ -118,13 +117,9 @@ def _ticking(
 def _write(path: Path, rows: Iterable[Conversation]) -> str:
     """Write the rows as JSON lines, whole or not at all; the SHA-256 of what was written."""
     digest = hashlib.sha256()
-    aside = path.with_name(f".{path.name}.tmp")
-    with open(aside, "wb", buffering=1 << 20) as file:
+    with replacement(path) as temporary, open(temporary, "wb", buffering=1 << 20) as file:
         for row in rows:
             line = row_line(row)
             digest.update(line)
             file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    replace(aside, path)
     return digest.hexdigest()
