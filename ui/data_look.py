@@ -9,13 +9,13 @@ from core.base.errors import UserError
 from core.data.check import CheckState, Question
 from core.data.report import Report
 from core.data.shapes import Refused, guess_columns, recognise
+from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
 from core.data.split import wanted
 from core.data.store import Store
 from core.recipe import Recipe
 from core.runs.data import data_paths
 from ui.bench import Bench
 from ui.choices import Choices
-from ui.data_rows import First, Sight, first_rows, first_sight, sight
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Look:
 
     choices: Choices
     recipe: Recipe
-    first: First | None = None
+    first: FirstRows | None = None
     state: CheckState | None = None
     report: Report | None = None
     refusal: str = ""
@@ -101,13 +101,13 @@ def rows_to_train(report: Report, recipe: Recipe) -> int:
     return report.rows_usable - wanted(report.rows_usable, recipe.heldout_share)
 
 
-def row_in_sight(bench: Bench, seen: Look) -> Sight | str:
+def row_in_sight(bench: Bench, seen: Look) -> RowInSight | str:
     """The row that is looked at, or why there is none. Before the check is done, one of the first rows."""
     if seen.store is not None and len(seen.store):
-        return sight(seen.store, bench.desk.row, seen.recipe.fixes)
+        return in_sight(seen.store, bench.desk.row, seen.recipe.fixes)
     if seen.first is None:
         return ""
-    return first_sight(seen.first, bench.desk.row, draft_of(bench, seen) if seen.columns_unknown else {})
+    return first_in_sight(seen.first, bench.desk.row, draft_of(bench, seen) if seen.columns_unknown else {})
 
 
 def has_tokenizer(folder: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from core.data import Encoded, Piece
-from core.data.standard_templates import TEMPLATES
+from core.data.template import TEMPLATES
 from ui.html import Mark, checks, esc, notice
 
 # a row of a whole book would take the page down

@@ -45,7 +45,7 @@ def found_view(bench: Bench) -> str:
     seen = look(bench)
     if seen.report is None or seen.state is None or seen.columns_unknown:
         return ""
-    return problems_html(bench.desk.entries(seen.report, seen.state, seen.recipe), seen.choices.taken)
+    return problems_html(bench.desk.entries(seen.report), seen.choices.taken)
 
 
 def row_view(bench: Bench) -> str:

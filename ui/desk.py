@@ -12,21 +12,17 @@ from collections.abc import Callable, Collection, Hashable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from core.base.home import Home
 from core.data import ChatTokenizer, Encoded
 from core.data.check import CheckState, Question, read_check, start_check, stop_check
 from core.data.cleaned import Changes, save_cleaned
-from core.data.compare import leaked
 from core.data.measure import TokenFacts, TokenTable
 from core.data.report import Problem, Report, report
+from core.data.sight import RowInSight, worst_rows
 from core.data.store import Store
 from core.fit.estimate import RunTime
 from core.recipe import Recipe
 from ui.data_problems import Entry, Place
-from ui.data_rows import Sight, worst_rows
 
 PLACES = 8
 _REPORTS = 4
@@ -135,10 +131,10 @@ class Desk:
         self._reports = [*self._reports, _Made(parts, terms, made)][-_REPORTS:]
         return made
 
-    def entries(self, made: Report, state: CheckState, recipe: Recipe) -> list[Entry]:
+    def entries(self, made: Report) -> list[Entry]:
         """The problems of a report as the page shows them, with the rows that can be looked at."""
         if self._entries is None or self._entries[0] is not made:
-            self._entries = (made, [_entry(problem, state, recipe) for problem in made.problems])
+            self._entries = (made, [_entry(problem) for problem in made.problems])
         return self._entries[1]
 
     def token_facts(self, tokens: TokenTable, max_length: int) -> TokenFacts:
@@ -173,7 +169,7 @@ class Desk:
             self._searched = dict([*self._searched.items(), (question, search())][-_SEARCHES:])
         return self._searched[question]
 
-    def encoded(self, tokenizer: ChatTokenizer, row: Sight, max_length: int) -> Encoded:
+    def encoded(self, tokenizer: ChatTokenizer, row: RowInSight, max_length: int) -> Encoded:
         """The row as the trainer will get it, encoded once while it stays in sight."""
         terms = (tokenizer, row.messages, max_length)
         if self._encoded is None or self._encoded[0] != terms:
@@ -204,40 +200,6 @@ class Desk:
         self.row = order[(order.index(self.row) + 1) % len(order)] if self.row in order else order[0]
 
 
-def _entry(problem: Problem, state: CheckState, recipe: Recipe) -> Entry:
-    found = state.store.summary.found.get(problem.kind) if state.store is not None else None
-    numbers = numbers_of(problem, state, recipe)
-    reasons = found.reasons if found is not None else []
-    places = [
-        Place(where, reasons[place] if place < len(reasons) else "", number)
-        for place, (where, number) in enumerate(zip(problem.rows[:PLACES], numbers))
-    ]
+def _entry(problem: Problem) -> Entry:
+    places = [Place(*place) for place in problem.places[:PLACES]]
     return Entry(problem.kind, problem.severity, problem.count, problem.message, problem.fix or "", places)
-
-
-def numbers_of(problem: Problem, state: CheckState, recipe: Recipe) -> list[int | None]:
-    """The store's numbers of the rows that a problem names; None for a row that is none."""
-    if state.store is None or not problem.rows:
-        return []
-    found = _rows_with(problem.kind, state.store, state, recipe)[: len(problem.rows)]
-    return [*map(int, found), *[None] * (len(problem.rows) - len(found))]
-
-
-def _rows_with(kind: str, store: Store, state: CheckState, recipe: Recipe) -> NDArray[np.int64]:
-    """All rows of a kind, in the order in which the report names them."""
-    if kind == "near-duplicates":
-        return store.near[:, 0]
-    if kind == "held-out leak" and state.heldout is not None:
-        return leaked(store, state.heldout, store.select(recipe.fixes), recipe.fixes)
-    if state.tokens is not None:
-        facts = state.tokens.at(recipe.max_length)
-        measured = {
-            "over-long": facts.cut,
-            "answer cut away": facts.lost,
-            "nothing trained": facts.zero,
-            "rewritten answers": state.tokens.rewritten,
-            "lost characters": state.tokens.lost_characters,
-        }
-        if kind in measured:
-            return measured[kind]
-    return store.having(kind)

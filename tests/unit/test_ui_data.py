@@ -17,7 +17,7 @@ from core.base.home import Home
 from core.base.jobs import JobState
 from core.data import ChatTokenizer, Piece
 from core.data.check import CheckState, ensure_store, ensure_tokens
-from core.data.standard_templates import TEMPLATES
+from core.data.template import TEMPLATES
 from ui import data
 from ui.bench import Bench
 from ui.choices import Choices

@@ -1,4 +1,4 @@
-"""Rows in sight in the Data step: the first ones at once, any one after the check, the worst ones first."""
+"""Rows to look at: the first ones at once, any one of a store as it would be trained, the worst ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.base.errors import UserError
-from core.data import Table, preview_rows, read_rows
 from core.data.doctor import rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.measure import TokenFacts
-from core.data.read import Row, expand
+from core.data.read import Row, Table, expand, preview_rows, read_rows
 from core.data.shapes import Message, Recognised, recognise
 from core.data.store import Store, text_fixes
 
@@ -27,7 +26,7 @@ _WORST = 50
 
 
 @dataclass(frozen=True)
-class First:
+class FirstRows:
     """The first rows of the data, read at once however large it is. `problem`: why there are no more."""
 
     name: str
@@ -37,7 +36,7 @@ class First:
 
 
 @dataclass(frozen=True)
-class Sight:
+class RowInSight:
     """One row as it would be trained. `changed`: kinds whose fix changed it; `left_out`: why it isn't."""
 
     messages: list[Message]
@@ -48,37 +47,37 @@ class Sight:
     left_out: str = ""
 
 
-def first_rows(path: Path) -> First:
+def first_rows(path: Path) -> FirstRows:
     """The first rows of a file, or of a folder's first file. A UserError when it can't be used at all."""
     file = expand([path])[0]
     status = file.stat()
-    return _first(file, status.st_mtime_ns, status.st_size)
+    return _first_rows(file, status.st_mtime_ns, status.st_size)
 
 
-def sight(store: Store, number: int, fixes: Collection[str]) -> Sight:
+def first_in_sight(first: FirstRows, number: int, columns: dict[str, str]) -> RowInSight | str:
+    """One of the first rows while there is no store; the reason when it can't be shown."""
+    if not first.rows:
+        return first.problem
+    number = min(number, len(first.rows) - 1)
+    row = first.rows[number]
+    recognised = recognise(row, columns)
+    if isinstance(recognised, Recognised):
+        return RowInSight(recognised.messages, row.where, number, len(first.rows))
+    return f"{row.where} {recognised.reason}."
+
+
+def in_sight(store: Store, number: int, fixes: Collection[str]) -> RowInSight:
     """A row of the store as it reads after the fixes."""
     number = min(number, len(store) - 1)
     row = store.row(number)
     messages, changed = rewrite(row.messages, text_fixes(fixes))
     kind = str(_fate(store, tuple(fixes))[number])
     left_out = f"you took the fix for {kind}" if kind and KINDS[kind].fix else kind
-    return Sight(messages, row.where, number, len(store), changed, left_out)
-
-
-def first_sight(first: First, number: int, columns: dict[str, str]) -> Sight | str:
-    """One of the first rows while there is no store; the reason when it can't be shown."""
-    if not first.rows:
-        return first.problem
-    number = min(number, len(first.rows) - 1)
-    row = first.rows[number]
-    found = recognise(row, columns)
-    if isinstance(found, Recognised):
-        return Sight(found.messages, row.where, number, len(first.rows))
-    return f"{row.where} {found.reason}."
+    return RowInSight(messages, row.where, number, len(store), changed, left_out)
 
 
 def worst_rows(store: Store, facts: TokenFacts | None = None) -> list[int]:
-    """The worst rows first; without any problem, the longest ones."""
+    """The numbers of the worst rows, worst first; without any problem, of the longest ones."""
     weight = np.zeros(len(store), np.int64)
     for kind, bit in BITS.items():
         weight += _WEIGHTS[KINDS[kind].severity] * ((store.flags & np.uint64(bit)) != 0)
@@ -93,12 +92,11 @@ def worst_rows(store: Store, facts: TokenFacts | None = None) -> list[int]:
 
 @lru_cache(maxsize=2)
 def _fate(store: Store, fixes: tuple[str, ...]) -> NDArray[np.object_]:
-    """For each row the kind whose fix leaves it out; empty where it stays."""
     return store.fate(fixes)
 
 
 @lru_cache(maxsize=8)
-def _first(file: Path, modified: int, size: int) -> First:
+def _first_rows(file: Path, modified: int, size: int) -> FirstRows:
     rows: list[Row] = []
     problem = ""
     try:
@@ -106,4 +104,4 @@ def _first(file: Path, modified: int, size: int) -> First:
     except UserError as refusal:
         problem = str(refusal)
     table = preview_rows(file, _TABLE_ROWS) if rows else Table([], [], [])
-    return First(file.name, table, rows, problem)
+    return FirstRows(file.name, table, rows, problem)
