@@ -115,9 +115,9 @@ def serve(engine: str) -> None:
     os.dup2(2, 1)
     set_environment()
     if engine == "unsloth":
-        from core.train.engine import import_unsloth
+        from core.train import unsloth_engine
 
-        assert import_unsloth() is None
+        assert unsloth_engine.prepare() is None
     for name in LIBRARIES[engine]:
         importlib.import_module(name)
     lock = threading.Lock()

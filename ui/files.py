@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,9 +14,9 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence
 from core.base.events import EventLog
-from core.base.files import inside, replace
+from core.base.files import inside, replacement
 from core.base.home import APP_FOLDER
 from core.presets import preset_named
 from core.runs.run import open_run
@@ -92,19 +90,15 @@ async def take_upload(request: Request, folder: Path) -> Response:
 
 
 async def _receive(request: Request, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            async for piece in request.stream():
-                file.write(piece)
-        if temporary.stat().st_size == 0:
-            raise UserError(f"{target.name} is empty. Choose a file with at least a few rows.")
-        replace(temporary, target)
+        with replacement(target) as temporary:
+            with open(temporary, "wb") as file:
+                async for piece in request.stream():
+                    file.write(piece)
+            if temporary.stat().st_size == 0:
+                raise UserError(f"{target.name} is empty. Choose a file with at least a few rows.")
     except OSError as error:
-        raise UserError(f"{target.name} could not be saved: {error.strerror}.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        raise UserError(disk_sentence(error, f"{target.name} could not be saved", target.parent)) from error
 
 
 def dataset_name(name: str) -> str:

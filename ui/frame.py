@@ -80,4 +80,4 @@ def recipe_words(scene: Scene) -> str:
     if scene.refused:
         return "needs a look"
     changed = f", {len(scene.choices.changes)} changed" if scene.choices.changes else ""
-    return f"{scene.recipe.method}, rank {scene.recipe.rank}{changed}"
+    return f"{scene.recipe.method_title}, rank {scene.recipe.rank}{changed}"

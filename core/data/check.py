@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from core.base.aside import aside, remove, sweep
 from core.base.errors import UserError
-from core.base.files import read_json, write_json
+from core.base.files import aside, read_json, remove, sweep, write_json
 from core.base.home import Home
 from core.base.jobs import JobState, read_job, request_stop, start_job
 from core.data.measure import TokenTable, measure, sample_rows

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from typing import Any
 
-from core.base.children import die_with_parent, parent_mark
+from core.base.process import die_with_parent, parent_mark
 
 
 def start_helpers(

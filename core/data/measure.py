@@ -15,9 +15,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from core.base.aside import aside, remove
 from core.base.errors import UserError
-from core.base.files import replace
+from core.base.files import replacement
 from core.data.encoded import Encoded
 from core.data.helpers import start_helpers
 from core.data.shapes import Conversation, Message
@@ -141,13 +140,8 @@ class TokenTable:
 
     def save(self, path: Path) -> None:
         """Write the table as .npz, aside first."""
-        temporary = aside(path)
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, **{item.name: getattr(self, item.name) for item in fields(self)})  # pyright: ignore[reportArgumentType]
-            replace(temporary, path)
-        finally:
-            remove(temporary)
+        with replacement(path, flush=False) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **{item.name: getattr(self, item.name) for item in fields(self)})  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def load(cls, path: Path) -> TokenTable:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from types import TracebackType
 
-from core.base.container import usable_cores
+from core.base.cores import usable_cores
 from core.base.errors import UserError
 from core.data.digest import Digest, digest_block
 from core.data.helpers import start_helpers

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import time
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -16,9 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.base.aside import aside, remove, sweep
-from core.base.errors import UserError
-from core.base.files import sha256_file, write_json
+from core.base.errors import UserError, disk_sentence
+from core.base.files import replacement, sha256_file, sweep, write_json
 from core.data.compare import compare
 from core.data.digest import Digest, no_digest
 from core.data.kinds import BITS
@@ -59,14 +56,11 @@ def scan(
     What is wrong with a file or a row is noted in the store, never raised. Raises ScanStopped, and UserError
     when the store can't be written. A store that another process made there meanwhile is left.
     """
-    temporary = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent)
-        temporary = aside(folder)
-        temporary.mkdir()
-        _fill(temporary, paths, columns or {}, say, stop)
-        _move_in(temporary, folder)
+        with replacement(folder, keep=_is_whole, flush=False) as temporary:
+            temporary.mkdir()
+            _fill(temporary, paths, columns or {}, say, stop)
     except OSError as error:
         raise UserError(write_problem(error, folder)) from error
     except BrokenProcessPool as error:
@@ -74,9 +68,6 @@ def scan(
             "A process of the check was killed, most often because memory ran out. "
             "Close other programs and check the data again."
         ) from error
-    finally:
-        if temporary is not None:
-            remove(temporary)
     return Store.open(folder)
 
 
@@ -239,25 +230,16 @@ class _Book:
         return {"start": starts, "near": np.empty((0, 2), np.int64), **whole}
 
 
-def _move_in(temporary: Path, folder: Path) -> None:
-    """Rename the finished store into place, unless another process was faster."""
+def _is_whole(folder: Path) -> bool:
+    """Whether there is a store that another process made."""
     try:
-        os.rename(temporary, folder)
-    except OSError:
-        with suppress(UserError):
-            Store.open(folder)
-            return
-        if not folder.exists():
-            raise
-        remove(folder)
-        os.rename(temporary, folder)
+        Store.open(folder)
+    except UserError:
+        return False
+    return True
 
 
 def write_problem(error: OSError, folder: Path) -> str:
     """A sentence about a store in `folder` that can't be written."""
-    if error.errno == errno.ENOSPC:
-        return (
-            f"The disk is full: the checked copy of the data in {folder.parent} needs about as much room as "
-            "the data itself. Free some space and check again."
-        )
-    return f"The checked copy of the data can't be written to {folder.parent}: {error.strerror or error}."
+    what = "The checked copy of the data, about as large as the data itself, could not be written"
+    return disk_sentence(error, what, folder.parent, "check again")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import orjson
 
 from core.base.errors import UserError
-from core.base.files import read_json, replace, sha256_file, write_json
+from core.base.files import read_json, replacement, sha256_file, write_json
 from core.data.compare import leaked
 from core.data.report import report as judge
 from core.data.shapes import Conversation
@@ -149,15 +148,11 @@ def _ticking(
 def _write(path: Path, rows: Iterable[Conversation]) -> str:
     """Write the rows as JSON lines, whole or not at all; the SHA-256 of what was written."""
     digest = hashlib.sha256()
-    aside = path.with_name(f".{path.name}.tmp")
-    with open(aside, "wb", buffering=1 << 20) as file:
+    with replacement(path) as temporary, open(temporary, "wb", buffering=1 << 20) as file:
         for row in rows:
             line = orjson.dumps({"messages": row.messages, "where": row.where}) + b"\n"
             digest.update(line)
             file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    replace(aside, path)
     return digest.hexdigest()
 
 

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from core.base.container import usable_cores
+from core.base.cores import usable_cores
 from core.base.errors import UserError
 from core.machine.builds import read_torch
 from core.machine.nvml import library_names

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from core.base.container import ask_cgroup
+from core.base.cores import ask_cgroup
 
 # one CPU's block; the whole file is long on servers, and slow: the kernel asks every core
 _CPUINFO_BYTES = 8192

@@ -13,10 +13,9 @@ from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
-from core.base.aside import aside, remove, sweep
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence
 from core.base.events import EventLog
-from core.base.files import fsync_folder, inside, replace
+from core.base.files import inside, replacement, sweep
 from core.base.home import Home
 from core.base.jobs import JobState, log_tail, read_job, request_stop, start_job
 from core.models import STARTER, STARTER_NAME, resolve_model
@@ -87,19 +86,12 @@ def create_run(home: Home, recipe: Recipe) -> Run:
     hashes = known_sources(home, recipe)
     sweep(home.runs)
     folder = home.runs / _run_name(recipe)
-    temporary = aside(folder)
     try:
-        noted = recipe.with_changes(day=recipe.day or date.today(), hashes=hashes)
-        noted.save(temporary / "recipe.yaml")
-        replace(temporary, folder)
-        fsync_folder(home.runs)
+        with replacement(folder) as temporary:
+            recipe.with_changes(day=recipe.day or date.today(), hashes=hashes).save(temporary / "recipe.yaml")
     except OSError as error:
-        raise UserError(
-            f"The run could not be written to {home.runs}: {error.strerror or error}. Free some space, or "
-            "choose another home folder."
-        ) from error
-    finally:
-        remove(temporary)
+        what = "The run could not be written"
+        raise UserError(disk_sentence(error, what, home.runs, "press Start again")) from error
     return Run(folder)
 
 

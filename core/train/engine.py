@@ -1,17 +1,14 @@
-"""Unsloth or plain Transformers + PEFT: decide, and say why. Both offer the same four functions, `Engine`."""
+"""Unsloth and plain Transformers + PEFT: both offer the same three functions, `Engine`."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from core.base.errors import UserError
-from core.methods.settle import cannot_express
+from core.methods.settle import wants_unsloth
 from core.recipe import Recipe
-from core.train.precision import Precision
 
 if TYPE_CHECKING:
     import torch
@@ -22,12 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Setup:
-    """What an engine needs to know besides the recipe. `device` is `cpu`, `cuda`, `xpu` or `mps`."""
+    """What an engine needs to know: a settled recipe, and the kind of device that trains it."""
 
     recipe: Recipe
     model_folder: Path
     device: str
-    precision: Precision
 
 
 class Engine(Protocol):
@@ -53,26 +49,13 @@ class Engine(Protocol):
         ...
 
 
-def choose_engine(recipe: Recipe, try_unsloth: Callable[[], str | None] | None = None) -> tuple[str, str]:
-    """`("unsloth" | "peft", reason)`. `try_unsloth` imports it and returns None, or says why it can't be had.
-
-    Raises a UserError when the recipe insists on Unsloth and it can't be used.
-    """
-    if recipe.engine == "peft":
-        return "peft", "The recipe asks for Transformers + PEFT."
-    problem = cannot_express(recipe) or (try_unsloth or import_unsloth)()
-    if problem is None:
-        return "unsloth", "Unsloth is installed and runs on this machine."
-    if recipe.engine == "unsloth":
-        raise UserError(f"The recipe asks for Unsloth, but {problem}. Set engine to “auto” or “peft”.")
-    return "peft", f"Transformers + PEFT, because {problem}."
-
-
-def import_unsloth() -> str | None:
-    """Import Unsloth (about 10 s). None when that worked, otherwise the reason, as a clause."""
+def why_not_unsloth(recipe: Recipe) -> str:
+    """Import Unsloth (about 10 s) if the recipe can use it. Why it can't be had, as a clause, else empty."""
+    if not wants_unsloth(recipe):
+        return ""
     from core.train import unsloth_engine
 
-    return unsloth_engine.prepare()
+    return unsloth_engine.prepare() or ""
 
 
 def load_engine(name: str) -> Engine:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from pathlib import Path
 
 from core.base.home import Home
 from core.base.jobs import Worker
 from core.fit import MemoryEstimate, Place, Workload, estimate_memory
 from core.fit.cost import operations_per_token
-from core.fit.fitting import as_trained
 from core.fit.measured import Measured, correction, note_measured, place_name
 from core.machine import find_hardware
 from core.models import ModelSpec, spec_of_folder
-from core.recipe import Recipe
 from core.train.engine import Setup
 
 
@@ -60,25 +57,22 @@ class Planned:
         )
 
 
-def plan_run(worker: Worker, home: Home, setup: Setup, engine: str, lengths: Sequence[int]) -> Planned | None:
+def plan_run(worker: Worker, home: Home, setup: Setup, lengths: Sequence[int]) -> Planned | None:
     """The estimate with what is known by now: the engine, the precision, the rows.
 
     An estimate must not end a run that would go well, so what goes wrong with it is said as a warning.
     """
     try:
-        return _plan(home, setup.model_folder, setup.recipe, setup, engine, lengths)
+        return _plan(home, setup, lengths)
     except Exception as error:
         worker.say("warning", message=f"The memory of this run could not be estimated: {error}")
         return None
 
 
-def _plan(
-    home: Home, folder: Path, recipe: Recipe, setup: Setup, engine: str, lengths: Sequence[int]
-) -> Planned:
+def _plan(home: Home, setup: Setup, lengths: Sequence[int]) -> Planned:
     hardware = find_hardware(home.root)
     place = Place.of(replace(hardware, gpus=()) if setup.device == "cpu" else hardware)
-    spec = spec_of_folder(folder)
-    bits = 32 if setup.precision == "fp32" else 16
-    workload = as_trained(Workload.of(recipe, engine, bits, max(lengths, default=None)), place)
+    spec = spec_of_folder(setup.model_folder)
+    workload = Workload.of(setup.recipe, max(lengths, default=None))
     estimate = estimate_memory(spec, workload, place)
     return Planned(spec, workload, place, estimate, correction(home, place).factor, len(lengths))

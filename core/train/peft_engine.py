@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any, cast
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import get_peft_model
 from transformers import (
-    AutoConfig,
     AutoModelForCausalLM,
     BitsAndBytesConfig,
     Trainer,
@@ -16,6 +14,7 @@ from transformers import (
 )
 
 from core.base.errors import UserError
+from core.methods.method import method_of
 from core.train.engine import Setup
 from core.train.host_embedding import keep_embedding_in_ram
 from core.train.losses import summed_loss
@@ -41,14 +40,15 @@ class TrainedTokensTrainer(SharedTrainer, Trainer):
 
 
 def load_model(setup: Setup) -> torch.nn.Module:
-    """The base model with a fresh LoRA adapter. The adapter's weights are always float32."""
+    """The base model with a fresh adapter. The adapter's weights are always float32."""
     recipe = setup.recipe
     loaded: Any = AutoModelForCausalLM.from_pretrained(
         setup.model_folder,
-        dtype=DTYPES[setup.precision],
+        dtype=DTYPES[recipe.precision],
         device_map={"": setup.device},
         quantization_config=_quantization(setup),
-        attn_implementation=attention_for(setup),
+        # None leaves the choice to Transformers: SDPA where the model has it
+        attn_implementation=None if recipe.attention == "auto" else recipe.attention,
         output_loading_info=True,
     )
     model, info = loaded
@@ -66,38 +66,7 @@ def load_model(setup: Setup) -> torch.nn.Module:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(recipe.seed)
-    return get_peft_model(model, lora_config(setup))
-
-
-def lora_config(setup: Setup) -> LoraConfig:
-    recipe = setup.recipe
-    return LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha,
-        lora_dropout=recipe.dropout,
-        target_modules=recipe.target_modules,
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-
-
-def attention_for(setup: Setup) -> str | None:
-    """Transformers' name for the attention; None leaves the choice to it (SDPA where the model has it).
-
-    Its SDPA leaves out without a word that some models (Gemma 2) cap their scores; its eager one does not.
-    """
-    wanted = setup.recipe.attention
-    if wanted == "auto":
-        settings = AutoConfig.from_pretrained(setup.model_folder).get_text_config()
-        return "eager" if getattr(settings, "attn_logit_softcapping", None) else None
-    if wanted == "flash_attention_2" and (
-        find_spec("flash_attn") is None or setup.device != "cuda" or setup.precision == "fp32"
-    ):
-        raise UserError(
-            "The recipe asks for flash_attention_2, which needs the package flash-attn and an NVIDIA GPU "
-            "that computes in bf16 or fp16. Set attention to “auto”."
-        )
-    return wanted
+    return get_peft_model(model, method_of(recipe).config(recipe))
 
 
 def _quantization(setup: Setup) -> BitsAndBytesConfig | None:
@@ -107,7 +76,7 @@ def _quantization(setup: Setup) -> BitsAndBytesConfig | None:
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=setup.recipe.double_quantization,
-        bnb_4bit_compute_dtype=DTYPES[setup.precision],
+        bnb_4bit_compute_dtype=DTYPES[setup.recipe.precision],
     )
 
 

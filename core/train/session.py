@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from filelock import Timeout
 
-from core.base.container import usable_cores
+from core.base.cores import usable_cores
 from core.base.errors import UserError
 from core.base.home import Home
 from core.base.jobs import Worker
 from core.data import ChatTokenizer
 from core.fit.estimate import count_steps
-from core.models import resolve_model
+from core.methods.method import method_of
+from core.methods.settle import Device, Reason, reason_for, settle
+from core.models import read_config, resolve_model
+from core.recipe import Recipe
 from core.runs.run import Run
 from core.train.checkpoints import CheckpointStore, publish_adapter
 from core.train.engine import Engine, Setup, load_engine
@@ -24,10 +28,10 @@ from core.train.held_memory import peak_memory
 from core.train.heldout import HeldOut
 from core.train.measured_run import Planned, plan_run
 from core.train.origins import note_origins
-from core.train.precision import find_device, pick_precision
+from core.train.precision import find_device
 from core.train.progress import Reporter
 from core.train.rows import Rows, tokenize_snapshot
-from core.train.trainer import Collator, pick_optimizer, token_budget, trainer_arguments
+from core.train.trainer import Collator, token_budget, trainer_arguments
 from core.train.troubles import loading_troubles, training_troubles
 
 
@@ -53,16 +57,20 @@ class Session:
         worker: Worker,
         run: Run,
         home: Home,
-        engine: tuple[str, str],
+        unsloth: str,
         asked: Callable[[], str | None],
         resume: bool,
     ) -> Session:
         """Read recipe, data and model; everything that can be wrong before the first step shows here.
 
-        `engine` is what `choose_engine` returned: it must come before this module is imported.
+        `unsloth` says why Unsloth can't be had; where it can, it must be imported before this module.
         """
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()))
         model_folder = resolve_model(home, run.recipe.model)
+        device = find_device(unsloth)
+        decided, reasons = settle(run.recipe, device, caps_scores(model_folder))
+        worker.update(engine=decided.engine, reason=reason_for("engine", reasons))
+        _refuse(run.recipe, device)
         recipe = note_origins(worker, run, run.recipe, model_folder, resume)
         tokenizer = ChatTokenizer.load(model_folder, recipe.chat_template, recipe.day)
         if tokenizer.template_note and not resume:
@@ -71,27 +79,27 @@ class Session:
         store = CheckpointStore(run.checkpoints, recipe.keep_checkpoints)
         step = _resume_step(worker, store) if resume else _start_afresh(store)
 
-        device = find_device()
-        precision, why = pick_precision(recipe, device)
-        setup = Setup(recipe, model_folder, device.kind, precision)
-        planned = plan_run(worker, home, setup, engine[0], rows.lengths)
-        reasons = {
-            "engine": engine[0],
-            "reason": engine[1],
-            "precision": precision,
-            "precision_reason": why,
+        settled = settle(recipe, device, caps_scores(model_folder))[0]
+        _say_changes(worker, reasons)
+        setup = Setup(settled, model_folder, device.kind)
+        planned = plan_run(worker, home, setup, rows.lengths)
+        facts = {
+            "engine": settled.engine,
+            "reason": reason_for("engine", reasons),
+            "precision": settled.precision,
+            "precision_reason": reason_for("precision", reasons),
             "device": device.name,
             "estimated_memory": planned.expected if planned else None,
         }
-        module = load_engine(engine[0])
+        module = load_engine(settled.engine)
         with loading_troubles(model_folder):
             model = module.load_model(setup)
         collator = Collator(next((i for i in (tokenizer.pad_id, tokenizer.eos_id) if i is not None), 0))
         budget = token_budget(recipe)
         heldout = HeldOut(heldout_rows, collator, module.summed_loss, torch.device(device.kind), budget)
-        reporter = Reporter(worker, recipe, heldout, precision, asked, reasons)
+        reporter = Reporter(worker, settled, heldout, settled.precision, asked, facts)
         trainer = _make_trainer(worker, module, setup, model, rows, store, collator, reporter)
-        return cls(worker, run, home, setup, tokenizer, reasons, planned, trainer, reporter, store, step)
+        return cls(worker, run, home, setup, tokenizer, facts, planned, trainer, reporter, store, step)
 
     @property
     def stopped_by(self) -> str | None:
@@ -151,6 +159,28 @@ class Session:
         }
 
 
+def caps_scores(model_folder: Path) -> bool:
+    """Whether the model caps its attention scores; Transformers' own default for Gemma 2 is to do so."""
+    config = read_config(model_folder)
+    text = {**config, **(config.get("text_config") or {})}
+    default = 50.0 if str(text.get("model_type", "")).startswith("gemma2") else None
+    return bool(text.get("attn_logit_softcapping", default))
+
+
+def _refuse(recipe: Recipe, device: Device) -> None:
+    """A UserError where the method can't be trained."""
+    problem = method_of(recipe).refuses(recipe, device)
+    if problem:
+        raise UserError(problem)
+
+
+def _say_changes(worker: Worker, reasons: Iterable[Reason]) -> None:
+    """Warn of what is done instead of what the recipe names; engine and precision stand with the run."""
+    for reason in reasons:
+        if reason.knob not in ("engine", "precision") and reason.changes_a_wish:
+            worker.say("warning", message=reason.sentence)
+
+
 def _make_trainer(
     worker: Worker,
     engine: Engine,
@@ -161,10 +191,7 @@ def _make_trainer(
     collator: Collator,
     reporter: Reporter,
 ) -> Any:
-    arguments = trainer_arguments(setup.recipe, setup.device, setup.precision, store.partial)
-    note = pick_optimizer(setup.recipe, setup.device)[1]
-    if note:
-        worker.say("warning", message=note)
+    arguments = trainer_arguments(setup.recipe, setup.device, store.partial)
     trainer = engine.make_trainer(setup, model, rows, arguments, data_collator=collator, callbacks=[reporter])
     store.on_saved = lambda step: worker.say("checkpoint", step=step)
     store.on_failed = lambda step, problem: worker.say(

@@ -66,19 +66,8 @@ def split_batch(
     ]
 
 
-def pick_optimizer(recipe: Recipe, device: str) -> tuple[str, str | None]:
-    """The Trainer's name for the optimizer, and a sentence if it isn't the one the recipe names."""
-    if recipe.optimizer == "adamw_torch":
-        return ("adamw_torch" if device == "mps" else "adamw_torch_fused"), None
-    if device != "cuda":
-        return pick_optimizer(recipe.with_changes(optimizer="adamw_torch"), device)[0], (
-            f"The optimizer {recipe.optimizer} needs a CUDA GPU; adamw_torch is used instead."
-        )
-    return recipe.optimizer, None
-
-
-def trainer_arguments(recipe: Recipe, device: str, precision: str, folder: Path) -> dict[str, Any]:
-    """Keyword arguments that TrainingArguments and SFTConfig both take. Everything is said explicitly."""
+def trainer_arguments(recipe: Recipe, device: str, folder: Path) -> dict[str, Any]:
+    """A settled recipe as arguments that TrainingArguments and SFTConfig take. Everything is explicit."""
     return {
         "output_dir": str(folder),
         # a whole step; SharedTrainer computes it in parts
@@ -94,11 +83,14 @@ def trainer_arguments(recipe: Recipe, device: str, precision: str, folder: Path)
         "warmup_steps": recipe.warmup,
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_grad_norm,
-        "optim": pick_optimizer(recipe, device)[0],
+        # torch has no fused Adam for Apple's GPUs
+        "optim": "adamw_torch_fused"
+        if recipe.optimizer == "adamw_torch" and device != "mps"
+        else recipe.optimizer,
         "seed": recipe.seed,
         "data_seed": recipe.seed,
-        "bf16": precision == "bf16",
-        "fp16": precision == "fp16",
+        "bf16": recipe.precision == "bf16",
+        "fp16": recipe.precision == "fp16",
         "use_cpu": device == "cpu",
         # SFTConfig switches it on by default, even where the model was told not to
         "gradient_checkpointing": recipe.checkpointing != "none",

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from core.base.errors import UserError, first_line
-from core.train.checkpoints import disk_problem, is_disk_trouble
+from core.base.errors import UserError, disk_sentence, first_line, is_disk_trouble, is_out_of_memory
 
 
 class Reporting(Protocol):
@@ -16,12 +15,6 @@ class Reporting(Protocol):
 
     step: int
     folder: Path
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's, torch's on the CPU, or the GPU's."""
-    text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
 
 
 @contextmanager
@@ -58,8 +51,7 @@ def training_troubles(reporter: Reporting) -> Iterator[None]:
                 "gradient checkpointing or a smaller model, then resume or start again."
             ) from error
         if is_disk_trouble(error):
-            raise UserError(
-                f"Files could not be written in step {step}: {disk_problem(error, reporter.folder)}. "
-                "Free some space, then resume from the last checkpoint."
-            ) from error
+            what = f"Files of step {step} could not be written"
+            then = "resume from the last checkpoint"
+            raise UserError(disk_sentence(error, what, reporter.folder, then)) from error
         raise

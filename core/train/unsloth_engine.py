@@ -52,7 +52,7 @@ def load_model(setup: Setup) -> torch.nn.Module:
     model, _ = FastLanguageModel.from_pretrained(
         model_name=str(setup.model_folder),
         max_seq_length=recipe.max_length,
-        dtype=DTYPES[setup.precision],
+        dtype=DTYPES[recipe.precision],
         load_in_4bit=recipe.quantization == "nf4",
         use_gradient_checkpointing=_checkpointing(setup),
         # its own default moves the embedding only when the card is short of room

@@ -21,7 +21,7 @@ from core.data.scan import ScanStopped
 from core.machine import Hardware, find_hardware
 from core.runs.data import has_data, prepare_data
 from core.runs.run import Run
-from core.train.engine import choose_engine
+from core.train.engine import why_not_unsloth
 
 
 @dataclass
@@ -118,12 +118,11 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
         with stages("preparing"):
             prepare_data(home, run.recipe, run.data, lambda share: worker.update(progress=share), stop.asked)
     with stages("loading"):
-        engine = choose_engine(run.recipe)
-        worker.update(engine=engine[0], reason=engine[1])
+        unsloth = why_not_unsloth(run.recipe)
         # only now: Unsloth must be imported before the libraries that it rewrites
         from core.train.session import Session
 
-        session = Session.load(worker, run, home, engine, stop.asked, resume)
+        session = Session.load(worker, run, home, unsloth, stop.asked, resume)
     if stop.asked():
         raise Stopped
     with stages("training"):

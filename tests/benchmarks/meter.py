@@ -1,6 +1,6 @@
-"""How long the server takes for a change of the fit meter, and for a scene: `python -m tests.benchmarks.meter`.
+"""How long a change of the fit meter takes, and a scene: `python -m tests.benchmarks.meter`.
 
-The goals: 50 ms for a change, 20 ms for a scene in which something changed, 5 ms for one in which nothing did.
+The goals: 50 ms for a change, 20 ms for a scene after a change, 5 ms for one in which nothing has changed.
 Uses a new home folder, the sample data, and a model of the catalogue; with `--home DIR` what stands there.
 """
 

@@ -93,7 +93,7 @@ def numbers_of(run: Run, gpu: Gpu, seconds: float) -> dict[str, Any]:
     return {
         "gpu": gpu.name,
         "model": recipe.model,
-        "method": f"{recipe.method} r={recipe.rank}, {recipe.quantization}, {recipe.target_modules}",
+        "method": f"{recipe.method_title} r={recipe.rank}, {recipe.quantization}, {recipe.target_modules}",
         **{
             key: summary[key]
             for key in ("engine", "reason", "precision", "precision_reason", "steps", "tokens")

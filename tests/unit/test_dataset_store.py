@@ -112,6 +112,6 @@ def test_plain_text_stays_plain_text(tmp_path: Path) -> None:
 
 def test_a_cleaned_copy_that_finds_no_room_leaves_nothing(tmp_path: Path, little_disk: Path) -> None:
     store = store_of(tmp_path, big_rows(200))
-    with pytest.raises(UserError, match="can't be written"):
+    with pytest.raises(UserError, match="could not be written"):
         save_cleaned(store, [], little_disk / "clean.jsonl")
     assert os.listdir(little_disk) == []

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.base.container import ask_cgroup, usable_cores
+from core.base.cores import ask_cgroup, usable_cores
 from core.base.errors import UserError
 from core.fit import place_of
 from core.machine import (

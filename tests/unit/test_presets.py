@@ -77,7 +77,7 @@ def test_what_a_preset_holds(preset: Preset) -> None:
     assert 0.05 <= recipe.warmup <= 0.10
     assert (recipe.epochs, recipe.learning_rate, recipe.dropout) == (3, 2e-4, 0)
     plenty = preset.vendor in ("cpu", "apple") or preset.key == "gpu-80gb"
-    assert recipe.method == ("LoRA" if plenty else "QLoRA")
+    assert recipe.method_title == ("LoRA" if plenty else "QLoRA")
     assert preset.settings.keys() <= set(preset_knobs())
     assert preset.models
     assert not preset.own

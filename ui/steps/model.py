@@ -154,7 +154,7 @@ def basis_words(scene: Scene) -> str:
     """What the verdicts rest on: machine, preset, recipe and data."""
     recipe, place = scene.recipe, scene.place
     usable = f"{memory(place.usable)} {where(place)} can be used"
-    way = f"{recipe.method}, rank {recipe.rank}, rows of up to {recipe.max_length:,} tokens"
+    way = f"{recipe.method_title}, rank {recipe.rank}, rows of up to {recipe.max_length:,} tokens"
     data = f" The longest row of your data has {scene.lengths.longest:,}." if scene.lengths else ""
     return f"{usable}. Checked with the preset “{scene.preset.title}”: {way}.{data}"
 

@@ -1,4 +1,7 @@
-"""What a container may use of the machine: memory, and processor time, as cgroups (version 2 or 1) say."""
+"""How much of the machine this process may use: processor cores, and a container's limits (cgroups 2 or 1).
+
+Standard library only at its import: set-up looks at the machine before anything is installed.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,11 @@ _OLD_QUOTA = ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")
 def ask_cgroup(root: Path) -> dict[str, str]:
     """Limit and use of memory by their cgroup 2 names, below `root` ("/" but for tests); no limit is `max`,
     or a number beyond all memory."""
-    said = {
+    limits = {
         name: next(filter(None, (_value(root, file) for file in files)), "")
         for name, files in _LIMITS.items()
     }
-    return {name: value for name, value in said.items() if value}
+    return {name: value for name, value in limits.items() if value}
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -33,11 +36,34 @@ def usable_cores(root: Path = Path("/")) -> int:
     return max(1, math.ceil(min(cores, _share(root))))
 
 
+def physical_cores() -> int:
+    """Physical cores, at most as many as this process may run on. Hyper-threads slow llama.cpp down."""
+    import psutil
+
+    affinity = getattr(psutil.Process(), "cpu_affinity", None)
+    allowed = len(affinity()) if affinity else os.cpu_count() or 1
+    return max(1, min(psutil.cpu_count(logical=False) or allowed, allowed))
+
+
+def idle_cores(measure_s: float = 0.3) -> int:
+    """Physical cores that nobody uses now, at least one.
+
+    llama.cpp's threads wait for each other after every layer: one that has to share its core with a
+    training run holds up all the others, and two threads are then slower than one.
+    """
+    import psutil
+
+    shares = psutil.cpu_percent(measure_s, percpu=True)
+    idle = sum(100 - share for share in shares) / 100
+    per_core = max(1.0, len(shares) / (psutil.cpu_count(logical=False) or len(shares)))
+    return max(1, min(physical_cores(), round(idle / per_core)))
+
+
 def _share(root: Path) -> float:
     """Processor time that may be used in a second, in seconds; without a limit infinite."""
-    told = _value(root, _QUOTA).split() or [_value(root, file) for file in _OLD_QUOTA]
+    words = _value(root, _QUOTA).split() or [_value(root, file) for file in _OLD_QUOTA]
     try:
-        quota, period = map(int, told)
+        quota, period = map(int, words)
     except ValueError:
         return math.inf  # “max”, or no such file
     return quota / period if quota > 0 and period > 0 else math.inf
