@@ -4,75 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
-from itertools import islice
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from core.base.errors import UserError
 from core.base.files import inside
 from core.base.home import SAMPLE_DATA
-from core.data import Table, preview_rows, read_rows
 from core.data.check import CheckState, Question, read_check, start_check, stop_check
 from core.data.cleaned import Changes, save_cleaned
-from core.data.compare import leaked
-from core.data.doctor import rewrite
-from core.data.kinds import BITS, KINDS
 from core.data.measure import TokenFacts
-from core.data.read import Row, expand
-from core.data.report import Problem, Report, report
-from core.data.shapes import Message, Recognised, Refused, guess_columns, recognise
+from core.data.report import Report, report
+from core.data.shapes import Refused, guess_columns, recognise
+from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
 from core.data.split import wanted
-from core.data.store import Store, text_fixes
+from core.data.store import Store
 from core.hub.download import dataset_folder
 from core.recipe import Recipe
 from core.runs.data import data_paths
 from ui.bench import Bench
 from ui.choices import Choices
-from ui.memo import Same, stamp
+from ui.memo import Same
 from ui.models import chosen_folder
 
-_FIRST_ROWS = 20
-_TABLE_ROWS = 5
-_WEIGHTS = {"error": 100, "warning": 10, "note": 1}
-_WORST = 50
-_PLACES = 8
 # a check that can't change any more is read again now and then; the files may
 _RUNNING_S = 0.3
 _SETTLED_S = 3.0
-
-
-@dataclass(frozen=True)
-class First:
-    """The first rows of the data, read at once however large it is. `problem`: why there are no more."""
-
-    name: str
-    table: Table
-    rows: list[Row]
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class RowInSight:
-    """One row as it would be trained. `changed`: kinds whose fix changed it; `left_out`: why it isn't."""
-
-    messages: list[Message]
-    where: str
-    number: int
-    total: int
-    changed: list[str] = field(default_factory=list)
-    left_out: str = ""
-
-
-@dataclass(frozen=True)
-class ProblemRow:
-    """One row of a problem: its number in the store (None where it could not be made a row), and why."""
-
-    where: str
-    reason: str = ""
-    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -83,7 +39,7 @@ class ChosenData:
     """
 
     question: Question | None = None
-    first: First | None = None
+    first: FirstRows | None = None
     state: CheckState | None = None
     report: Report | None = None
     tokens: TokenFacts | None = None
@@ -136,7 +92,7 @@ def chosen_data(bench: Bench, choices: Choices, recipe: Recipe) -> ChosenData:
         paths = chosen_paths(bench, choices)
         if not paths:
             return ChosenData()
-        first = _first_rows(bench, paths[0])
+        first = first_rows(paths[0])
     except UserError as problem:
         return ChosenData(refusal=str(problem))
     folder = chosen_folder(bench, choices)
@@ -162,23 +118,6 @@ def chosen_data(bench: Bench, choices: Choices, recipe: Recipe) -> ChosenData:
 def has_tokenizer(folder: Path) -> bool:
     """Whether a model is there, so that tokens can be shown and counted."""
     return (folder / "tokenizer.json").is_file()
-
-
-def _first_rows(bench: Bench, path: Path) -> First:
-    """The first rows of a file, or of a folder's first file. A UserError when it can't be used at all."""
-    file = expand([path])[0]
-
-    def read() -> First:
-        rows: list[Row] = []
-        problem = ""
-        try:
-            rows.extend(row for row in islice(read_rows(file), _FIRST_ROWS) if isinstance(row, Row))
-        except UserError as refusal:
-            problem = str(refusal)
-        table = preview_rows(file, _TABLE_ROWS) if rows else Table([], [], [])
-        return First(file.name, table, rows, problem)
-
-    return bench.memo.get("first rows", (file, stamp(file)), read)
 
 
 def _check(bench: Bench, question: Question) -> CheckState:
@@ -245,7 +184,7 @@ def _tokens(bench: Bench, state: CheckState, recipe: Recipe) -> TokenFacts | Non
     return bench.memo.get("tokens", (Same(table), recipe.max_length), lambda: table.at(recipe.max_length))
 
 
-def _unknown(first: First, choices: Choices, judged: Report | None) -> bool:
+def _unknown(first: FirstRows, choices: Choices, judged: Report | None) -> bool:
     """Whether the first rows have columns that mean nothing, as far as nobody has said more."""
     if choices.mapping or (judged is not None and judged.rows_usable):
         return False
@@ -268,82 +207,12 @@ def row_in_sight(
 ) -> RowInSight | str:
     """The row that is looked at, or why there is none. Before the check is done, one of the first rows."""
     if data.store is not None and len(data.store):
-        return _stored_row(bench, data.store, bench.row, fixes)
-    if data.first is None or not data.first.rows:
-        return data.first.problem if data.first is not None else ""
-    number = min(bench.row, len(data.first.rows) - 1)
-    row = data.first.rows[number]
-    shape = recognise(row, draft_roles(bench, choices, data) if data.columns_unknown else {})
-    if isinstance(shape, Recognised):
-        return RowInSight(shape.messages, row.where, number, len(data.first.rows))
-    return f"{row.where} {shape.reason}."
-
-
-def _stored_row(bench: Bench, store: Store, number: int, fixes: Collection[str]) -> RowInSight:
-    """A row of the store as it reads after the fixes."""
-    number = min(number, len(store) - 1)
-    row = store.row(number)
-    messages, changed = rewrite(row.messages, text_fixes(fixes))
-    fate = bench.memo.get("fate", (Same(store), tuple(fixes)), lambda: store.fate(fixes), keep=2)
-    kind = str(fate[number])
-    left_out = f"you took the fix for {kind}" if kind and KINDS[kind].fix else kind
-    return RowInSight(messages, row.where, number, len(store), changed, left_out)
-
-
-def worst_rows(store: Store, tokens: TokenFacts | None = None) -> list[int]:
-    """The worst rows first; without any problem, the longest ones."""
-    weight = np.zeros(len(store), np.int64)
-    for kind, bit in BITS.items():
-        weight += _WEIGHTS[KINDS[kind].severity] * ((store.flags & np.uint64(bit)) != 0)
-    if tokens is not None:
-        for rows in (tokens.cut, tokens.lost, tokens.zero):
-            weight[rows] += _WEIGHTS["warning"]
-    if not weight.any():
-        weight = store.chars.astype(np.int64)
-    order = np.argsort(-weight, kind="stable")[:_WORST]
-    return [int(row) for row in order if weight[row]] or [0]
-
-
-def problem_rows(
-    bench: Bench, data: ChosenData, problem: Problem, fixes: Collection[str]
-) -> list[ProblemRow]:
-    """The first rows that a problem names, with their numbers where they can be looked at."""
-    store = data.store
-    if store is None:
-        return []
-
-    def look_up() -> list[ProblemRow]:
-        entry = store.summary.found.get(problem.kind)
-        reasons = entry.reasons if entry is not None else []
-        numbers: list[int | None] = [
-            *map(int, _rows_with(problem.kind, store, data, fixes)[: len(problem.rows)])
-        ]
-        numbers += [None] * (len(problem.rows) - len(numbers))
-        return [
-            ProblemRow(where, reasons[place] if place < len(reasons) else "", number)
-            for place, (where, number) in enumerate(zip(problem.rows[:_PLACES], numbers))
-        ]
-
-    return bench.memo.get("problem rows", (Same(data.report), problem.kind), look_up, keep=60)
-
-
-def _rows_with(kind: str, store: Store, data: ChosenData, fixes: Collection[str]) -> NDArray[np.int64]:
-    """All rows of a kind, in the order in which the report names them."""
-    if kind == "near-duplicates":
-        return store.near[:, 0]
-    if kind == "held-out leak" and data.state is not None and data.state.heldout is not None:
-        return leaked(store, data.state.heldout, store.select(fixes), fixes)
-    if data.state is not None and data.state.tokens is not None and data.tokens is not None:
-        measured = {
-            "over-long": data.tokens.cut,
-            "answer cut away": data.tokens.lost,
-            "nothing trained": data.tokens.zero,
-            "rewritten answers": data.state.tokens.rewritten,
-            "lost characters": data.state.tokens.lost_characters,
-        }
-        if kind in measured:
-            return measured[kind]
-    return store.having(kind)
+        return in_sight(data.store, bench.row, fixes)
+    if data.first is None:
+        return ""
+    return first_in_sight(
+        data.first, bench.row, draft_roles(bench, choices, data) if data.columns_unknown else {}
+    )
 
 
 def cleaned(bench: Bench, store: Store, fixes: Collection[str]) -> Changes:

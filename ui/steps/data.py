@@ -16,7 +16,8 @@ from core.data import ChatTokenizer, Piece
 from core.data.kinds import KINDS
 from core.data.report import Report
 from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
-from core.data.standard_templates import TEMPLATES
+from core.data.sight import RowInSight, worst_rows
+from core.data.template import TEMPLATES
 from core.fit.estimate import count_steps
 from core.hub.download import dataset_folder, download_job, read_download, start_download
 from core.models import HUB_ID
@@ -25,14 +26,11 @@ from ui.charts import histogram, turn_counts
 from ui.choices import Choices
 from ui.data import (
     ChosenData,
-    RowInSight,
     draft_roles,
     has_tokenizer,
-    problem_rows,
     row_in_sight,
     start_again,
     stop,
-    worst_rows,
 )
 from ui.files import DATA_SUFFIXES
 from ui.memo import Same, stamp
@@ -76,6 +74,7 @@ _VERDICTS = {
     "warn": ("warn", "This data can be used, with something to look at"),
     "reject": ("bad", "This data can’t be used as it is"),
 }
+_PLACES = 8
 _SEVERITIES = ("error", "warning", "note")
 # a row of a whole book would take the page down
 _MOST_PIECES = 10_000
@@ -229,11 +228,10 @@ def _problems(scene: Scene) -> Values | None:
     problems = sorted(report.problems, key=lambda item: (_SEVERITIES.index(item.severity), -item.count))
     entries = []
     for problem in problems:
-        rows = problem_rows(scene.bench, scene.data, problem, scene.recipe.fixes)
-        if problem.count == 1 and rows and rows[0].number is None:
+        rows = problem.places[:_PLACES]
+        if problem.count == 1 and rows and rows[0][2] is None:
             rows = []
-        taken = problem.kind in scene.choices.taken
-        entries.append({"problem": problem, "rows": rows, "taken": taken})
+        entries.append((problem, rows, problem.kind in scene.choices.taken))
     return {"entries": entries} if entries else None
 
 
