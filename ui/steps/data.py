@@ -229,7 +229,7 @@ def _problems(scene: Scene) -> Values | None:
     entries = []
     for problem in problems:
         rows = problem.places[:_PLACES]
-        if problem.count == 1 and rows and rows[0][2] is None:
+        if problem.count == 1 and rows and rows[0].number is None:
             rows = []
         entries.append((problem, rows, problem.kind in scene.choices.taken))
     return {"entries": entries} if entries else None
