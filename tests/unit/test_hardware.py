@@ -15,7 +15,7 @@ from core.base.cores import ask_cgroup, usable_cores
 from core.base.errors import UserError
 from core.fit import place_of
 from core.machine import GIB, MIB, Gpu, Hardware, ask, find_hardware, read_hardware, read_probe, refusal
-from core.train.worker import the_training_gpu
+from core.train.device import the_training_gpu
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
 NAMES = sorted(path.stem for path in PROBES.glob("*.json"))
