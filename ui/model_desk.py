@@ -25,7 +25,7 @@ from core.models import (
     spec_of_hub,
 )
 from core.models.catalogue import CatalogueModel, load_catalogue
-from core.models.hub_account import log_in
+from core.models.hub import log_in
 from ui.errand import Errand, Errands
 
 _REMEMBERED = 400

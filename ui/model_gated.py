@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from core.models.hub_account import endpoint, logged_in, token_page
+from core.models.hub import endpoint, logged_in, token_page
 from ui.bench import Bench
 from ui.html import button, checks, esc, notice
 
