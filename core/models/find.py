@@ -1,4 +1,4 @@
-"""From what a person types (a folder, config.json, hub id, starter) to the model: its shapes or its folder."""
+"""From what a person types (a folder, config.json, hub id, starter) to the model: its shapes, its folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models on this machine, in the home, in Hugging Face's cache or anywhere: what each folder says of itself."""
+"""Models on this machine, in the home, in Hugging Face's cache or anywhere: what each folder says."""
 
 from __future__ import annotations
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from core.base.aside import aside, remove, sweep
-from core.base.errors import UserError
-from core.base.files import fsync_folder, replace
+from core.base.errors import UserError, disk_sentence
+from core.base.files import replacement, sweep
 from core.base.home import SAMPLE_DATA, Home
 from core.data import prepare_snapshot
 from core.data.check import check_columns, ensure_store, open_store
@@ -99,19 +98,12 @@ def prepare_data(
     for heldout in stores[1:]:
         near_leaked(stores[0], heldout, tick)
     sweep(folder.parent)
-    temporary = aside(folder)
     try:
-        _write(recipe, temporary, stores, tick)
-        remove(folder)
-        replace(temporary, folder)
-        fsync_folder(folder.parent)
+        with replacement(folder) as temporary:
+            _write(recipe, temporary, stores, tick)
     except OSError as error:
-        raise UserError(
-            f"The run's copy of the data could not be written to {folder.parent}: {error.strerror or error}. "
-            "Free some space, then press Resume."
-        ) from error
-    finally:
-        remove(temporary)
+        what = "The run's copy of the data could not be written"
+        raise UserError(disk_sentence(error, what, folder.parent, "press Resume")) from error
 
 
 def _write(recipe: Recipe, folder: Path, stores: list[Store], tick: Callable[[float], None]) -> None:

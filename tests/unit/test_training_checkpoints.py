@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.train.checkpoints import MANIFEST, NEEDED, CheckpointStore, replace_folder, verify
+from core.train.checkpoints import MANIFEST, NEEDED, CheckpointStore, verify
 
 
 def store(tmp_path: Path, keep: int = 3) -> CheckpointStore:
@@ -170,11 +170,11 @@ def test_a_full_disk_keeps_the_last_good_one(tmp_path: Path) -> None:
 
     checkpoints.write(20, full)
     assert failures == [(20, "the disk is full")]
-    assert checkpoints.failed
+    assert checkpoints.problem == "the disk is full"
     assert checkpoints.newest_complete() == (10, [])
     assert not checkpoints.partial.exists()
     write(checkpoints, 30)
-    assert not checkpoints.failed
+    assert not checkpoints.problem
 
 
 def test_an_error_that_is_not_the_disks_passes_through(tmp_path: Path) -> None:
@@ -185,12 +185,3 @@ def test_an_error_that_is_not_the_disks_passes_through(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         checkpoints.write(20, broken)
-
-
-def test_replace_folder_over_an_older_result(tmp_path: Path) -> None:
-    for name in ("new", "adapter"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "said.txt").write_text(name, "utf-8")
-    replace_folder(tmp_path / "new", tmp_path / "adapter")
-    assert (tmp_path / "adapter" / "said.txt").read_text("utf-8") == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]
