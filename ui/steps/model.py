@@ -40,12 +40,11 @@ from ui.models import (
     try_token,
 )
 from ui.scene import Scene, scene_of
-from ui.step import Step, Values
+from ui.step import Step, Values, nothing
 from ui.words import (
     VERDICTS,
     context,
     count,
-    download_words,
     hub_id,
     inside,
     largest,
@@ -57,32 +56,10 @@ from ui.words import (
 )
 
 Line = tuple[str, str]
-_KINDS = [
-    (STARTER, "Starter model", "SmolLM2 135M Instruct: on this machine already, trains on any computer."),
-    ("catalogue", "From the catalogue", "Well-known open models, each checked against this machine."),
-    ("folder", "On this machine", "Downloaded before, in the Hugging Face cache, or in any folder."),
-    ("hub", "From the Hugging Face hub", "Search it, or give an id. Needs the internet once."),
-]
 # licences that only want to be kept with what is passed on
 _FREE = ("Apache-2.0", "MIT")
-# (up to so many parameters, value, words); the sizes in which models are published
-_SIZES = (
-    (1.0e9, "xs", "Up to 1B"),
-    (2.5e9, "s", "1B to 2.5B"),
-    (5.0e9, "m", "2.5B to 5B"),
-    (1.0e10, "l", "5B to 10B"),
-    (float("inf"), "xl", "Over 10B"),
-)
-_FILTERS = (
-    ("fit", "Fit", [("", "Any fit"), ("fits", "Fits"), ("fits tight", "Fits or tight")]),
-    ("size", "Size", [("", "Any size"), *((value, words) for _, value, words in _SIZES)]),
-    (
-        "kind",
-        "Kind",
-        [("", "Any kind"), ("instruct", "Instruct: answers already"), ("base", "Base: continues text")],
-    ),
-    ("licence", "Licence", [("", "Any licence"), ("free", "Free for any use"), ("open", "Not gated")]),
-)
+# (up to so many parameters, name of the class): the sizes in which models are published
+_SIZES = ((1.0e9, "xs"), (2.5e9, "s"), (5.0e9, "m"), (1.0e10, "l"), (float("inf"), "xl"))
 _ORDER = {"fits": 0, "tight": 1, "no": 2}
 _FIRST = "Download the model first."
 
@@ -126,28 +103,20 @@ class About:
 # ----- the lists
 
 
-def _filter(scene: Scene) -> Values | None:
-    """What narrows the catalogue down. It works in the page (model.js); the server isn't asked."""
-    return {"filters": _FILTERS} if scene.choices.model_kind == "catalogue" else None
-
-
 def _list(scene: Scene) -> Values | None:
     """The models of the chosen kind to choose from."""
     kind = scene.choices.model_kind
     if kind == "catalogue":
         return {"rows": catalogue_rows(scene), "basis": basis_words(scene)}
     if kind == "folder":
-        return {"rows": [_local_row(scene, item) for item in models_here(scene.bench)], "example": _example()}
+        rows = [_local_row(scene, item) for item in models_here(scene.bench)]
+        return {"rows": rows, "example": Path.home() / "models" / "my-model"}
     if kind != "hub":
         return None
     words = scene.bench.words
     errand = scene.bench.errands.find(f"search {words}") if words else None
     found: list[Found] = errand.result if errand is not None and errand.status == "done" else []
     return {"words": words, "errand": errand, "rows": [_hub_row(scene, item) for item in found]}
-
-
-def _example() -> str:
-    return str(Path.home() / "models" / "my-model")
 
 
 def basis_words(scene: Scene) -> str:
@@ -190,7 +159,7 @@ def _catalogue_row(model: CatalogueModel, estimate: MemoryEstimate, marks: tuple
     free = model.licence in _FREE
     tags = {
         "fit": estimate.verdict,
-        "size": next(value for limit, value, _ in _SIZES if model.parameters <= limit),
+        "size": next(value for limit, value in _SIZES if model.parameters <= limit),
         "kind": model.kind,
         "licence": " ".join(filter(None, ("free" if free else "", "" if model.gated else "open"))),
         "words": model.family.lower(),
@@ -254,8 +223,6 @@ def _chosen(scene: Scene) -> Values:
     about = _ABOUT.get(choices.model_kind, _starter)(scene)
     loading = bool(choices.model) and not about.closed and read_download(scene.home, choices.model).active
     values: Values = {"title": _title(scene), "about": about, "loading": loading}
-    if about.job is not None:
-        values["words"] = download_words(about.job)
     if about.gated:
         values["login"] = scene.bench.errands.find("login")
         values["page"] = f"{endpoint()}/{about.gated}"
@@ -506,8 +473,8 @@ class ModelStep(Step):
     question = "Which model do you start from?"
     help = "Training teaches an existing model something new. A small one learns fast; a big one knows more."
     parts = {
-        "model-kind": lambda scene: {"kinds": _KINDS},
-        "model-filter": _filter,
+        "model-kind": nothing,
+        "model-filter": nothing,
         "model-list": _list,
         "model-panel": _chosen,
         "model-loads": _loads,
