@@ -29,7 +29,7 @@ from core.machine import (
 from core.machine.builds import parse_torch, torch_build
 from core.machine.families import amd_family, computes_bf16, gfx_name, nvidia_family
 from core.machine.sysfs import ask_sysfs
-from core.train.worker import the_training_gpu
+from core.train.device import the_training_gpu
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
 NAMES = sorted(path.stem for path in PROBES.glob("*.json"))
