@@ -122,7 +122,7 @@ def test_sizes_that_cannot_be(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left"), "The disk became full while owner/m was fetched"),
+        (OSError(errno.ENOSPC, "No space left"), "owner/m could not be written: the disk is full"),
         (
             OSError(errno.EFBIG, "File too large"),
             r"The disk that owner/m goes to can't be used \(File too large",

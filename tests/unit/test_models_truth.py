@@ -116,10 +116,11 @@ def configs() -> list[dict[str, Any]]:
 
 
 def bare_dense() -> list[dict[str, Any]]:
-    """Every type of the formula, with no field but those that every config has."""
-    return [
-        {**SMALL, "num_key_value_heads": 6, "num_attention_heads": 6, "model_type": kind} for kind in TABLE
-    ]
+    """Every type of the formula, with no field but those that every config has.
+
+    Ministral's class can't do without the width of a head.
+    """
+    return [{**SMALL, "num_key_value_heads": 6, "model_type": kind} for kind in TABLE if kind != "ministral"]
 
 
 @pytest.fixture(scope="module")
