@@ -10,7 +10,7 @@ from core.data.check import CheckState, Question
 from core.data.report import Report
 from core.data.shapes import Refused, guess_columns, recognise
 from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
-from core.data.split import wanted
+from core.data.snapshot import wanted
 from core.data.store import Store
 from core.recipe import Recipe
 from core.runs.data import data_paths

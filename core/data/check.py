@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from core.base.errors import UserError
 from core.base.files import aside, read_json, remove, sweep, write_json
@@ -51,20 +52,14 @@ class Question:
     exact: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        return {
-            "paths": [str(path) for path in self.paths],
-            "columns": self.columns,
-            "heldout": str(self.heldout) if self.heldout else None,
-            "model": str(self.model) if self.model else None,
-            "template": self.template,
-            "exact": self.exact,
-        }
+        return _QUESTION.dump_python(self, mode="json")
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Question:
-        heldout, model = (Path(value[key]) if value[key] else None for key in ("heldout", "model"))
-        paths = [Path(path) for path in value["paths"]]
-        return cls(paths, value["columns"], heldout, model, value["template"], value["exact"])
+        return _QUESTION.validate_python(value)
+
+
+_QUESTION = TypeAdapter(Question)
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 from zipfile import BadZipFile
 
 import numpy as np
 import orjson
 import xxhash
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from core.base.errors import UserError
 from core.base.files import read_json
@@ -108,14 +109,8 @@ class Summary:
     seconds: float = 0.0
     version: int = VERSION
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Summary:
-        files = [FileFacts(**entry) for entry in value.pop("files")]
-        tallies = {kind: Tally(**entry) for kind, entry in value.pop("tallies").items()}
-        return cls(files=files, tallies=tallies, **value)
+SUMMARY_RECORD = TypeAdapter(Summary)
 
 
 class RowFile(Sequence[Conversation]):
@@ -206,7 +201,7 @@ class Store:
         if not isinstance(value, dict) or value.get("version") != VERSION:
             raise UserError(f"{folder} holds no checked data. Check the file again.")
         try:
-            store = cls(folder, Summary.from_json(value))
+            store = cls(folder, SUMMARY_RECORD.validate_python(value))
             if (folder / ROWS).stat().st_size != store.file.start[-1]:
                 raise ValueError("its rows are cut off")
             return store

@@ -13,23 +13,23 @@ from core.base.files import sha256_file
 from core.base.home import SAMPLE_DATA
 from core.data import ChatTokenizer, prepare_snapshot, read_report, read_snapshot
 from core.data.scan import scan
-from core.data.snapshot import Snapshot
 from core.data.store import RowFile, Store
 from tests.unit.datasets import pairs, store_of
 
 
-def snapshot(folder: Path, store: Store, heldout: Store | None = None, **options: Any) -> Snapshot:
-    return prepare_snapshot(
-        folder / "data", store, heldout, **{"share": 0.05, "seed": 3, "max_length": 512, **options}
-    )
+def snapshot(
+    folder: Path, store: Store, heldout: Store | None = None, **options: Any
+) -> tuple[RowFile, RowFile, dict[str, Any]]:
+    """(train, held-out, report) as they are read again."""
+    terms = {"share": 0.05, "seed": 3, "max_length": 512, **options}
+    prepare_snapshot(folder / "data", store, heldout, **terms)
+    return *read_snapshot(folder / "data"), read_report(folder / "data")
 
 
 def test_a_snapshot_comes_back_as_it_was_written(tmp_path: Path) -> None:
     rows = [{**row, "question": f"é\u2028 {n}?"} for n, row in enumerate(pairs(60))]
     store = store_of(tmp_path, rows)
-    made = snapshot(tmp_path, store)
-    train, heldout = read_snapshot(tmp_path / "data")
-    assert list(train) == list(made.train) and list(heldout) == list(made.heldout)
+    train, heldout, _ = snapshot(tmp_path, store)
     assert (len(train), len(heldout)) == (44, 16)
     together = sorted([*train, *heldout], key=lambda row: int(row.where.split()[1]))
     assert together == list(store.read())
@@ -43,8 +43,7 @@ def test_a_snapshot_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_rows_are_read_one_by_one(tmp_path: Path) -> None:
-    snapshot(tmp_path, store_of(tmp_path, pairs(60)))
-    rows = RowFile(tmp_path / "data" / "train.jsonl")
+    rows, _, _ = snapshot(tmp_path, store_of(tmp_path, pairs(60)))
     assert rows[0] == next(iter(rows)) and rows[-1] == list(rows)[43] and rows[2:4] == list(rows)[2:4]
     with pytest.raises(IndexError):
         rows[44]
@@ -54,8 +53,7 @@ def test_the_report_counts_what_was_dropped(tmp_path: Path) -> None:
     rows = pairs(30)
     rows[1]["question"] = ""
     store = store_of(tmp_path, rows)
-    snapshot(tmp_path, store)
-    report = read_report(tmp_path / "data")
+    report = snapshot(tmp_path, store)[2]
     assert report["files"][0]["name"] == "data.jsonl"
     assert report["sha256"] == sha256_file(tmp_path / "data.jsonl")
     assert (report["rows_read"], report["rows_usable"]) == (30, 29)
@@ -70,21 +68,21 @@ def test_fixes_are_in_the_copy(tmp_path: Path) -> None:
         snapshot(tmp_path, store)
     assert not (tmp_path / "data").exists()
     fixes = ["unreadable row", "e-mail addresses", "duplicates"]
-    made = snapshot(tmp_path, store, fixes=fixes)
-    rows = [*made.train, *made.heldout]
-    assert len(rows) == 11 and made.report["fixes"] == fixes
+    train, kept_back, report = snapshot(tmp_path, store, fixes=fixes)
+    rows = [*train, *kept_back]
+    assert len(rows) == 11 and report["fixes"] == fixes
     assert "@" not in json.dumps([row.messages for row in rows])
 
 
 def test_an_own_heldout_file_is_taken_and_not_learned(tmp_path: Path) -> None:
     store = store_of(tmp_path, pairs(3))
     heldout = store_of(tmp_path, [*pairs(1, 1), *pairs(1, 70)], name="held.jsonl")
-    made = snapshot(tmp_path, store, heldout, share=0.5)
-    assert [row.where for row in made.train] == ["line 1", "line 3"]
-    assert [row.messages for row in made.heldout] == [row.messages for row in heldout.read()]
-    kinds = {item["kind"]: item["rows"] for item in made.report["problems"]}
+    train, kept_back, report = snapshot(tmp_path, store, heldout, share=0.5)
+    assert [row.where for row in train] == ["line 1", "line 3"]
+    assert [row.messages for row in kept_back] == [row.messages for row in heldout.read()]
+    kinds = {item["kind"]: item["rows"] for item in report["problems"]}
     assert kinds["held-out leak"] == ["line 2"]
-    assert made.report["heldout_report"]["sha256"] == sha256_file(tmp_path / "held.jsonl")
+    assert report["heldout_report"]["sha256"] == sha256_file(tmp_path / "held.jsonl")
 
 
 def test_data_that_is_all_held_out_is_refused(tmp_path: Path) -> None:
@@ -94,8 +92,7 @@ def test_data_that_is_all_held_out_is_refused(tmp_path: Path) -> None:
 
 
 def test_one_row_trains_and_holds_nothing_out(tmp_path: Path) -> None:
-    snapshot(tmp_path, store_of(tmp_path, pairs(1)))
-    train, heldout = read_snapshot(tmp_path / "data")
+    train, heldout, _ = snapshot(tmp_path, store_of(tmp_path, pairs(1)))
     assert (len(train), len(heldout)) == (1, 0)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.data.split import choose, groups_of, split_heldout, wanted
+from core.data.snapshot import choose, groups_of, split_heldout, wanted
 from core.data.store import Store
 from tests.unit.datasets import pairs, store_of
 
