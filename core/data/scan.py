@@ -82,7 +82,6 @@ def _fill(
     say: Callable[[ScanProgress], None],
     stop: Callable[[], object],
 ) -> None:
-    began = time.monotonic()
     files, failure = _expanded(paths)
     total = sum(map(_size, files))
     workers = min(MOST_WORKERS, usable_cores()) if total > SMALL else 1
@@ -100,7 +99,6 @@ def _fill(
             _read_file(path, partial(helpers.map, digest), book)
     np.savez(folder / INDEX, **book.arrays())  # pyright: ignore[reportArgumentType]
     compare(Store(folder, book.summary), lambda: book.progress("comparing", total))
-    book.summary.seconds = round(time.monotonic() - began, 3)
     write_json(folder / SUMMARY, SUMMARY_RECORD.dump_python(book.summary))
 
 

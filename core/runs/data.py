@@ -45,9 +45,10 @@ def known_sources(home: Home, recipe: Recipe) -> dict[str, str]:
 
     A UserError says why checked data can't be used. Nothing here takes long, however large the data is.
     """
-    found = [open_store(home, paths, recipe.columns) for paths in _sources(recipe)]
-    stores = [store for store in found if store is not None]
-    if len(stores) < len(found):
+    sources = _sources(recipe)
+    opened = [open_store(home, paths, recipe.columns) for paths in sources]
+    stores = [store for store in opened if store is not None]
+    if len(stores) < len(sources):
         return {}
     check_columns(stores[0], recipe.columns)
     for store in stores:
