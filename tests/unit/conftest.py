@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from core.base.home import STARTER_GGUF
+from core.base.home import STARTER_GGUF, Home
 from core.data import ChatTokenizer
 from core.models.gguf_header import read_header
 from core.models.starter import write_tokenizer
+from tests.ui_page import check_here
 from tests.unit.chat_models import FAMILIES, write_model
 from tests.unit.hub_server import Hub, hub_server
+from ui.bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -36,6 +38,13 @@ def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="session")
 def toy_tokenizers(toys: dict[str, Path]) -> dict[str, ChatTokenizer]:
     return {name: ChatTokenizer.load(folder) for name, folder in toys.items()}
+
+
+@pytest.fixture
+def bench(home: Home, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """What stands behind a page of this test's home folder; data is checked in this process, at once."""
+    monkeypatch.setattr("ui.data.start_check", check_here)
+    return Bench(home)
 
 
 @pytest.fixture
