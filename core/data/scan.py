@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from core.base.cores import usable_cores
 from core.base.errors import UserError, disk_sentence
-from core.base.files import replacement, sha256_file, sweep, write_json
+from core.base.files import replacement, sha256_file, sweep
+from core.base.records import write_record
 from core.data.compare import compare
 from core.data.digest import Digest, digest_block, no_digest
 from core.data.helpers import Helpers
 from core.data.kinds import BITS
 from core.data.read import Block, expand, open_source
-from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, SUMMARY_RECORD, FileFacts, Store, Summary, Tally
+from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Store, Summary, Tally
 
 # so many rows of a file without a value make a column that has one later worth a word
 LATE = 1000
@@ -99,7 +100,7 @@ def _fill(
             _read_file(path, partial(helpers.map, digest), book)
     np.savez(folder / INDEX, **book.arrays())  # pyright: ignore[reportArgumentType]
     compare(Store(folder, book.summary), lambda: book.progress("comparing", total))
-    write_json(folder / SUMMARY, SUMMARY_RECORD.dump_python(book.summary))
+    write_record(folder / SUMMARY, book.summary)
 
 
 def _expanded(paths: list[Path]) -> tuple[list[Path], str]:

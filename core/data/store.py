@@ -25,10 +25,9 @@ import numpy as np
 import orjson
 import xxhash
 from numpy.typing import NDArray
-from pydantic import TypeAdapter
 
 from core.base.errors import UserError
-from core.base.files import read_json
+from core.base.records import read_if_whole
 from core.data.doctor import empty_turn, rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.shapes import Conversation, Message
@@ -105,9 +104,6 @@ class Summary:
     tallies: dict[str, Tally] = field(default_factory=dict)
     failure: str = ""
     version: int = VERSION
-
-
-SUMMARY_RECORD = TypeAdapter(Summary)
 
 
 class RowFile(Sequence[Conversation]):
@@ -194,11 +190,11 @@ class Store:
     @classmethod
     def open(cls, folder: Path) -> Store:
         """The store in `folder`. A UserError says when there is none, or an old or damaged one."""
-        value = read_json(folder / SUMMARY)
-        if not isinstance(value, dict) or value.get("version") != VERSION:
+        summary = read_if_whole(folder / SUMMARY, Summary)
+        if summary is None or summary.version != VERSION:
             raise UserError(f"{folder} holds no checked data. Check the file again.")
         try:
-            store = cls(folder, SUMMARY_RECORD.validate_python(value))
+            store = cls(folder, summary)
             if (folder / ROWS).stat().st_size != store.file.start[-1]:
                 raise ValueError("its rows are cut off")
             return store

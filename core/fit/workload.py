@@ -84,7 +84,7 @@ class Workload:
     def tokens(self) -> int:
         """Tokens that are computed at once, padding included.
 
-        Shorter rows take the place of a full one (core.train.trainer.plan_parts), so short data fills the
+        Shorter rows take the place of a full one (core.train.batches.plan_parts), so short data fills the
         budget of `micro_batch` full rows too, as far as a step has rows for it.
         """
         return min(self.micro_batch * self.max_length, self.micro_batch * self.accumulate * self.length)
