@@ -60,6 +60,15 @@ class ChosenData:
         return len(self.first.rows) if self.first is not None else 0
 
     @property
+    def reading_left_s(self) -> float:
+        """How long the reading still takes, from the rows so far; 0 while nobody knows."""
+        fields = self.state.job.fields if self.state is not None else {}
+        rows, speed, done, total = (
+            fields.get(name) or 0 for name in ("rows", "rows_per_s", "bytes", "total")
+        )
+        return rows / speed * (total - done) / done if speed and done and total else 0.0
+
+    @property
     def partial(self) -> bool:
         """Whether only a sample of the rows was measured."""
         return (
