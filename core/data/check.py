@@ -22,11 +22,11 @@ import numpy as np
 from core.base.errors import UserError
 from core.base.files import aside, remove, sweep
 from core.base.home import Home
-from core.base.jobs import JobState, read_job, request_stop, start_job
+from core.base.jobs import JobState, Stopped, read_job, request_stop, start_job
 from core.base.records import read_if_whole, write_record
 from core.data.measure import TokenTable, measure, sample_rows
 from core.data.read import expand
-from core.data.scan import ScanProgress, ScanStopped, scan, write_problem
+from core.data.scan import ScanProgress, scan, write_problem
 from core.data.shapes import check_mapping
 from core.data.store import ROWS, SUMMARY, VERSION, Store
 from core.data.tokenize import ChatTokenizer
@@ -157,7 +157,7 @@ def ensure_tokens(
 ) -> TokenTable | None:
     """The token table that the question asks for, measured now if it was not before; None without a model.
 
-    Raises ScanStopped when `stop` says so.
+    Raises Stopped when `stop` says so.
     """
     job = check_folder(home, question)
     table = open_tokens(job, question)
@@ -175,7 +175,7 @@ def ensure_tokens(
         stop=stop,
     )
     if table.rows_measured < total:
-        raise ScanStopped
+        raise Stopped
     try:
         table.save(_tokens_file(job, question, total == len(everything)))
     except OSError as error:

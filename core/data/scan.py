@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from core.base.cores import usable_cores
 from core.base.errors import UserError, disk_sentence
 from core.base.files import replacement, sha256_file, sweep
+from core.base.jobs import Stopped
 from core.base.records import write_record
 from core.data.compare import compare
 from core.data.digest import Digest, digest_block, no_digest
@@ -31,10 +32,6 @@ MOST_WORKERS = 4
 # below this many bytes a process of its own takes longer to start than the work does
 SMALL = 16 * 1024 * 1024
 _SAY_EVERY_S = 0.3
-
-
-class ScanStopped(Exception):
-    """The scan was ended because somebody asked for it; nothing of it is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ def scan(
 ) -> Store:
     """Read `paths` (files, folders) once and make a store of them in `folder`, whole or not at all.
 
-    What is wrong with a file or a row is noted in the store, never raised. Raises ScanStopped, and UserError
+    What is wrong with a file or a row is noted in the store, never raised. Raises Stopped, and UserError
     when the store can't be written. A store that another process made there meanwhile is left.
     """
     try:
@@ -207,7 +204,7 @@ class _Book:
     def progress(self, stage: str, done: int) -> None:
         """Say how far it is, a few times a second, and end here if that was asked for."""
         if self._stop():
-            raise ScanStopped
+            raise Stopped
         now = time.monotonic()
         if now - self._last_report >= _SAY_EVERY_S:
             self._last_report = now
