@@ -128,12 +128,12 @@ def ensure_store(
 ) -> Store:
     """The store of this data, scanned now if it was not before. A UserError if the files change meanwhile."""
     columns = columns or {}
-    found = open_store(home, paths, columns)
+    store = open_store(home, paths, columns)
     folder = _folder(home, paths, columns)
-    if found is not None:
+    if store is not None:
         with suppress(OSError):
             os.utime(folder)
-        return found
+        return store
     clear_old(home, keep=folder)
     store = scan(paths, folder / "store", columns, say, stop)
     if _folder(home, paths, columns) != folder:
@@ -160,9 +160,9 @@ def ensure_tokens(
     Raises Stopped when `stop` says so.
     """
     job = check_folder(home, question)
-    found = open_tokens(job, question)
-    if found is not None or question.model is None:
-        return found
+    table = open_tokens(job, question)
+    if table is not None or question.model is None:
+        return table
     tokenizer = ChatTokenizer.load(question.model, question.template)
     everything = np.arange(len(store))
     numbers = everything if question.exact else sample_rows(everything)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from core.base.errors import UserError
@@ -34,15 +35,7 @@ def check(worker: Worker, home: Home, question: Question) -> None:
 
     def reading(progress: ScanProgress) -> None:
         share = progress.bytes / progress.total if progress.total else None
-        worker.update(
-            stage=progress.stage,
-            progress=share,
-            file=progress.file,
-            bytes=progress.bytes,
-            total=progress.total,
-            rows=progress.rows,
-            rows_per_s=round(progress.rows_per_s),
-        )
+        worker.update(progress=share, **asdict(progress))
 
     def measuring(done: int, total: int) -> None:
         worker.update(stage="measuring", progress=done / total, measured=done, to_measure=total)
