@@ -11,7 +11,7 @@ from core.base.jobs import JobState, read_job, request_stop
 from core.fit import MemoryEstimate
 from core.fit.fitting import four_bits_help
 from core.hub.download import download_job, read_download, start_download
-from core.hub.search import Found
+from core.hub.search import HubModel
 from core.models import (
     HUB_ID,
     STARTER,
@@ -123,7 +123,7 @@ def _list(scene: Scene) -> Values | None:
         return None
     words = scene.bench.words
     errand = scene.bench.errands.find(f"search {words}") if words else None
-    found: list[Found] = errand.result if errand is not None and errand.status == "done" else []
+    found: list[HubModel] = errand.result if errand is not None and errand.status == "done" else []
     return {"words": words, "errand": errand, "rows": [_hub_row(scene, item) for item in found]}
 
 
@@ -204,7 +204,7 @@ def _local_row(scene: Scene, item: LocalModel) -> ModelRow:
     return replace(row, size=people(spec.parameters), facts=facts, estimate=scene.estimate(spec))
 
 
-def _hub_row(scene: Scene, item: Found) -> ModelRow:
+def _hub_row(scene: Scene, item: HubModel) -> ModelRow:
     listed = listed_model(item.id)
     facts = (
         f"{size(item.size)} of weights" if item.size else "",
