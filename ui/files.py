@@ -21,7 +21,9 @@ from core.base.home import APP_FOLDER
 from core.presets import preset_named
 from core.runs.run import open_run
 from ui.bench import Bench
-from ui.data_look import look
+from ui.data import cleaned
+from ui.scene import scene_of
+from ui.step import steps
 from ui.theme import colour_css
 
 ASSETS = APP_FOLDER / "assets" / "ui"
@@ -39,7 +41,7 @@ def routes(bench: Bench) -> list[BaseRoute]:
     def result(request: Request) -> Response:
         return send_result(bench, request.path_params["run"], request.path_params["file"])
 
-    def cleaned(_: Request) -> Response:
+    def cleaned_copy(_: Request) -> Response:
         return send_cleaned(bench, changes=False)
 
     def changes(_: Request) -> Response:
@@ -58,7 +60,7 @@ def routes(bench: Bench) -> list[BaseRoute]:
         Route("/garage/runs/{run}/export/{file}", result),
         Route("/garage/runs/{run}/losses.csv", losses),
         Route("/garage/presets/{key}.yaml", preset),
-        Route("/garage/data/cleaned.jsonl", cleaned),
+        Route("/garage/data/cleaned.jsonl", cleaned_copy),
         Route("/garage/data/changes.jsonl", changes),
     ]
 
@@ -159,16 +161,16 @@ def send_preset(bench: Bench, key: str) -> Response:
 def send_cleaned(bench: Bench, changes: bool) -> Response:
     """The chosen data's rows after the fixes that were taken, or the list of what was changed."""
     try:
-        store = look(bench).store
+        store = scene_of(bench).data.store
         if store is None:
             raise UserError("The data isn't checked yet. Look at the Data step.")
-        saved = bench.desk.cleaned(store, bench.choices().taken)
+        copy = cleaned(bench, store, bench.choices().taken)
     except UserError as problem:
         return PlainTextResponse(str(problem), 422)
     stem = Path(store.summary.files[0].name).name.split(".")[0]
     if changes:
-        return FileResponse(saved.list, filename=f"{stem}.changes.jsonl")
-    return FileResponse(saved.file, filename=f"{stem}.cleaned.jsonl")
+        return FileResponse(copy.list, filename=f"{stem}.changes.jsonl")
+    return FileResponse(copy.file, filename=f"{stem}.cleaned.jsonl")
 
 
 class OwnHead:
@@ -209,14 +211,18 @@ class OwnHead:
 
 
 def own_head() -> str:
-    """Style sheet, scripts and colours. The version in the address is the file's time, so updates arrive."""
+    """Style sheet, scripts, colours, and the names of the steps for both. The version in an address is the
+    file's time, so updates arrive."""
 
     def address(name: str) -> str:
         return f"/garage/assets/{name}?{int(os.path.getmtime(ASSETS / name))}"
 
     scripts = "".join(f'<script src="{address(name)}"></script>' for name in _SCRIPTS)
     styles = "".join(f'<link rel="stylesheet" href="{address(name)}">' for name in _STYLES)
-    return f"<style>{colour_css()}</style>{styles}{scripts}"
+    names = [step.name for step in steps()]
+    opened = ",".join(f'#lg[data-step="{name}"] #step-{name}' for name in names)
+    style = f"<style>{colour_css()}{opened}{{display:flex!important}}</style>"
+    return f'<meta name="garage-steps" content="{" ".join(names)}">{style}{styles}{scripts}'
 
 
 def without_foreign(page: bytes) -> bytes:

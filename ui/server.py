@@ -21,6 +21,7 @@ from core.base.home import open_home
 from ui import files
 from ui.bench import Bench
 from ui.guard import Guard
+from ui.models import read_ahead
 from ui.page import build_page
 from ui.theme import garage_theme
 
@@ -122,4 +123,4 @@ def _announce(server: uvicorn.Server, address: str, bench: Bench, open_browser: 
     if open_browser:
         webbrowser.open(address)
     bench.build_starter()
-    bench.models.read_ahead()
+    read_ahead(bench)

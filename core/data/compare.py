@@ -14,7 +14,7 @@ from core.base.files import write_atomic
 from core.data.doctor import comparable_text, near_duplicates, near_leaks, rows_to_compare, whole_notes
 from core.data.kinds import BITS
 from core.data.measure import sample_rows
-from core.data.store import PLACES_KEPT, Found, Store, later_copies
+from core.data.store import PLACES_KEPT, Store, Tally, later_copies
 
 SEED = 42
 _ASK_EVERY = 1000
@@ -86,10 +86,10 @@ def _first_of(store: Store, row: int) -> int:
 def _flag(store: Store, kind: str, rows: Numbers) -> None:
     store.flags[rows] |= np.uint64(BITS[kind])
     if len(rows):
-        store.summary.found[kind].count = len(rows)
+        store.summary.tallies[kind].count = len(rows)
 
 
 def _note(store: Store, kind: str, pairs: list[tuple[int, int]]) -> None:
     for row, earlier in pairs:
-        found = store.summary.found.setdefault(kind, Found())
-        found.add(store.where(row), f"see {store.where(earlier)}")
+        tally = store.summary.tallies.setdefault(kind, Tally())
+        tally.add(store.where(row), f"see {store.where(earlier)}")

@@ -1,9 +1,16 @@
-"""The report on a store: every problem with its count, places and fix, the token numbers, and a verdict."""
+"""The report on checked data, which a person decides by: problems with rows and fixes, numbers, a verdict.
+
+`report(store, …)` judges; `Report.to_json` is what `check-data --json` prints and what a run notes beside its
+copy of the data. The sentences are made for many rows, or said of one, with the first row's reason.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +18,150 @@ from numpy.typing import NDArray
 from core.base.errors import UserError
 from core.data.compare import leaked
 from core.data.doctor import alike_answers
-from core.data.kinds import KINDS
+from core.data.kinds import KINDS, Severity
 from core.data.measure import TokenFacts, TokenTable
-from core.data.sentences import counted, sentence_of, shape_in_words
-from core.data.store import PLACES_KEPT, Found, Store
-from core.data.verdict import Problem, Report, Verdict
+from core.data.store import PLACES_KEPT, FileFacts, Store, Tally, sha256_of
 
 FEW = 20
 _RANK = {"error": 0, "warning": 1, "note": 2}
+_ONE = {
+    "have": "has",
+    "hold": "holds",
+    "stand": "stands",
+    "are": "is",
+    "begin": "begins",
+    "end": "ends",
+    "lose": "loses",
+    "name": "names",
+    "write": "writes",
+    "their": "its",
+}
+_PLURAL = re.compile(rf"(?<!that )\b({'|'.join(_ONE)})\b")
+_BARE_PLACE = re.compile(r"[a-z]+ \d+")
+_VERBS = {"has", "holds", "is", "begins", "ends", "names", "lacks", "can't", "stands", "opens", "was"}
+
+Verdict = Literal["accept", "warn", "reject"]
+
+
+class RowPlace(NamedTuple):
+    """A row of a problem: where it stands in its file, what exactly is wrong with it (may be empty), and its
+    number in the store, None where it could not be made a row.
+    """
+
+    where: str
+    reason: str = ""
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of problem: how many rows have it, where the first ones stand, and what is said about it.
+
+    `fix` is what one click would do, `taken` whether it is done already.
+    """
+
+    kind: str
+    severity: Severity
+    count: int
+    places: list[RowPlace]
+    message: str
+    fix: str | None
+    taken: bool = False
+
+    @property
+    def rows(self) -> list[str]:
+        """Where the first rows stand."""
+        return [place.where for place in self.places]
+
+    @property
+    def stands(self) -> bool:
+        """Whether it still counts for the verdict."""
+        return not self.taken
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "count": self.count,
+            "rows": self.rows,
+            "message": self.message,
+            "fix": self.fix,
+            "taken": self.taken,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything about a dataset that a person decides by. `rows_usable` rows would be trained.
+
+    tokens: None while nothing was measured; over `tokens_measured` rows, its totals are for all usable ones.
+    """
+
+    verdict: Verdict
+    shape: str
+    files: list[FileFacts]
+    rows_read: int
+    rows_usable: int
+    problems: list[Problem]
+    fixes: list[str]
+    max_length: int
+    tokens: dict[str, int] | None = None
+    tokens_measured: int = 0
+    suggested_max_length: int | None = None
+    suggested_reason: str = ""
+    unused: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows_dropped(self) -> int:
+        return self.rows_read - self.rows_usable
+
+    @property
+    def format(self) -> str:
+        return _joined(file.format for file in self.files)
+
+    @property
+    def encoding(self) -> str:
+        return _joined(file.encoding for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        return sha256_of(self.files)
+
+    @property
+    def first_error(self) -> str:
+        """The sentence of the first problem that rejects the data; empty if none does."""
+        return next((item.message for item in self.problems if item.severity == "error" and item.stands), "")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `check-data --json` prints."""
+        return {
+            "verdict": self.verdict,
+            "format": self.format,
+            "encoding": self.encoding,
+            "shape": self.shape,
+            "rows_read": self.rows_read,
+            "rows_usable": self.rows_usable,
+            "rows_dropped": self.rows_dropped,
+            "problems": [item.to_json() for item in self.problems],
+            "tokens": self.tokens,
+            "tokens_measured": self.tokens_measured,
+            "max_length": self.max_length,
+            "suggested_max_length": self.suggested_max_length,
+            "suggested_reason": self.suggested_reason,
+            "sha256": self.sha256,
+            "files": [_without_path(file) for file in self.files],
+            "unused_columns": self.unused,
+            "fixes": self.fixes,
+        }
+
+
+def _without_path(file: FileFacts) -> dict[str, Any]:
+    """What may be shown to others: the name, not where it lies."""
+    return {name: value for name, value in asdict(file).items() if name != "path"}
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, words)))
 
 
 def report(
@@ -35,7 +178,7 @@ def report(
     leaks = leaked(store, heldout, left, fixes) if heldout is not None else left[:0]
     usable = np.setdiff1d(left, leaks, assume_unique=True)
     problems = [
-        *_found_problems(store, fixes),
+        *_row_problems(store, fixes),
         *_leak_problems(store, leaks, heldout, fixes, max_length),
         *_whole_problems(store, usable),
     ]
@@ -52,8 +195,8 @@ def check_fixes(fixes: Collection[str]) -> None:
     """A UserError unless every name is that of a kind of problem with a fix."""
     for kind in fixes:
         if kind not in KINDS or KINDS[kind].fix is None:
-            known = ", ".join(name for name, entry in KINDS.items() if entry.fix)
-            raise UserError(f"There is no fix called “{kind}”. Choose among: {known}.")
+            fixable = ", ".join(name for name, entry in KINDS.items() if entry.fix)
+            raise UserError(f"There is no fix called “{kind}”. Choose among: {fixable}.")
 
 
 def offered_fixes(problems: Iterable[Problem]) -> list[str]:
@@ -108,20 +251,26 @@ def _verdict(problems: Iterable[Problem]) -> Verdict:
     return "reject" if "error" in standing else "warn" if "warning" in standing else "accept"
 
 
-def _found_problems(store: Store, fixes: Collection[str]) -> list[Problem]:
+def _row_problems(store: Store, fixes: Collection[str]) -> list[Problem]:
     """What the scan noted about files and rows."""
     return [
         Problem(
             kind=kind,
             severity=KINDS[kind].severity,
-            count=found.count,
-            rows=found.places,
-            message=sentence_of(kind, found),
+            count=tally.count,
+            places=_places(tally, store.near[:, 0] if kind == "near-duplicates" else store.having(kind)),
+            message=sentence_of(kind, tally),
             fix=KINDS[kind].fix,
             taken=kind in fixes,
         )
-        for kind, found in store.summary.found.items()
+        for kind, tally in store.summary.tallies.items()
     ]
+
+
+def _places(tally: Tally, rows: NDArray[np.int64]) -> list[RowPlace]:
+    """The tally's places with the numbers of their rows; refused rows have none."""
+    numbers = [*map(int, rows[: len(tally.places)])]
+    return [RowPlace(*place) for place in zip_longest(tally.places, tally.reasons, numbers)]
 
 
 def _leak_problems(
@@ -197,11 +346,11 @@ def _token_numbers(facts: TokenFacts, usable: int) -> dict[str, int]:
 
 
 def _row_problem(store: Store, kind: str, rows: NDArray[np.int64], detail: Callable[[int], str]) -> Problem:
-    """A problem of rows that are in the store; `detail` says what is said about the first."""
-    places = [store.where(int(row)) for row in rows[:PLACES_KEPT]]
-    found = Found(len(rows), places, [detail(int(row)) for row in rows[:1]])
-    message = sentence_of(kind, found) if places else ""
-    return Problem(kind, KINDS[kind].severity, len(rows), places, message, KINDS[kind].fix)
+    """A problem of rows that are in the store; `detail` says what exactly is wrong with one."""
+    first = [int(row) for row in rows[:PLACES_KEPT]]
+    tally = Tally(len(rows), [store.where(row) for row in first], [detail(row) for row in first])
+    message = sentence_of(kind, tally) if first else ""
+    return Problem(kind, KINDS[kind].severity, len(rows), _places(tally, rows), message, KINDS[kind].fix)
 
 
 def _no_detail(row: int) -> str:
@@ -210,3 +359,44 @@ def _no_detail(row: int) -> str:
 
 def _whole(kind: str, count: int, sentence: str) -> Problem:
     return Problem(kind, KINDS[kind].severity, count, [], sentence, KINDS[kind].fix)
+
+
+def sentence_of(kind: str, tally: Tally) -> str:
+    """What is said about one kind: how many rows, and the first one with its reason."""
+    if not KINDS[kind].about_rows:
+        return " ".join(tally.reasons)
+    first = _first(tally)
+    if tally.count > 1:
+        return f"{counted(tally.count)} {KINDS[kind].says}. {first}"
+    if KINDS[kind].drops:
+        return first
+    return f"1 row {_singular(KINDS[kind].says)}. {first}"
+
+
+def _first(tally: Tally) -> str:
+    """The first row and its reason: “Line 3 has no answer.”, “Line 3: “a@b.c”.” or “The first is line 3.”"""
+    place, reason = tally.places[0], tally.reasons[0]
+    if not reason:
+        return f"The first is {place}."
+    # “line 3” begins a sentence with a capital letter, the name of a file does not
+    begin = place.capitalize() if _BARE_PLACE.fullmatch(place) else place
+    between = " " if reason.split(" ", 1)[0] in _VERBS else ": "
+    return f"{begin}{between}{reason}{'' if reason.endswith('.') else '.'}"
+
+
+def _singular(says: str) -> str:
+    """Words made for many rows, said of one."""
+    return _PLURAL.sub(lambda match: _ONE[match[0]], says)
+
+
+def counted(rows: int) -> str:
+    """“1 row”, “12 rows”."""
+    return "1 row" if rows == 1 else f"{rows:,} rows"
+
+
+def shape_in_words(shapes: dict[str, int]) -> str:
+    """The one shape, or all of them with their numbers."""
+    if len(shapes) < 2:
+        return next(iter(shapes), "")
+    ordered = sorted(shapes.items(), key=lambda item: -item[1])
+    return "mixed: " + ", ".join(f"{shape} ({counted(count)})" for shape, count in ordered)

@@ -1,12 +1,13 @@
-"""One pass over any data: read, recognise, inspect, and write what was found into a store."""
+"""One pass over any data: read, recognise, inspect, and write what comes of it into a store."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -14,17 +15,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from core.base.cores import usable_cores
 from core.base.errors import UserError, disk_sentence
 from core.base.files import replacement, sha256_file, sweep, write_json
 from core.data.compare import compare
-from core.data.digest import Digest, no_digest
+from core.data.digest import Digest, digest_block, no_digest
+from core.data.helpers import Helpers
 from core.data.kinds import BITS
-from core.data.pool import Pool
-from core.data.read import expand, open_source
-from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Found, Store, Summary
+from core.data.read import Block, expand, open_source
+from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Store, Summary, Tally
 
 # so many rows of a file without a value make a column that has one later worth a word
 LATE = 1000
+MOST_WORKERS = 4
+# below this many bytes a process of its own takes longer to start than the work does
+SMALL = 16 * 1024 * 1024
 _SAY_EVERY_S = 0.3
 
 
@@ -84,9 +89,12 @@ def _fill(
     with _Book(folder, total, say, stop) as book:
         if failure:
             book.fail(_named(paths[0]) if paths else "", failure)
-        with Pool(total, columns) as pool:
+        workers = min(MOST_WORKERS, usable_cores()) if total > SMALL else 1
+        with Helpers(workers) as helpers:
             for path in files:
-                _read_file(path, f"{_named(path)}, " if len(files) > 1 else "", pool, book)
+                prefix = f"{_named(path)}, " if len(files) > 1 else ""
+                digest = partial(digest_block, columns=columns, prefix=prefix)
+                _read_file(path, partial(helpers.map, digest), book)
     np.savez(folder / INDEX, **book.arrays())  # pyright: ignore[reportArgumentType]
     compare(Store(folder, book.summary), lambda: book.progress("comparing", total))
     book.summary.seconds = round(time.monotonic() - began, 3)
@@ -112,7 +120,7 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
+def _read_file(path: Path, digests: Callable[[Iterator[Block]], Iterator[Digest]], book: _Book) -> None:
     """One file into the book; what makes it unreadable is noted there."""
     book.begin(_named(path))
     facts = FileFacts(_named(path), str(path).encode("utf-8", "replace").decode(), size=_size(path))
@@ -121,8 +129,8 @@ def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
         facts = replace(
             facts, format=source.format, encoding=source.encoding, packed=source.packed, size=source.size
         )
-        for read, digest in pool.digests(source.blocks(), prefix):
-            book.add(digest, read)
+        for digest in digests(_readable(source.blocks())):
+            book.add(digest)
         facts = replace(facts, sha256=source.sha256)
     except UserError as error:
         book.fail(facts.name, str(error))
@@ -130,6 +138,14 @@ def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
             # a pipe would be waited for, a device has no end
             facts = replace(facts, sha256=sha256_file(path) if path.is_file() else "")
     book.end(facts)
+
+
+def _readable(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks; what the system says against reading on becomes a sentence."""
+    try:
+        yield from blocks
+    except OSError as error:
+        raise UserError(f"can't be read to its end: {error.strerror or error}. Check the disk.") from error
 
 
 class _Book:
@@ -149,7 +165,7 @@ class _Book:
         self._filled: set[str] = set()
         self._rows_of_file = self._bytes_before = 0
         self._began = time.monotonic()
-        self._said = 0.0
+        self._last_report = 0.0
         self._folder = folder
         self._open = ExitStack()
 
@@ -174,10 +190,10 @@ class _Book:
     def fail(self, name: str, sentence: str) -> None:
         """Note that the file called `name` can't be read (further), and why."""
         self.summary.failure = self.summary.failure or sentence
-        self.summary.found.setdefault("unreadable file", Found()).add(name, sentence)
+        self.summary.tallies.setdefault("unreadable file", Tally()).add(name, sentence)
 
-    def add(self, digest: Digest, read: int) -> None:
-        """Write one block's lines and add up what it found. `read` bytes of the file are done."""
+    def add(self, digest: Digest) -> None:
+        """Write one block's lines and add up what it counted."""
         self._note_late_columns(digest)
         self._rows.write(digest.lines)
         self._refused.write(digest.refused)
@@ -192,17 +208,17 @@ class _Book:
         ):
             for name, count in more.items():
                 kept[name] = kept.get(name, 0) + count
-        for kind, found in digest.found.items():
-            summary.found.setdefault(kind, Found()).merge(found)
-        self.progress("reading", self._bytes_before + read)
+        for kind, tally in digest.tallies.items():
+            summary.tallies.setdefault(kind, Tally()).merge(tally)
+        self.progress("reading", self._bytes_before + digest.read)
 
     def progress(self, stage: str, done: int) -> None:
         """Say how far it is, a few times a second, and end here if that was asked for."""
         if self._stop():
             raise ScanStopped
         now = time.monotonic()
-        if now - self._said >= _SAY_EVERY_S:
-            self._said = now
+        if now - self._last_report >= _SAY_EVERY_S:
+            self._last_report = now
             rows = self.summary.rows_read
             speed = rows / max(now - self._began, 1e-6)
             self._say(ScanProgress(stage, self._file, done, self._total, rows, speed))
@@ -215,7 +231,7 @@ class _Book:
             before = self._rows_of_file + row
             if before >= LATE:
                 reason = f"“{name}”, after {before:,} rows without it"
-                self.summary.found.setdefault("late column", Found()).add(place, reason)
+                self.summary.tallies.setdefault("late column", Tally()).add(place, reason)
                 if usable >= 0:
                     digest.arrays["flags"][usable] |= np.uint64(BITS["late column"])
 

@@ -7,18 +7,17 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
-import orjson
 
 from core.base.errors import UserError
 from core.base.files import read_json, replacement, sha256_file, write_json
 from core.data.compare import leaked
 from core.data.report import report as judge
 from core.data.shapes import Conversation
-from core.data.split import DEFAULT_SHARE, split_heldout
-from core.data.store import Store
+from core.data.split import split_heldout
+from core.data.store import RowFile, Store, row_line
 
 SNAPSHOT_REPORT = "report.json"
 # some tenths of a second of work
@@ -35,42 +34,12 @@ class Snapshot:
     report: dict[str, Any]
 
 
-class RowFile(Sequence[Conversation]):
-    """The rows of a JSONL file as the snapshot writes it, read one by one when they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        sizes = []
-        with open(path, "rb") as file:
-            sizes = [len(line) for line in file]
-        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    @overload
-    def __getitem__(self, place: int) -> Conversation: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Conversation]: ...
-    def __getitem__(self, place: int | slice) -> Conversation | list[Conversation]:
-        if isinstance(place, slice):
-            return [self[index] for index in range(*place.indices(len(self)))]
-        index = range(len(self))[place]
-        with open(self.path, "rb") as file:
-            file.seek(int(self._starts[index]))
-            return _conversation(file.readline())
-
-    def __iter__(self) -> Iterator[Conversation]:
-        with open(self.path, "rb") as file:
-            yield from map(_conversation, file)
-
-
 def prepare_snapshot(
     folder: Path,
     store: Store,
     heldout: Store | None = None,
     *,
-    share: float = DEFAULT_SHARE,
+    share: float,
     seed: int,
     fixes: Collection[str] = (),
     max_length: int,
@@ -82,9 +51,9 @@ def prepare_snapshot(
     a problem whose fix was not taken, or no row left to train on. `tick` hears now and then which share of
     the rows is written, and may raise to end it.
     """
-    found = judge(store, max_length=max_length, fixes=fixes, heldout=heldout)
-    if found.verdict == "reject":
-        raise UserError(refusal(store, found.first_error))
+    report = judge(store, max_length=max_length, fixes=fixes, heldout=heldout)
+    if report.verdict == "reject":
+        raise UserError(refusal(store, report.first_error))
     numbers = store.select(fixes)
     if heldout is None:
         train, kept_back = split_heldout(store, numbers, seed, share, fixes)
@@ -98,11 +67,11 @@ def prepare_snapshot(
         "heldout_sha256": _write(folder / "heldout.jsonl", measured),
     }
     rows = RowFile(folder / "train.jsonl"), RowFile(folder / "heldout.jsonl")
-    noted = {**found.to_json(), "train": len(rows[0]), "heldout": len(rows[1]), **hashes}
+    record = {**report.to_json(), "train": len(rows[0]), "heldout": len(rows[1]), **hashes}
     if heldout is not None:
-        noted["heldout_report"] = judge(heldout, max_length=max_length, fixes=fixes).to_json()
-    write_json(folder / SNAPSHOT_REPORT, noted)
-    return Snapshot(*rows, noted)
+        record["heldout_report"] = judge(heldout, max_length=max_length, fixes=fixes).to_json()
+    write_json(folder / SNAPSHOT_REPORT, record)
+    return Snapshot(*rows, record)
 
 
 def refusal(store: Store, sentence: str) -> str:
@@ -150,12 +119,7 @@ def _write(path: Path, rows: Iterable[Conversation]) -> str:
     digest = hashlib.sha256()
     with replacement(path) as temporary, open(temporary, "wb", buffering=1 << 20) as file:
         for row in rows:
-            line = orjson.dumps({"messages": row.messages, "where": row.where}) + b"\n"
+            line = row_line(row)
             digest.update(line)
             file.write(line)
     return digest.hexdigest()
-
-
-def _conversation(line: bytes) -> Conversation:
-    value = orjson.loads(line)
-    return Conversation(value["messages"], value["where"])

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from core.data.store import Store, first_copies
 
-DEFAULT_SHARE = 0.05
 FEWEST = 16
 MOST = 512
 
@@ -18,7 +17,7 @@ Numbers = NDArray[np.int64]
 
 
 def split_heldout(
-    store: Store, numbers: Numbers, seed: int, share: float = DEFAULT_SHARE, fixes: Collection[str] = ()
+    store: Store, numbers: Numbers, seed: int, share: float, fixes: Collection[str] = ()
 ) -> tuple[Numbers, Numbers]:
     """(train, held-out): the row numbers `numbers`, both sides rising.
 

@@ -13,13 +13,15 @@ from core.base.files import sha256_file
 from core.base.home import SAMPLE_DATA
 from core.data import ChatTokenizer, prepare_snapshot, read_report, read_snapshot
 from core.data.scan import scan
-from core.data.snapshot import RowFile, Snapshot
-from core.data.store import Store
+from core.data.snapshot import Snapshot
+from core.data.store import RowFile, Store
 from tests.unit.datasets import pairs, store_of
 
 
 def snapshot(folder: Path, store: Store, heldout: Store | None = None, **options: Any) -> Snapshot:
-    return prepare_snapshot(folder / "data", store, heldout, **{"seed": 3, "max_length": 512, **options})
+    return prepare_snapshot(
+        folder / "data", store, heldout, **{"share": 0.05, "seed": 3, "max_length": 512, **options}
+    )
 
 
 def test_a_snapshot_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -111,7 +113,7 @@ def test_a_changed_or_incomplete_snapshot_is_refused(tmp_path: Path) -> None:
 def test_the_sample_dataset_is_what_its_readme_says(tmp_path: Path, starter_tokenizer_folder: Path) -> None:
     train, heldout = (scan([SAMPLE_DATA / f"{name}.jsonl"], tmp_path / name) for name in ("train", "heldout"))
     assert (len(train), len(heldout)) == (134, 26)
-    assert train.summary.found == heldout.summary.found == {}
+    assert train.summary.tallies == heldout.summary.tallies == {}
     assert train.summary.shapes == {"messages": 134}
     turns = [message for store in (train, heldout) for row in store.read() for message in row.messages]
     answers = [turn["content"] for turn in turns if turn["role"] == "assistant"]

@@ -84,14 +84,14 @@ def hundred(tmp_path: Path) -> Store:
 
 
 def test_nothing_is_lost_and_another_seed_holds_out_others(hundred: Store) -> None:
-    train, heldout = split_heldout(hundred, np.arange(100), seed=1)
+    train, heldout = split_heldout(hundred, np.arange(100), 1, 0.05)
     assert len(heldout) == 16 and np.array_equal(np.union1d(train, heldout), np.arange(100))
-    assert not np.array_equal(heldout, split_heldout(hundred, np.arange(100), seed=2)[1])
+    assert not np.array_equal(heldout, split_heldout(hundred, np.arange(100), 2, 0.05)[1])
 
 
 def test_the_choice_does_not_touch_the_global_random_state(hundred: Store) -> None:
     random.seed(3)
     expected = random.random()
     random.seed(3)
-    split_heldout(hundred, np.arange(100), seed=9)
+    split_heldout(hundred, np.arange(100), 9, 0.05)
     assert random.random() == expected

@@ -78,7 +78,7 @@ def test_a_cleaned_copy_says_what_was_changed(messy: Store, tmp_path: Path) -> N
     ]
     assert sum(changes.left_out.values()) == 5
     again = scan([changes.file], tmp_path / "again")
-    assert again.summary.found == {} and len(again) == 2
+    assert again.summary.tallies == {} and len(again) == 2
 
 
 def test_the_same_rows_give_the_same_bytes_from_every_shape(tmp_path: Path) -> None:
