@@ -64,10 +64,11 @@ def _heading(fit: Fit) -> Iterator[str]:
     kind = f"{spec.architecture}, " if spec.architecture else ""
     yield from _paragraph(f"{spec.name}: {kind}{spec.parameters / 1e9:.2f} B parameters{guessed}")
     base = "" if work.method.trains_everything else ", base"
+    bits = 4 if work.packed else work.bits
     yield from _paragraph(
-        f"{work.method.describe(recipe)}{base} in {4 if work.packed else work.bits} bits; {recipe.micro_batch} "
-        f"x {recipe.max_length:,} tokens at once, accumulated over {recipe.accumulate}; {recipe.optimizer}, "
-        f"checkpointing {recipe.checkpointing}, engine {recipe.engine}"
+        f"{work.method.describe(recipe)}{base} in {bits} bits; {recipe.micro_batch} x "
+        f"{recipe.max_length:,} tokens at once, accumulated over {recipe.accumulate}; "
+        f"{recipe.optimizer}, checkpointing {recipe.checkpointing}, engine {recipe.engine}"
     )
     where, whole = (place.gpu.name, place.gpu.total) if place.gpu else ("CPU and its memory", place.ram)
     yield from _paragraph(f"{where}: {_gib(place.usable)} of {_gib(whole)} for a training")
@@ -112,7 +113,9 @@ def _facts(report: Report) -> Iterator[str]:
         f"Beside it: {beside}{_gib(estimate.disk)} on the disk (base, checkpoints, merged, GGUF)."
     )
     if report.fit.correction.runs:
-        yield from _paragraph(f"Corrected: {report.fit.correction.reason} Take it back with --forget-measured.")
+        yield from _paragraph(
+            f"Corrected: {report.fit.correction.reason} Take it back with --forget-measured."
+        )
     for note in report.notes:
         yield from _paragraph(f"Note: {note}")
     yield from _data(report)

@@ -1,4 +1,4 @@
-"""Options of the command line that are made from the Recipe's knobs: help, unit and range stand there once."""
+"""Options that are made from the Recipe's knobs: help, unit and range stand there once."""
 
 from __future__ import annotations
 

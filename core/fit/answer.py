@@ -54,7 +54,6 @@ class Fit:
     def of(
         cls, home: Home, recipe: Recipe, spec: ModelSpec, place: Place, lengths: Lengths | None = None
     ) -> Fit:
-        """A UserError says what the recipe insists on and can't have there."""
         learned = correction(home, place)
         longest = lengths.longest if lengths else None
         work = Training.of(recipe, spec, place, longest)

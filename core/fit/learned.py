@@ -31,7 +31,8 @@ _PATIENCE_S = 10
 class Measured(BaseModel):
     """One run's peak beside its estimate, in bytes, and how fast it went.
 
-    `estimated` is without any correction. `work` is the operations a second that its speed comes to.
+    `estimated` is without any correction; `measured` is 0 where not every row
+    was computed: its longest makes the peak. `work` is the operations a second that its speed comes to.
     """
 
     model_config = ConfigDict(frozen=True, strict=True, protected_namespaces=())
@@ -56,7 +57,7 @@ class Measured(BaseModel):
 
     @property
     def plausible(self) -> bool:
-        return self.estimated > 0 and self.measured > 0
+        return self.estimated > 0 and (self.measured > 0 or self.measured == 0 < self.tokens_per_s)
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def reset_measured(home: Home, place: Place | None = None) -> None:
 
 def correction(home: Home, place: Place) -> Correction:
     """What the measured runs on such a place say about the formula."""
-    here = [run for run in read_measured(home) if run.card == place.name][-_RUNS:]
+    here = [run for run in read_measured(home) if run.card == place.name and run.measured][-_RUNS:]
     if not here:
         return Correction(1.0, 0, "No run was measured on this machine yet.")
     middle = median([(run.ratio, run.estimated) for run in here])

@@ -405,9 +405,7 @@ def make_it_fit(
     return search.steps(_in_order(chosen, model))
 
 
-def four_bits_help(
-    recipe: Recipe, spec: ModelSpec, place: Place, lengths: Lengths | None = None
-) -> bool:
+def four_bits_help(recipe: Recipe, spec: ModelSpec, place: Place, lengths: Lengths | None = None) -> bool:
     """Whether a base in 4 bits would take less: not where nothing unpacks it, nor where reading the model is
     the peak."""
     return bool(_Search(recipe, spec, place, lengths, 1.0).strongest([_FOUR_BITS], {}))

@@ -144,7 +144,7 @@ class Training:
 
     @cached_property
     def bits(self) -> int:
-        """Bits of the maths: 16 or 32. Weights that are trained can't be float16: its steps are too coarse."""
+        """Bits of the maths: 16 or 32. Weights that are trained can't be float16: that is too coarse."""
         without = self.place.gpu is not None and not self.place.gpu.bf16
         forced = self.method.trains_everything or self._overflows
         return 32 if self.recipe.precision == "fp32" or (without and forced) else 16

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import torch
 
-from core.fit.overhead import context_bytes
+from core.fit.terms import context_bytes
 from core.machine import find_hardware
 
 

@@ -20,7 +20,7 @@ from transformers import (
 
 from core.base.errors import UserError
 from core.base.jobs import Worker
-from core.fit.run_time import spread_of
+from core.fit.speed import spread_of
 from core.recipe import Recipe
 from core.train.held_memory import memory_used, peak_memory
 from core.train.heldout import HeldOut, measuring_is_due

@@ -16,9 +16,10 @@ from core.base.errors import UserError
 from core.base.home import Home
 from core.base.jobs import Worker
 from core.data import ChatTokenizer
-from core.fit.estimate import count_steps
+from core.fit.answer import Fit
+from core.fit.speed import count_steps
 from core.methods.method import method_of
-from core.methods.settle import Device, Reason, reason_for, settle
+from core.methods.settle import Device, Reason, reason_for, refusal_of, settle
 from core.models import read_config, resolve_model
 from core.recipe import Recipe
 from core.runs.run import Run
@@ -26,7 +27,7 @@ from core.train.checkpoints import CheckpointStore, publish_adapter
 from core.train.engine import Engine, Setup, load_engine
 from core.train.held_memory import peak_memory
 from core.train.heldout import HeldOut
-from core.train.measured_run import Planned, plan_run
+from core.train.measured_run import plan_run
 from core.train.origins import note_origins
 from core.train.precision import find_device
 from core.train.progress import Reporter
@@ -45,7 +46,7 @@ class Session:
     setup: Setup
     tokenizer: ChatTokenizer
     reasons: dict[str, Any]
-    planned: Planned | None
+    planned: Fit | None
     trainer: Any
     reporter: Reporter
     store: CheckpointStore
@@ -68,9 +69,9 @@ class Session:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()))
         model_folder = resolve_model(home, run.recipe.model)
         device = find_device(unsloth)
+        _refuse(run.recipe, device)
         decided, reasons = settle(run.recipe, device, caps_scores(model_folder))
         worker.update(engine=decided.engine, reason=reason_for("engine", reasons))
-        _refuse(run.recipe, device)
         recipe = note_origins(worker, run, run.recipe, model_folder, resume)
         tokenizer = ChatTokenizer.load(model_folder, recipe.chat_template, recipe.day)
         if tokenizer.template_note and not resume:
@@ -82,14 +83,14 @@ class Session:
         settled = settle(recipe, device, caps_scores(model_folder))[0]
         _say_changes(worker, reasons)
         setup = Setup(settled, model_folder, device.kind)
-        planned = plan_run(worker, home, setup, rows.lengths)
+        planned = plan_run(worker, home, setup, device, rows.lengths)
         facts = {
             "engine": settled.engine,
             "reason": reason_for("engine", reasons),
             "precision": settled.precision,
             "precision_reason": reason_for("precision", reasons),
             "device": device.name,
-            "estimated_memory": planned.expected if planned else None,
+            "estimated_memory": planned.estimate.total if planned else None,
         }
         module = load_engine(settled.engine)
         with loading_troubles(model_folder):
@@ -128,8 +129,10 @@ class Session:
         if self.planned is None or self.setup.device == "mps":
             return
         reporter = self.reporter
+        # the longest row makes the peak, so every row must have been computed once
+        whole = reporter.step * self.setup.recipe.effective_batch >= len(self.trainer.train_dataset)
         try:
-            self.planned.note(self.home, self.run.name, peak_memory(), reporter.step, reporter.speed.overall)
+            self.planned.note(self.run.name, peak_memory() if whole else 0, reporter.speed.overall)
         except (OSError, UserError, Timeout) as problem:
             message = f"The measured memory could not be noted for later estimates: {problem}"
             self.worker.say("warning", message=message)
@@ -168,8 +171,8 @@ def caps_scores(model_folder: Path) -> bool:
 
 
 def _refuse(recipe: Recipe, device: Device) -> None:
-    """A UserError where the method can't be trained."""
-    problem = method_of(recipe).refuses(recipe, device)
+    """A UserError where the recipe can't be trained as it insists."""
+    problem = refusal_of(recipe, device) or method_of(recipe).refuses(recipe, device)
     if problem:
         raise UserError(problem)
 

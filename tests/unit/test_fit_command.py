@@ -14,7 +14,7 @@ import pytest
 from core.base.home import APP_FOLDER, Home
 from core.commands import dispatch
 from core.fit.data import tokenizer_folder
-from core.fit.measured import Measured, note_measured
+from core.fit.learned import Measured, note_measured
 from core.models.catalogue import catalogue_model
 
 QWEN = "Qwen/Qwen3-8B"
@@ -81,8 +81,8 @@ def test_every_argument_counts(fit: Any, config: Path) -> None:
     settings = fit("--model", str(config), *words)[1]["settings"]
     wanted = {
         **{"method": "lora", "quantization": "none", "rank": 32, "max_length": 1024, "micro_batch": 2},
-        **{"accumulate": 8, "optimizer": "adamw_torch", "checkpointing": "hf", "backend": "peft"},
-        **{"attention": "eager", "bits": 16, "target_modules": ["q_proj", "v_proj"]},
+        **{"accumulate": 8, "optimizer": "adamw_torch", "checkpointing": "hf", "engine": "peft"},
+        **{"attention": "eager", "bits": 16, "target_modules": ["q", "v"]},
     }
     assert {key: settings[key] for key in wanted} == wanted
     packed = ("--model", str(config), "--gpu", "24")
@@ -146,13 +146,13 @@ def test_the_tokenizer_of_a_cached_model_counts(
         (("--model", QWEN, "--target-modules", "q,foo"), "foo"),
         (("--model", QWEN, "--optimizer", "adamax"), "adamax"),
         (("--model", QWEN, "--method", "magic"), "magic"),
-        (("--model", QWEN, "--rank", "0"), "--rank"),
-        (("--model", QWEN, "--max-length", "0"), "--max-length"),
-        (("--model", QWEN, "--accumulate", "5000"), "--accumulate"),
+        (("--model", QWEN, "--rank", "0"), "“rank”"),
+        (("--model", QWEN, "--max-length", "0"), "“max_length”"),
+        (("--model", QWEN, "--accumulate", "5000"), "“accumulate”"),
         (("--model", QWEN, "--gpu", ""), "No card"),
-        (("--model", QWEN, "--dropout", "1"), "--dropout"),
-        (("--model", QWEN, "--epochs", "0"), "--epochs"),
-        (("--model", QWEN, "--batch", "-1"), "--batch"),
+        (("--model", QWEN, "--dropout", "1"), "“dropout”"),
+        (("--model", QWEN, "--epochs", "0"), "“epochs”"),
+        (("--model", QWEN, "--batch", "-1"), "“micro_batch”"),
         (("--model", QWEN, "--data", "/no/such/file"), "/no/such/file"),
     ],
 )
@@ -202,7 +202,7 @@ def test_all_weights_are_given_up_for_an_adapter(fit: Any) -> None:
 
 
 def test_a_large_batch_is_searched_at_once(fit: Any) -> None:
-    found = fit("--model", QWEN, "--gpu", "12", "--batch", "4096", "--accumulate", "4095")[1]
+    found = fit("--model", QWEN, "--gpu", "12", "--batch", "512", "--accumulate", "1023")[1]
     assert found["suggestions"][0]["total_gib"] < 12
 
 
