@@ -48,7 +48,7 @@ def machine(gpu: Gpu | None) -> Hardware:
 
 def class_cards(preset: Preset) -> tuple[Gpu, ...]:
     """The known cards of a preset's class, the smallest first; none for the CPU."""
-    able = (card.gpu() for card in cards())
+    able = (card.gpu for card in cards())
     fitting = [gpu for gpu in able if preset.hardware and preset.hardware.fits(gpu)]
     return tuple(sorted((g for g in fitting if refusal(g, machine(g)) is None), key=lambda gpu: gpu.total))
 

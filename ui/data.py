@@ -10,6 +10,7 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.base.files import inside
 from core.base.home import SAMPLE_DATA
+from core.base.records import encode
 from core.data.check import CheckState, Question, read_check, start_check, stop_check
 from core.data.cleaned import Changes, save_cleaned
 from core.data.measure import TokenFacts
@@ -122,7 +123,7 @@ def has_tokenizer(folder: Path) -> bool:
 
 def _check(bench: Bench, question: Question) -> CheckState:
     """How the check goes. A new question starts one; what was stopped or failed stays so."""
-    key = json.dumps(question.to_json())
+    key = json.dumps(encode(question))
 
     def read() -> CheckState:
         before = bench.checked

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from core.models import model_name
-from core.runs.run import Progress
+from core.runs.progress import Progress
 from ui.choices import Choices
 from ui.render import render
 from ui.scene import Scene

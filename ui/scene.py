@@ -26,7 +26,8 @@ from core.machine import Hardware
 from core.models import STARTER, ModelSpec
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
-from core.runs.run import Progress, Run, finished_checkpoints, fold, list_runs
+from core.runs.progress import Progress, fold
+from core.runs.run import Run, finished_checkpoints, list_runs
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.data import ChosenData, chosen_data, chosen_paths

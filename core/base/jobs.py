@@ -132,7 +132,7 @@ def read_state_file(folder: Path) -> dict[str, Any]:
 def read_job(folder: Path) -> JobState:
     """How the job in `folder` goes, whoever started it."""
     state = read_state_file(folder)
-    pid = _process_id(state)
+    pid = _process_id(state) if state.get("status") in ACTIVE else None
     return judge(state, pid is not None and lives(pid, _number(state.get("born"))))
 
 

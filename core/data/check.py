@@ -20,9 +20,10 @@ from typing import Any
 import numpy as np
 
 from core.base.errors import UserError
-from core.base.files import aside, read_json, remove, sweep, write_json
+from core.base.files import aside, remove, sweep
 from core.base.home import Home
 from core.base.jobs import JobState, read_job, request_stop, start_job
+from core.base.records import read_if_whole, write_record
 from core.data.measure import TokenTable, measure, sample_rows
 from core.data.read import expand
 from core.data.scan import ScanProgress, ScanStopped, scan, write_problem
@@ -49,22 +50,6 @@ class Question:
     model: Path | None = None
     template: str = "auto"
     exact: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "paths": [str(path) for path in self.paths],
-            "columns": self.columns,
-            "heldout": str(self.heldout) if self.heldout else None,
-            "model": str(self.model) if self.model else None,
-            "template": self.template,
-            "exact": self.exact,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Question:
-        heldout, model = (Path(value[key]) if value[key] else None for key in ("heldout", "model"))
-        paths = [Path(path) for path in value["paths"]]
-        return cls(paths, value["columns"], heldout, model, value["template"], value["exact"])
 
 
 @dataclass(frozen=True)
@@ -95,7 +80,7 @@ def start_check(home: Home, question: Question) -> Path:
     job = check_folder(home, question)
     if read_check(home, question).missing and not read_job(job).active:
         clear_old(home, keep=job)
-        write_json(job / "question.json", question.to_json())
+        write_record(job / "question.json", question)
         start_job(job, WORKER, ["--home", str(home.root)])
     return job
 
@@ -111,7 +96,7 @@ def read_check(home: Home, question: Question) -> CheckState:
         store = None
     tokens = open_tokens(job, question) if store is not None else None
     missing = store is None or (question.model is not None and tokens is None)
-    asked = read_json(job / "question.json") == question.to_json()
+    asked = read_if_whole(job / "question.json", Question) == question
     return CheckState(state, store, heldout, tokens, missing, asked)
 
 

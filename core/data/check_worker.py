@@ -9,9 +9,9 @@ import argparse
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.base.files import read_json
 from core.base.home import Home, open_home
 from core.base.jobs import Worker
+from core.base.records import read_record
 from core.data.check import Question, ensure_store, ensure_tokens
 from core.data.compare import near_leaked
 from core.data.scan import ScanProgress, ScanStopped
@@ -23,10 +23,10 @@ def main() -> None:
     parser.add_argument("--home", required=True)
     args = parser.parse_args()
     with Worker(args.job) as worker:
-        value = read_json(args.job / "question.json")
-        if value is None:
+        question = read_record(args.job / "question.json", Question)
+        if question is None:
             raise UserError("This check has lost its question. Choose the data again.")
-        check(worker, open_home(args.home), Question.from_json(value))
+        check(worker, open_home(args.home), question)
 
 
 def check(worker: Worker, home: Home, question: Question) -> None:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from core.base.cores import usable_cores
 from core.base.errors import UserError, disk_sentence
-from core.base.files import replacement, sha256_file, sweep, write_json
+from core.base.files import replacement, sha256_file, sweep
+from core.base.records import write_record
 from core.data.compare import compare
 from core.data.digest import Digest, digest_block, no_digest
 from core.data.helpers import Helpers
@@ -98,7 +99,7 @@ def _fill(
     np.savez(folder / INDEX, **book.arrays())  # pyright: ignore[reportArgumentType]
     compare(Store(folder, book.summary), lambda: book.progress("comparing", total))
     book.summary.seconds = round(time.monotonic() - began, 3)
-    write_json(folder / SUMMARY, book.summary.to_json())
+    write_record(folder / SUMMARY, book.summary)
 
 
 def _expanded(paths: list[Path]) -> tuple[list[Path], str]:

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 from zipfile import BadZipFile
 
 import numpy as np
@@ -27,7 +27,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from core.base.errors import UserError
-from core.base.files import read_json
+from core.base.records import read_if_whole
 from core.data.doctor import empty_turn, rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.shapes import Conversation, Message
@@ -107,15 +107,6 @@ class Summary:
     compared: int = 0
     seconds: float = 0.0
     version: int = VERSION
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Summary:
-        files = [FileFacts(**entry) for entry in value.pop("files")]
-        tallies = {kind: Tally(**entry) for kind, entry in value.pop("tallies").items()}
-        return cls(files=files, tallies=tallies, **value)
 
 
 class RowFile(Sequence[Conversation]):
@@ -202,11 +193,11 @@ class Store:
     @classmethod
     def open(cls, folder: Path) -> Store:
         """The store in `folder`. A UserError says when there is none, or an old or damaged one."""
-        value = read_json(folder / SUMMARY)
-        if not isinstance(value, dict) or value.get("version") != VERSION:
+        summary = read_if_whole(folder / SUMMARY, Summary)
+        if summary is None or summary.version != VERSION:
             raise UserError(f"{folder} holds no checked data. Check the file again.")
         try:
-            store = cls(folder, Summary.from_json(value))
+            store = cls(folder, summary)
             if (folder / ROWS).stat().st_size != store.file.start[-1]:
                 raise ValueError("its rows are cut off")
             return store

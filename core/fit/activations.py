@@ -50,7 +50,7 @@ _UNFUSED_UNSLOTH = 3
 # GiB (unsloth_zoo/fused_losses/fused_linear.py; more only beyond some 60,000 tokens); Apple's takes less
 # (Wijmans et al. 2024)
 FUSED_PLAN = GIB // 2
-# on a CPU our own loss makes logits only where a token is trained (core.train.losses): in chats the answers
+# on a CPU our own loss makes logits only where a token is trained (core.train.batches): in chats the answers
 _TRAINED_SHARE = 0.75
 # around the loss, in hidden widths of the number format: the last hidden states, normed, and their gradients
 _AROUND_LOSS = 4

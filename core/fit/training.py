@@ -179,7 +179,7 @@ class Training:
     def budget(self) -> int:
         """Tokens of the data that are computed at once, padding included.
 
-        Shorter rows take the place of a full one (core.train.trainer.plan_parts), so short data fills the
+        Shorter rows take the place of a full one (core.train.batches.plan_parts), so short data fills the
         budget of `micro_batch` full rows too, as far as a step has rows for it.
         """
         return min(

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
-from core.base.files import read_json, replacement, sha256_file, sweep, write_atomic, write_json
+from core.base.files import replacement, sha256_file, sweep, write_atomic, write_json
 from core.base.home import STARTER_GGUF, STARTER_SHA256, Home, open_home
+from core.base.records import read_if_whole
 from core.models.converter import gguf as gguf_package
 from core.models.gguf_header import GgufHeader, GgufTensor, read_header
 from core.models.tensors import TensorWriter
@@ -56,12 +57,12 @@ def ensure_starter(home: Home) -> Path:
 
 def is_intact(folder: Path) -> bool:
     """Whether every file that the build noted is there with its SHA-256."""
+    manifest = read_if_whole(folder / MANIFEST, dict[str, str]) or {}
     try:
-        manifest = read_json(folder / MANIFEST, {})
         return bool(manifest) and all(
             sha256_file(folder / name) == digest for name, digest in manifest.items()
         )
-    except (OSError, UserError):
+    except OSError:
         return False
 
 

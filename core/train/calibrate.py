@@ -19,8 +19,7 @@ from core.fit.calibration import write_calibration
 from core.machine import find_hardware
 from core.methods.settle import Device, settle
 from core.recipe import Recipe
-from core.train.precision import find_device
-from core.train.worker import set_environment
+from core.train.device import find_device, set_environment
 
 # layers of a middle-sized model: (inputs, outputs) of each
 _LAYERS = ((1024, 1024), (1024, 4096), (4096, 1024))

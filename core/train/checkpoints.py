@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError, disk_problem, disk_sentence, is_disk_trouble
-from core.base.files import read_json, remove, replace, replacement, sha256_file, sweep, write_json
+from core.base.files import remove, replace, replacement, sha256_file, sweep
+from core.base.records import read_record, write_record
 from core.data import ChatTokenizer
+from core.runs.run import Run, finished_checkpoints
 
 MANIFEST = "manifest.json"
 # what a resume cannot do without; the Trainer writes them
@@ -22,9 +23,24 @@ NEEDED = (
     "rng_state.pth",
     "trainer_state.json",
 )
-_NAME = re.compile(r"step-(\d+)")
 # a pickle that nothing reads, and a model card full of blanks
 _UNWANTED = ("training_args.bin", "README.md")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file of a checkpoint must hold."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished checkpoint says of itself: its step, and its files by their paths in the folder."""
+
+    step: int
+    files: dict[str, Content]
 
 
 @dataclass
@@ -36,7 +52,8 @@ class CheckpointStore:
     # (step, problem) of checkpoints that could not be written
     on_saved: Callable[[int], None] = lambda step: None
     on_failed: Callable[[int, str], None] = lambda step, problem: None
-    failed: bool = field(default=False, init=False)
+    # why the last one could not be written, as a clause; empty where it was
+    problem: str = field(default="", init=False)
 
     @property
     def partial(self) -> Path:
@@ -48,8 +65,7 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Steps that have a folder, lowest first. Their number decides, not the clock."""
-        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*"))
-        return sorted(int(match[1]) for match in found if match)
+        return finished_checkpoints(Run(self.folder.parent))
 
     def write(self, step: int, save: Callable[[], None]) -> None:
         """Let `save` write `.partial/checkpoint-<step>`, then publish it.
@@ -62,14 +78,13 @@ class CheckpointStore:
             save()
             publish(self.partial / f"checkpoint-{step}", self.path(step), step)
         except Exception as error:
-            problem = disk_problem(error, self.folder) if is_disk_trouble(error) else None
+            self.problem = disk_problem(error, self.folder) if is_disk_trouble(error) else ""
             self.clean()
-            if problem is None:
+            if not self.problem:
                 raise
-            self.failed = True
-            self.on_failed(step, problem)
+            self.on_failed(step, self.problem)
             return
-        self.failed = False
+        self.problem = ""
         self.clean()
         self.rotate()
         self.on_saved(step)
@@ -104,12 +119,12 @@ def publish(source: Path, target: Path, step: int) -> None:
     """Write the manifest of `source`, flush everything to the disk, then rename it to `target`."""
     for name in _UNWANTED:
         (source / name).unlink(missing_ok=True)
-    manifest = {
-        path.relative_to(source).as_posix(): {"bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    files = {
+        path.relative_to(source).as_posix(): Content(path.stat().st_size, sha256_file(path))
         for path in sorted(source.rglob("*"))
         if path.is_file()
     }
-    write_json(source / MANIFEST, {"step": step, "files": manifest})
+    write_record(source / MANIFEST, Manifest(step, files))
     replace(source, target)
 
 
@@ -136,29 +151,29 @@ def publish_adapter(model: Any, target: Path, base_model: str, tokenizer: ChatTo
 def verify(folder: Path, step: int) -> str | None:
     """None if the checkpoint is whole, otherwise what is wrong, as a clause."""
     try:
-        manifest = read_json(folder / MANIFEST)
+        manifest = read_record(folder / MANIFEST, Manifest)
     except (UserError, OSError):
         return "its manifest can't be read"
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if manifest is None:
         return "it has no manifest, so it was never finished"
-    if manifest.get("step") != step:
-        return f"its manifest is that of step {manifest.get('step')}"
-    missing = [name for name in NEEDED if name not in manifest["files"]]
+    if manifest.step != step:
+        return f"its manifest is that of step {manifest.step}"
+    missing = [name for name in NEEDED if name not in manifest.files]
     if missing:
         return f"{missing[0]} was never written"
-    for name, noted in manifest["files"].items():
-        problem = _verify_file(folder / name, noted)
+    for name, content in manifest.files.items():
+        problem = _verify_file(folder / name, content)
         if problem:
             return f"{name} {problem}"
     return None
 
 
-def _verify_file(path: Path, noted: dict[str, object]) -> str | None:
+def _verify_file(path: Path, content: Content) -> str | None:
     try:
         size = path.stat().st_size
-        if size != noted["bytes"]:
-            return f"has {size} bytes instead of {noted['bytes']}"
-        if sha256_file(path) != noted["sha256"]:
+        if size != content.bytes:
+            return f"has {size} bytes instead of {content.bytes}"
+        if sha256_file(path) != content.sha256:
             return "has other content than was written"
     except FileNotFoundError:
         return "is missing"

@@ -10,8 +10,7 @@ from core.base.home import open_home
 from core.base.jobs import Worker
 from core.runs.data import prepare_data
 from core.runs.run import Run
-from core.train.engine import why_not_unsloth
-from core.train.worker import set_environment
+from core.train.worker import set_environment, why_not_unsloth
 
 
 def main(folder: Path) -> None:
@@ -19,8 +18,8 @@ def main(folder: Path) -> None:
     run, home = Run(folder), open_home(folder.parent.parent)
     prepare_data(home, run.recipe, run.data)
     unsloth = why_not_unsloth(run.recipe)
+    from core.train.batches import split_batch
     from core.train.session import Session
-    from core.train.trainer import split_batch
 
     session = Session.load(Worker(folder), run, home, unsloth, lambda: None, False)
     for batch in session.trainer.get_train_dataloader():

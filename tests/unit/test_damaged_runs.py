@@ -10,7 +10,8 @@ import pytest
 from core.base.events import EventLog
 from core.base.home import open_home
 from core.export.service import read_exports
-from core.runs.run import Run, fold, list_runs
+from core.runs.progress import fold
+from core.runs.run import Run, list_runs
 from tests.finished_run import make_finished_run
 from tests.ui_page import shown
 from ui import frame

@@ -14,22 +14,8 @@ from hypothesis import strategies as st
 from core.base.cores import ask_cgroup, usable_cores
 from core.base.errors import UserError
 from core.fit import Place
-from core.machine import (
-    GIB,
-    MIB,
-    Gpu,
-    Hardware,
-    asked,
-    find_hardware,
-    probe,
-    read_hardware,
-    read_probe,
-    refusal,
-)
-from core.machine.builds import parse_torch, torch_build
-from core.machine.families import amd_family, computes_bf16, gfx_name, nvidia_family
-from core.machine.sysfs import ask_sysfs
-from core.train.worker import the_training_gpu
+from core.machine import GIB, MIB, Gpu, Hardware, ask, find_hardware, read_hardware, read_probe, refusal
+from core.train.device import the_training_gpu
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
 NAMES = sorted(path.stem for path in PROBES.glob("*.json"))
@@ -356,31 +342,37 @@ def test_card_and_installed_build(gpu: Gpu, torch: str, sentence: str | None) ->
     ],
 )
 def test_the_build_of_torch_is_read_without_importing_it(version: str, file: str, build: str) -> None:
-    assert parse_torch({"version": version, "version_py": file}) == build
-
-
-def test_builds() -> None:
-    newest = torch_build("2.13.0+cu130")
-    assert newest is not None and (newest.level, newest.driver) == ((13, 0), "580")
-    assert torch_build("") is None
+    assert read_hardware({"torch": {"version": version, "version_py": file}}).torch == build
 
 
 # ----- families
 
 
 def test_families() -> None:
-    known = {(6, 1): "Pascal", (7, 5): "Turing", (8, 6): "Ampere", (8, 9): "Ada", (12, 1): "Blackwell"}
-    assert {capability: nvidia_family(capability) for capability in known} == known
-    assert [gfx_name(n) for n in (110000, 90010, 100302, 0)] == ["gfx1100", "gfx90a", "gfx1032", ""]
-    names = {
-        "gfx1100": "RDNA3",
-        "gfx1151": "RDNA3.5",
-        "gfx1201": "RDNA4",
-        "gfx90a": "CDNA2",
-        "gfx90c": "Vega",
-    }
-    assert {gfx: amd_family(gfx) for gfx in names} == names
-    assert [computes_bf16("amd", arch, None) for arch in ("RDNA2", "RDNA3.5", "CDNA1")] == [False, True, True]
+    families = {(6, 1): "Pascal", (7, 5): "Turing", (8, 6): "Ampere", (8, 9): "Ada", (12, 1): "Blackwell"}
+    assert {level: Gpu("", 0, 0, level, "").arch for level in families} == families
+    amd = {"RDNA2": False, "RDNA3.5": True, "CDNA1": True}
+    assert {arch: Gpu("", 0, 0, None, "", "amd", arch).bf16 for arch in amd} == amd
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "arch"),
+    [
+        (110000, "gfx1100", "RDNA3"),
+        (110501, "gfx1151", "RDNA3.5"),
+        (120001, "gfx1201", "RDNA4"),
+        (100302, "gfx1032", "RDNA2"),
+        (90010, "gfx90a", "CDNA2"),
+        (90012, "gfx90c", "Vega"),
+    ],
+)
+def test_an_amd_card_that_nobody_knows_is_called_by_its_compute_node(
+    version: int, name: str, arch: str
+) -> None:
+    node = f"gfx_target_version {version}\nlocation_id 768\ndomain 0\n"
+    card = {"vendor": "0x1002", "device": "0xffff", "driver": "amdgpu"}
+    (gpu,) = read_hardware({"pci": {"0000:03:00.0": card}, "kfd": {"0": "", "1": node}}).gpus
+    assert (gpu.name, gpu.arch) == (f"AMD {name}", arch)
 
 
 # ----- the machine under this test, and recordings
@@ -398,8 +390,8 @@ def test_a_folder_that_is_not_there_yet_is_measured_where_it_will_be(tmp_path: P
 
 
 def test_a_driver_is_left_asleep_where_no_card_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "nvidia_expected", lambda raw: True)
-    monkeypatch.setattr(asked, "ask_nvml", lambda: {"error": "it was asked"})
+    monkeypatch.setattr(ask, "nvidia_expected", lambda raw: True)
+    monkeypatch.setattr(ask, "ask_nvml", lambda patience: {"error": "it was asked"})
     assert not find_hardware(drivers=False).problems
     assert "it was asked" in find_hardware().problems[0]
 
@@ -448,11 +440,20 @@ def test_linux_files_are_found_where_the_kernel_puts_them(tmp_path: Path) -> Non
     put("proc/cpuinfo", "model name\t: A CPU\nflags\t\t: avx avx2\n")
     (tmp_path / "drivers" / "amdgpu").mkdir(parents=True)
     (tmp_path / slot / "driver").symlink_to(tmp_path / "drivers" / "amdgpu")
-    raw = ask_sysfs(tmp_path)
+    raw = ask.ask_linux(tmp_path)
     assert list(raw["pci"]) == ["0000:03:00.0"]
     assert raw["memory"] == {"total": 24684084 * 1024, "available": 12492416 * 1024}
     (gpu,) = read_hardware(raw).gpus
     assert (gpu.name, gpu.arch, gpu.power, gpu.display) == ("AMD Radeon RX 7900 XTX", "RDNA3", 339, True)
+
+
+def test_a_mac_s_free_memory_is_counted_in_pages() -> None:
+    text = "Mach Virtual Memory Statistics: (page size of 16384 bytes)\n"
+    text += (
+        "Pages free:        100.\nPages active:     7000.\nPages inactive:    20.\nPages speculative: 3.\n"
+    )
+    assert ask.parse_vm_stat(text) == 123 * 16384
+    assert ask.parse_sysctl("hw.memsize: 17179869184\nsysctl: unknown oid\n")["hw.memsize"] == "17179869184"
 
 
 JSON = st.recursive(

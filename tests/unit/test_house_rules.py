@@ -40,7 +40,7 @@ def test_a_file_says_first_what_it_is_for(path: Path) -> None:
 
 def test_only_one_file_knows_unsloth() -> None:
     knowing = [name(path) for path in SOURCES if packages(path) & {"unsloth", "unsloth_zoo"}]
-    assert knowing == ["core/train/unsloth_engine.py"]
+    assert knowing == ["core/train/unsloth.py"]
 
 
 def test_every_room_stands_on_a_floor_and_imports_only_from_below() -> None:

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from core.base.errors import UserError
 from core.base.home import APP_FOLDER
-from core.machine import GIB, Gpu, Hardware, read_hardware
-from core.machine.refusals import LEAST_GIB
+from core.machine import GIB, LEAST_GIB, Gpu, Hardware, read_hardware
 from core.presets import (
     Preset,
     choose_preset,

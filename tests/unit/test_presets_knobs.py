@@ -11,7 +11,6 @@ import pytest
 from core.base.errors import UserError
 from core.base.home import Home
 from core.recipe import parse_recipe
-from core.train.engine import Setup
 from tests.training_runs import losses, make_run, summary, work_side_by_side
 
 
@@ -33,9 +32,9 @@ def untied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loaded(folder: Path, **knobs: Any) -> Any:
     """The model as the PEFT engine loads it."""
-    from core.train.peft_engine import load_model
+    from core.train.peft import load_model
 
-    return load_model(Setup(parse_recipe({"precision": "fp32", **knobs}), folder, "cpu")).get_base_model()
+    return load_model(parse_recipe({"precision": "fp32", **knobs}), folder, "cpu").get_base_model()
 
 
 @pytest.mark.slow
@@ -62,7 +61,7 @@ def test_unsloth_is_left_where_the_recipe_names_an_attention() -> None:
 
 @pytest.mark.slow
 def test_an_embedding_of_its_own_leaves_the_gpu_and_stays_away(untied_model: Path) -> None:
-    from core.train.host_embedding import HostEmbedding
+    from core.train.peft import HostEmbedding
 
     model = loaded(untied_model, offload_embedding=True)
     embedding = model.get_input_embeddings()

@@ -170,11 +170,11 @@ def test_a_full_disk_keeps_the_last_good_one(tmp_path: Path) -> None:
 
     checkpoints.write(20, full)
     assert failures == [(20, "the disk is full")]
-    assert checkpoints.failed
+    assert checkpoints.problem == "the disk is full"
     assert checkpoints.newest_complete() == (10, [])
     assert not checkpoints.partial.exists()
     write(checkpoints, 30)
-    assert not checkpoints.failed
+    assert not checkpoints.problem
 
 
 def test_an_error_that_is_not_the_disks_passes_through(tmp_path: Path) -> None:

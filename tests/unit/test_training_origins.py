@@ -10,8 +10,8 @@ from core.base.errors import UserError
 from core.base.home import Home
 from core.base.jobs import Worker
 from core.data import ChatTokenizer
-from core.runs.run import read_progress
-from core.train.origins import note_origins
+from core.runs.progress import read_progress
+from core.train.record import note_origins
 from core.train.rows import tokenize_snapshot
 from tests.tiny_model import make_tiny_model
 from tests.training_runs import chats, ready_run

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from core.fit.speed import count_steps
 from core.recipe import Recipe
-from core.train.held_memory import memory_used, peak_memory
-from core.train.heldout import measuring_is_due
-from core.train.speed import Speed
-from core.train.trainer import Collator, plan_parts, split_batch, trainer_arguments
-from core.train.troubles import is_out_of_memory
+from core.train.batches import Collator, plan_parts, split_batch
+from core.train.engine import trainer_arguments
+from core.train.meters import SpeedMeter, measuring_is_due, memory_used, peak_memory
 
 
 def test_intel_cards_have_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,26 +118,13 @@ def test_adam_is_fused_where_torch_can() -> None:
 
 
 def test_speed_counts_only_time_in_steps() -> None:
-    speed = Speed()
+    speed = SpeedMeter()
     for _ in range(20):
         speed.add(2.0, 100)
     speed.add(1.0, 500)
     assert speed.overall == pytest.approx(2500 / 41)
     assert speed.tokens_per_s == pytest.approx((9 * 100 + 500) / 19)
     assert speed.step_seconds() == pytest.approx(1.9)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
-    ],
-)
-def test_out_of_memory_is_recognised(error: Exception) -> None:
-    assert is_out_of_memory(error)
-    assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
 @given(total=st.integers(1, 500), every=st.integers(1, 600))

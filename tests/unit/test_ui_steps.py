@@ -19,7 +19,8 @@ from core.base.home import Home
 from core.base.jobs import JobState
 from core.machine import GIB, Gpu
 from core.recipe import knobs
-from core.runs.run import Progress, Run
+from core.runs.progress import Progress
+from core.runs.run import Run
 from tests.ui_page import act, edit, recipe, shown
 from ui import frame
 from ui.bench import Bench

@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 
 from core.base.errors import UserError
-from core.runs.run import Progress, Run, open_run, start_run, start_training, stop_training
+from core.runs.progress import Progress
+from core.runs.run import Run, open_run, start_run, start_training, stop_training
 from ui.bench import Bench
 from ui.scene import Scene, recipe_to_train, scene_of
 from ui.step import Step, Values, View

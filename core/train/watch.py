@@ -11,45 +11,38 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from transformers import (
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from core.base.errors import UserError
 from core.base.jobs import Worker
 from core.fit.speed import spread_of
 from core.recipe import Recipe
-from core.train.held_memory import memory_used, peak_memory
-from core.train.heldout import HeldOut, measuring_is_due
-from core.train.speed import Speed
+from core.train.meters import HeldOut, SpeedMeter, measuring_is_due, memory_used, peak_memory
 
 _STATE_EVERY_S = 0.5
 
 
 class Reporter(TrainerCallback):
-    """One callback for everything that happens between the Trainer and the run folder."""
+    """One callback for everything that happens between the Trainer and the run folder.
+
+    `recipe` is settled; `facts` is what the run says of itself as it starts.
+    """
 
     def __init__(
         self,
         worker: Worker,
         recipe: Recipe,
         heldout: HeldOut,
-        precision: str,
-        asked: Callable[[], str | None],
-        reasons: dict[str, Any],
+        stop_asked: Callable[[], str | None],
+        facts: dict[str, Any],
     ) -> None:
         self.worker = worker
         self.recipe = recipe
         self.heldout = heldout
-        self.precision = precision
-        self.asked = asked
-        self.reasons = reasons
+        self.stop_asked = stop_asked
+        self.facts = facts
         self.step = 0
-        self.folder = worker.folder
-        self.speed = Speed()
+        self.speed = SpeedMeter()
         self.base_loss: float | None = None
         self.tuned_loss: float | None = None
         self.stopped_by: str | None = None
@@ -59,13 +52,7 @@ class Reporter(TrainerCallback):
         self._tokens_before = 0
         self._state_written = 0.0
 
-    def on_train_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **rest: Any,
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         self._tokens_before = int(state.num_input_tokens_seen)
         self._say_started(state.global_step, state.max_steps)
         if state.global_step == 0:
@@ -78,7 +65,7 @@ class Reporter(TrainerCallback):
 
     def _say_started(self, step: int, total_steps: int) -> None:
         self.step = step
-        self.worker.say("started", step=step, total_steps=total_steps, **self.reasons)
+        self.worker.say("started", step=step, total_steps=total_steps, **self.facts)
         self.base_loss = self._noted_base_loss() if step else None
 
     def _noted_base_loss(self) -> float | None:
@@ -89,28 +76,16 @@ class Reporter(TrainerCallback):
             None,
         )
 
-    def on_step_begin(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **rest: Any,
-    ) -> None:
+    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         self._step_start = time.perf_counter()
 
-    def on_step_end(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        **rest: Any,
-    ) -> None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **rest: Any) -> None:
         tokens = int(state.num_input_tokens_seen)
         self.speed.add(time.perf_counter() - self._step_start, tokens - self._tokens_before)
         self._tokens_before = tokens
         self.step = state.global_step
         last = state.global_step >= state.max_steps
-        self.stopped_by = None if last else self.asked()
+        self.stopped_by = None if last else self.stop_asked()
         if self.stopped_by:
             control.should_training_stop = True
         # the Trainer logs first, so numbers that aren't finite end the run before anything is saved
@@ -118,7 +93,7 @@ class Reporter(TrainerCallback):
 
     def on_log(
         self,
-        args: TrainingArguments,
+        args: Any,
         state: TrainerState,
         control: TrainerControl,
         logs: dict[str, Any] | None = None,
@@ -178,7 +153,7 @@ class Reporter(TrainerCallback):
 
     def _check_finite(self, step: int, loss: float, grad_norm: float) -> None:
         # with fp16 the loss scaler meets infinite gradients on purpose, and skips those steps
-        if math.isfinite(loss) and (math.isfinite(grad_norm) or self.precision == "fp16"):
+        if math.isfinite(loss) and (math.isfinite(grad_norm) or self.recipe.precision == "fp16"):
             return
         what = "loss" if not math.isfinite(loss) else "gradient"
         raise UserError(

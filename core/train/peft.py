@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -15,15 +16,12 @@ from transformers import (
 
 from core.base.errors import UserError
 from core.methods.method import method_of
-from core.train.engine import Setup
-from core.train.host_embedding import keep_embedding_in_ram
-from core.train.losses import summed_loss
+from core.recipe import Recipe
+from core.train.batches import summed_loss
+from core.train.engine import DTYPES, SharedTrainer
 from core.train.rows import Rows
-from core.train.trainer import SharedTrainer
 
 __all__ = ["load_model", "make_trainer", "summed_loss"]
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TrainedTokensTrainer(SharedTrainer, Trainer):
@@ -39,14 +37,13 @@ class TrainedTokensTrainer(SharedTrainer, Trainer):
         return summed_loss(model, inputs) / num_items_in_batch
 
 
-def load_model(setup: Setup) -> torch.nn.Module:
+def load_model(recipe: Recipe, folder: Path, device: str) -> torch.nn.Module:
     """The base model with a fresh adapter. The adapter's weights are always float32."""
-    recipe = setup.recipe
     loaded: Any = AutoModelForCausalLM.from_pretrained(
-        setup.model_folder,
+        folder,
         dtype=DTYPES[recipe.precision],
-        device_map={"": setup.device},
-        quantization_config=_quantization(setup),
+        device_map={"": device},
+        quantization_config=_quantization(recipe),
         # None leaves the choice to Transformers: SDPA where the model has it
         attn_implementation=None if recipe.attention == "auto" else recipe.attention,
         output_loading_info=True,
@@ -55,8 +52,7 @@ def load_model(setup: Setup) -> torch.nn.Module:
     missing = sorted(info["missing_keys"])
     if missing:
         raise UserError(
-            f"{setup.model_folder} lacks {len(missing)} weights of the model (the first: {missing[0]}). "
-            "Get it again."
+            f"{folder} lacks {len(missing)} weights of the model (the first: {missing[0]}). Get it again."
         )
     keep_trainable_layout(model)
     model.config.use_cache = False
@@ -69,14 +65,14 @@ def load_model(setup: Setup) -> torch.nn.Module:
     return get_peft_model(model, method_of(recipe).config(recipe))
 
 
-def _quantization(setup: Setup) -> BitsAndBytesConfig | None:
-    if setup.recipe.quantization == "none":
+def _quantization(recipe: Recipe) -> BitsAndBytesConfig | None:
+    if recipe.quantization == "none":
         return None
     return BitsAndBytesConfig(
         load_in_4bit=True,
         bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=setup.recipe.double_quantization,
-        bnb_4bit_compute_dtype=DTYPES[setup.recipe.precision],
+        bnb_4bit_use_double_quant=recipe.double_quantization,
+        bnb_4bit_compute_dtype=DTYPES[recipe.precision],
     )
 
 
@@ -91,7 +87,8 @@ def keep_trainable_layout(model: torch.nn.Module) -> None:
 
 
 def make_trainer(
-    setup: Setup,
+    recipe: Recipe,
+    folder: Path,
     model: torch.nn.Module,
     rows: Rows,
     arguments: dict[str, Any],
@@ -106,3 +103,28 @@ def make_trainer(
     # the loss above divides by the tokens of the whole step itself
     trainer.model_accepts_loss_kwargs = True
     return trainer
+
+
+class HostEmbedding(torch.nn.Module):
+    """Looks tokens up on the CPU and hands the rows to where the tokens came from."""
+
+    def __init__(self, embedding: torch.nn.Module) -> None:
+        super().__init__()
+        # in a tuple it is no submodule, so the Trainer's `model.to(device)` leaves it where it is
+        self._held = (embedding.to("cpu").requires_grad_(False),)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """(rows, tokens) → (rows, tokens, hidden), on the tokens' device."""
+        return self._held[0](tokens.to("cpu")).to(tokens.device)
+
+
+def keep_embedding_in_ram(model: Any) -> int:
+    """Replace the model's frozen token embedding by one in RAM; the bytes that this saves on the GPU.
+
+    Where lm_head shares the weights they are needed on the GPU anyway: nothing changes, 0 bytes.
+    """
+    embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
+    if head is not None and head.weight is embedding.weight:
+        return 0
+    model.set_input_embeddings(HostEmbedding(embedding))
+    return sum(weight.numel() * weight.element_size() for weight in embedding.parameters())

@@ -1,15 +1,22 @@
-"""What a run was made of: library versions, and hashes of data and model, kept in its recipe."""
+"""What stays of a run beside its adapter: what it was made of, and its peak beside what was expected."""
 
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from core.base.errors import UserError
 from core.base.files import sha256_file
+from core.base.home import Home
 from core.base.jobs import Worker
-from core.models import weight_files
+from core.fit import Lengths, Place
+from core.fit.answer import Fit
+from core.machine import find_hardware
+from core.methods.settle import Device
+from core.models import spec_of_folder, weight_files
 from core.recipe import Recipe
 from core.runs.run import Run
 
@@ -73,3 +80,21 @@ def origin_hashes(run: Run, model_folder: Path) -> dict[str, str]:
     ]
     named = {f"data/{path.name}": path for path in data} | {f"model/{path.name}": path for path in model}
     return {name: sha256_file(path) for name, path in named.items() if path.is_file()}
+
+
+def plan_run(
+    worker: Worker, home: Home, recipe: Recipe, folder: Path, device: Device, lengths: Sequence[int]
+) -> Fit | None:
+    """The estimate with what is known by now: the device as it was measured, the rows.
+
+    An estimate must not end a run that would go well, so what goes wrong with it is said as a warning.
+    """
+    try:
+        hardware = find_hardware(home.root)
+        place = Place.of(replace(hardware, gpus=()) if device.kind == "cpu" else hardware)
+        longest = max(lengths, default=recipe.max_length)
+        rows = Lengths(longest, longest, longest)
+        return Fit.of(home, recipe, spec_of_folder(folder), replace(place, device=device), rows)
+    except Exception as error:
+        worker.say("warning", message=f"The memory of this run could not be estimated: {error}")
+        return None
