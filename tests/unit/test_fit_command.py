@@ -13,9 +13,11 @@ import pytest
 
 from core.base.home import APP_FOLDER, Home
 from core.commands import dispatch
+from core.data.split import DEFAULT_SHARE
 from core.fit.data import tokenizer_folder
 from core.fit.learned import Measured, note_measured
 from core.models.catalogue import catalogue_model
+from core.presets import preset_named
 
 QWEN = "Qwen/Qwen3-8B"
 HEAVY = ("torch", "transformers", "peft", "gradio", "pyarrow", "numpy", "httpx", "tokenizers")
@@ -92,18 +94,24 @@ def test_every_argument_counts(fit: Any, config: Path) -> None:
 
 
 def test_what_cannot_be_done_is_estimated_as_it_is_done_instead(fit: Any) -> None:
-    asked = (
-        "--model",
-        "starter",
-        "--checkpointing",
-        "unsloth",
-        "--optimizer",
-        "adamw_8bit",
-        "--backend",
-        "peft",
-    )
-    apple = fit(*asked, "--gpu", "M3 Max")[1]["settings"]
-    assert (apple["checkpointing"], apple["optimizer"]) == ("hf", "adamw_torch")
+    asked = ("--model", "starter", "--optimizer", "adamw_8bit", "--gpu", "M3 Max")
+    assert fit(*asked)[1]["settings"]["optimizer"] == "adamw_torch"
+
+
+def test_what_is_left_out_is_the_presets_and_counts_as_a_run_does(fit: Any) -> None:
+    settings = fit("--model", QWEN, "--gpu", "12")[1]["settings"]
+    preset = preset_named("gpu-12gb").recipe()
+    assert {key: settings[key] for key in ("accumulate", "max_length", "heldout_share")} == {
+        "accumulate": preset.accumulate,
+        "max_length": preset.max_length,
+        "heldout_share": DEFAULT_SHARE,
+    }
+
+
+def test_a_method_that_cannot_be_trained_says_so(fit: Any) -> None:
+    code, found, text = fit("--model", QWEN, "--gpu", "24", "--method", "dora")
+    assert code == 0 and "not trained yet" in found["untrained"] and "not trained yet" in text
+    assert fit("--model", QWEN, "--gpu", "24")[1]["untrained"] is None
 
 
 def test_without_a_card_it_is_this_machine(fit: Any) -> None:
@@ -118,9 +126,9 @@ def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: P
     rows = [{"instruction": f"Say {number}.", "output": "word " * number} for number in range(1, 101)]
     data.write_text("\n".join(map(json.dumps, rows)))
     code, found, text = fit(*words, "--data", str(data))
-    assert code == 0 and found["data"]["rows"] == 95
+    assert code == 0 and found["data"]["rows"] == 84  # 16 of 100 are held out, as in a run
     assert found["data"]["p95"] <= found["data"]["p99"] <= found["data"]["max"] < 200
-    assert found["time"]["steps"] == 18
+    assert found["time"]["steps"] == 33
     assert found["time"]["minutes"]["low"] < found["time"]["minutes"]["likely"]
     assert found["time"]["kwh"]["likely"] > 0 and " Wh (" in text
     # short rows need less than the maximum
