@@ -73,7 +73,7 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         _forget(home, place)
     if args.calibrate:
         follow(calibration_job(home), lambda: start_calibration(home))
-    spec = find_spec(home, args.model)
+    spec = find_spec(home, args.model, print)
     recipe = preset_for(place.gpu).recipe(model=args.model, **knob_values(args, KNOBS))
     data = None
     if args.data:

@@ -12,7 +12,7 @@ from core.data.split import wanted
 from core.fit.answer import Data
 from core.fit.training import Lengths
 from core.models import STARTER, model_folder
-from core.models.cache import cached_model
+from core.models.folder import cached_model
 from core.models.starter import ensure_starter
 from core.recipe import Recipe
 

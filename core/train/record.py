@@ -92,7 +92,7 @@ def plan_run(
         place = Place.of(replace(hardware, gpus=()) if device.kind == "cpu" else hardware)
         longest = max(lengths, default=recipe.max_length)
         rows = Lengths(longest, longest, longest)
-        return Fit.of(home, recipe, spec_of_folder(folder), replace(place, device=device), rows)
+        return Fit.of(home, recipe, spec_of_folder(home, folder, print), replace(place, device=device), rows)
     except Exception as error:
         worker.say("warning", message=f"The memory of this run could not be estimated: {error}")
         return None

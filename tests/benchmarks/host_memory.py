@@ -97,7 +97,7 @@ def estimate(home: Home, run: Run, case: Case, precision: str, longest: int) -> 
     place = Place.of(replace(find_hardware(home.root), gpus=()))
     trained = run.recipe.with_changes(engine=case.engine, precision=precision)
     able = replace(place, device=replace(place.device, bf16=precision == "bf16"))
-    return estimate_memory(trained, spec_of_folder(ensure_starter(home)), able, longest)
+    return estimate_memory(trained, spec_of_folder(home, ensure_starter(home)), able, longest)
 
 
 def main() -> int:
