@@ -8,7 +8,7 @@ from core.base.errors import UserError
 from core.base.home import Home, data_path
 from core.data.check import Question, ensure_store, ensure_tokens
 from core.data.measure import TokenTable
-from core.data.split import wanted
+from core.data.snapshot import wanted
 from core.fit.answer import Data
 from core.fit.training import Lengths
 from core.models import STARTER, model_folder

@@ -13,7 +13,6 @@ import pytest
 
 from core.base.home import APP_FOLDER, Home
 from core.commands import dispatch
-from core.data.split import DEFAULT_SHARE
 from core.fit.data import tokenizer_folder
 from core.fit.learned import Measured, note_measured
 from core.models.catalogue import catalogue_model
@@ -104,7 +103,7 @@ def test_what_is_left_out_is_the_presets_and_counts_as_a_run_does(fit: Any) -> N
     assert {key: settings[key] for key in ("accumulate", "max_length", "heldout_share")} == {
         "accumulate": preset.accumulate,
         "max_length": preset.max_length,
-        "heldout_share": DEFAULT_SHARE,
+        "heldout_share": preset.heldout_share,
     }
 
 
