@@ -17,7 +17,7 @@ from core.data.measure import TokenFacts
 from core.data.report import Report, report
 from core.data.shapes import Refused, guess_columns, recognise
 from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
-from core.data.split import wanted
+from core.data.snapshot import wanted
 from core.data.store import Store
 from core.hub.download import dataset_folder
 from core.recipe import Recipe

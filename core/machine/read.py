@@ -73,12 +73,12 @@ def read_hardware(answers: Answers) -> Hardware:
     gpus: list[Gpu] = []
     for who, reader in _READERS.items():
         try:
-            cards, sentences = reader(raw)
+            reading = list(reader(raw))
         except _UNREADABLE as error:
             reason = f"{type(error).__name__}: {error}"
-            cards, sentences = [], [f"What {who} says could not be understood ({reason})."]
-        gpus += cards
-        problems += sentences
+            reading = [f"What {who} says could not be understood ({reason})."]
+        gpus += [item for item in reading if isinstance(item, Gpu)]
+        problems += [item for item in reading if isinstance(item, str)]
     return _hardware(raw, gpus, problems)
 
 

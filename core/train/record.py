@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib import metadata
@@ -34,7 +35,7 @@ _LIBRARIES = (
 )
 
 
-def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, resume: bool) -> Recipe:
+def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, resume: bool) -> None:
     """Write library versions and hashes of data and model into the run's recipe.
 
     On a resume they are compared: other data or another model is a UserError, another library a warning.
@@ -53,20 +54,17 @@ def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, r
             message = f"{name} was {recipe.versions[name]} when this run began and is {versions[name]} now."
             worker.say("warning", message=message)
     # what was noted when the run was made stays: the hashes of the files that its data came from
-    noted = recipe.with_changes(versions=versions, hashes={**recipe.hashes, **hashes})
-    noted.save(run.folder / "recipe.yaml")
-    return noted
+    whole = recipe.with_changes(versions=versions, hashes={**recipe.hashes, **hashes})
+    whole.save(run.folder / "recipe.yaml")
 
 
 def library_versions() -> dict[str, str]:
     """Versions of Python and of the installed libraries that decide a run's numbers."""
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for name in _LIBRARIES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
 
 
 def origin_hashes(run: Run, model_folder: Path) -> dict[str, str]:

@@ -57,7 +57,7 @@ class Session:
         run: Run,
         home: Home,
         unsloth: str,
-        stop_asked: Callable[[], str | None],
+        stop_request: Callable[[], str | None],
         resume: bool,
     ) -> Session:
         """Read recipe, data and model; everything that can be wrong before the first step shows here.
@@ -75,7 +75,7 @@ class Session:
         tokenizer = ChatTokenizer.load(folder, recipe.chat_template, recipe.day)
         if tokenizer.template_note and not resume:
             worker.say("warning", message=tokenizer.template_note)
-        rows, heldout_rows = tokenize_snapshot(worker, run, recipe, tokenizer, stop_asked)
+        rows, heldout_rows = tokenize_snapshot(worker, run, recipe, tokenizer, stop_request)
         store = _checkpoints(worker, run, recipe)
         step = _resume_step(worker, store) if resume else _start_afresh(store)
         for reason in reasons:
@@ -98,7 +98,7 @@ class Session:
         collator = Collator(next((i for i in (tokenizer.pad_id, tokenizer.eos_id) if i is not None), 0))
         place = torch.device(device.kind)
         heldout = HeldOut(heldout_rows, collator, engine.summed_loss, place, token_budget(recipe))
-        reporter = Reporter(worker, recipe, heldout, stop_asked, facts)
+        reporter = Reporter(worker, recipe, heldout, stop_request, facts)
         arguments = trainer_arguments(recipe, device.kind, store.partial)
         trainer = engine.make_trainer(
             recipe, folder, model, rows, arguments, data_collator=collator, callbacks=[reporter]
@@ -137,7 +137,7 @@ class Session:
         try:
             self.planned.note(self.home, self.run.name, peak_memory(), reporter.step, reporter.speed.overall)
         except (OSError, UserError, Timeout) as problem:
-            message = f"The measured memory could not be noted for later estimates: {problem}"
+            message = f"The measured memory could not be kept for later estimates: {problem}"
             self.worker.say("warning", message=message)
 
     def stop_sentence(self) -> str:
