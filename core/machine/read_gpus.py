@@ -370,3 +370,14 @@ def wsl_problems(raw: Answers) -> Reading:
             "Windows offers a GPU to WSL, but no NVIDIA driver answers. For an NVIDIA card, install NVIDIA's "
             "driver in Windows (none inside WSL), then run `wsl --shutdown`. Other cards can't train here."
         )
+
+
+# Who is asked, and the reader of the answers
+READERS = {
+    "the NVIDIA driver": nvidia_gpus,
+    "AMD's driver": amd_gpus,
+    "Intel's driver": intel_gpus,
+    "macOS": apple_gpus,
+    "Windows": windows_gpus,
+    "WSL": wsl_problems,
+}

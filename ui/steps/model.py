@@ -23,7 +23,7 @@ from core.models import (
     model_name,
 )
 from core.models.catalogue import CatalogueModel, load_catalogue
-from core.models.hub_account import endpoint, logged_in, token_page
+from core.models.hub import endpoint, logged_in, token_page
 from core.presets import suggested_models
 from ui.bench import Bench
 from ui.fit import steps_for
