@@ -17,7 +17,7 @@ from core.data.measure import TokenFacts
 from core.data.report import Report, report
 from core.data.shapes import Refused, guess_columns, recognise
 from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
-from core.data.split import wanted
+from core.data.snapshot import wanted
 from core.data.store import Store
 from core.hub.download import dataset_folder
 from core.recipe import Recipe
@@ -58,6 +58,15 @@ class ChosenData:
         if self.store is not None and len(self.store):
             return len(self.store)
         return len(self.first.rows) if self.first is not None else 0
+
+    @property
+    def reading_left_s(self) -> float:
+        """How long the reading still takes, from the rows so far; 0 while nobody knows."""
+        fields = self.state.job.fields if self.state is not None else {}
+        rows, speed, done, total = (
+            fields.get(name) or 0 for name in ("rows", "rows_per_s", "bytes", "total")
+        )
+        return rows / speed * (total - done) / done if speed and done and total else 0.0
 
     @property
     def partial(self) -> bool:

@@ -24,7 +24,6 @@ from ui.bench import Bench
 from ui.data import cleaned
 from ui.scene import scene_of
 from ui.step import steps
-from ui.theme import colour_css
 
 ASSETS = APP_FOLDER / "assets" / "ui"
 DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".gz", ".zip")
@@ -211,7 +210,7 @@ class OwnHead:
 
 
 def own_head() -> str:
-    """Style sheet, scripts, colours, and the names of the steps for both. The version in an address is the
+    """Style sheet, scripts, and the names of the steps for both. The version in an address is the
     file's time, so updates arrive."""
 
     def address(name: str) -> str:
@@ -221,7 +220,7 @@ def own_head() -> str:
     styles = "".join(f'<link rel="stylesheet" href="{address(name)}">' for name in _STYLES)
     names = [step.name for step in steps()]
     opened = ",".join(f'#lg[data-step="{name}"] #step-{name}' for name in names)
-    style = f"<style>{colour_css()}{opened}{{display:flex!important}}</style>"
+    style = f"<style>{opened}{{display:flex!important}}</style>"
     return f'<meta name="garage-steps" content="{" ".join(names)}">{style}{styles}{scripts}'
 
 

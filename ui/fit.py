@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import Any, Literal
 
 from core.base.errors import UserError
 from core.base.jobs import read_job
 from core.fit.calibration import calibration_job, start_calibration
-from core.fit.estimate import RunTime
-from core.fit.fitting import (
+from core.fit.learned import Measured, read_measured, reset_measured
+from core.fit.search import (
     Candidate,
+    FitStep,
     changes_of,
     four_bits_help,
     make_it_fit,
     smaller_models,
     use_the_room,
 )
-from core.fit.fitting import Step as FitStep
-from core.fit.measured import Measured, place_name, read_measured, reset_measured
 from core.models import ModelSpec
 from ui.bench import Bench
 from ui.choices import Choices, FitChange
@@ -28,12 +26,11 @@ from ui.memo import stamp
 from ui.render import render
 from ui.scene import Scene, scene_of, with_settings
 from ui.step import Values
-from ui.words import between, deviation, energy, largest, memory, rounded, size
+from ui.words import deviation, largest, memory, size
 
 Way = Literal["fit", "room"]
 LENGTHS = (128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096, 6144, 8192, 12288, 16384, 24576, 32768)
 RANKS = (4, 8, 16, 32, 64, 128, 256)
-_RANK_HELP = "How much the adapter can learn; each doubling doubles its size."
 _NOTHING = "No setting can change that: choose a smaller model in the Model step."
 _TIGHT = "It fits, but with little to spare: another program that wants memory may end the training."
 _CLOSER = "These changes bring it closer; then a smaller model is needed:"
@@ -44,7 +41,7 @@ def meter(scene: Scene) -> Values:
     if scene.fit is None:
         return {}
     packed = scene.recipe.quantization != "none"
-    helps = packed or four_bits_help(scene.fit.spec, scene.fit.workload, scene.place)
+    helps = packed or four_bits_help(scene.recipe, scene.fit.spec, scene.place, scene.lengths)
     return {"why": largest(scene.fit.estimate, packed, helps)}
 
 
@@ -53,31 +50,14 @@ def knobs(scene: Scene) -> Values:
     recipe, context = scene.recipe, scene.model.context if scene.model is not None else None
     # not beyond what the model reads
     lengths = [length for length in LENGTHS if length <= (context or LENGTHS[-1])] or LENGTHS[:1]
-    return {
-        "sliders": [
-            _slider(
-                "max_length", "Maximum length", "tokens", recipe.max_length, lengths, length_words(scene)
-            ),
-            _slider("rank", "Rank", "", recipe.rank, RANKS, _RANK_HELP),
-        ]
-    }
+    sliders = [_slider("max_length", recipe.max_length, lengths), _slider("rank", recipe.rank, RANKS)]
+    return {"sliders": sliders, "length_words": length_words(scene)}
 
 
-def _slider(
-    name: str, title: str, unit: str, value: int, usual: list[int] | tuple[int, ...], help: str
-) -> Values:
+def _slider(name: str, value: int, usual: list[int] | tuple[int, ...]) -> Values:
     """A slider over the usual values and the present one; fit.js keeps its words in step with it."""
     stops = sorted({*usual, value})
-    return {
-        "name": name,
-        "title": title,
-        "unit": unit,
-        "words": f"{value:,} {unit}".strip(),
-        "place": stops.index(value),
-        "last": len(stops) - 1,
-        "stops": json.dumps(stops),
-        "help": help,
-    }
+    return {"name": name, "value": value, "stops": stops, "place": stops.index(value)}
 
 
 def length_words(scene: Scene) -> str:
@@ -141,8 +121,8 @@ def fit_steps(scene: Scene, way: Way) -> list[FitStep]:
 
     def search() -> list[FitStep]:
         if way == "room":
-            return use_the_room(spec, scene.recipe, scene.place, scene.lengths, factor)
-        return make_it_fit(spec, scene.recipe, scene.place, scene.lengths, _candidates(), factor)
+            return use_the_room(scene.recipe, spec, scene.place, scene.lengths, factor)
+        return make_it_fit(scene.recipe, spec, scene.place, scene.lengths, _candidates(), factor)
 
     return scene.bench.memo.get("fit steps", parts, search)
 
@@ -154,7 +134,7 @@ def steps_for(scene: Scene, spec: ModelSpec) -> list[FitStep]:
     return scene.bench.memo.get(
         "fit steps",
         parts,
-        lambda: make_it_fit(spec, scene.recipe, scene.place, scene.lengths, factor=factor),
+        lambda: make_it_fit(scene.recipe, spec, scene.place, scene.lengths, factor=factor),
     )
 
 
@@ -194,12 +174,7 @@ def parts(scene: Scene) -> Values | None:
     if scene.fit is None:
         return None
     job = read_job(calibration_job(scene.home))
-    return {
-        **besides(scene),
-        "doubt": doubt_words(scene.time) if scene.time is not None else "",
-        "job": job,
-        "learned": _learned(scene),
-    }
+    return {**besides(scene), "job": job, "learned": _learned(scene)}
 
 
 def besides(scene: Scene) -> Values:
@@ -219,19 +194,11 @@ def besides(scene: Scene) -> Values:
     return {"besides": f"Besides: {both}, up to the export.", "short": short}
 
 
-def doubt_words(run: RunTime) -> str:
-    """How far the numbers may be off, and what they are based on."""
-    took = between(rounded(run.seconds.low), rounded(run.seconds.high))
-    kind = "An estimate" if run.measured else "A guess from the class of the hardware"
-    drawn = f"{between(energy(run.kwh.low), energy(run.kwh.high))} from the socket"
-    return f"{kind} ({run.source}): {took}, {drawn}. The first steps of the training say more."
-
-
 def _learned(scene: Scene) -> list[tuple[str, str]]:
     """The newest measured run beside its estimate, and the correction; empty before the first one."""
     file = stamp(scene.home.root / "measured.json")
     runs = scene.bench.memo.get("measured", file, lambda: read_measured(scene.home))
-    card = place_name(scene.place)
+    card = scene.place.name
     newest = next((run for run in reversed(runs) if run.card == card), None)
     if newest is None:
         return []

@@ -18,8 +18,8 @@ from ui.charts import memory_bar
 
 TEMPLATES = APP_FOLDER / "ui" / "templates"
 _FILTERS = (
-    "between clipped context count deviation duration energy last_part memory of_memory people percent "
-    "room rounded short short_name size slug where"
+    "between clipped context count deviation download_words duration energy last_part memory of_memory "
+    "people percent room rounded short short_name size slug where"
 )
 
 
@@ -43,7 +43,9 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     made.filters.update({name: getattr(words, name) for name in _FILTERS.split()})
-    made.filters.update(prose=prose, number_of=number_of, memory_bar=memory_bar)
+    made.filters.update(
+        number=lambda value: f"{value:,}", prose=prose, number_of=number_of, memory_bar=memory_bar
+    )
     made.globals["VERDICTS"] = words.VERDICTS
     made.globals["ui"] = made.get_template("macros.html").module
     return made

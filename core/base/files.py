@@ -130,7 +130,8 @@ def _flush(path: Path) -> None:
         for inner in path.iterdir():
             _flush(inner)
         return _fsync_folder(path)
-    with open(path, "rb+") as file:
+    # only Windows wants to write for it
+    with open(path, "rb+" if sys.platform == "win32" else "rb") as file:
         os.fsync(file.fileno())
 
 

@@ -34,7 +34,7 @@ _LOCK_S = 10.0
 
 
 class Stopped(Exception):
-    """A worker was asked to end before it had anything to keep."""
+    """Somebody asked for the work to end before it had anything to keep: a worker then ends well."""
 
 
 @dataclass(frozen=True)
@@ -248,12 +248,14 @@ class Worker:
     """The worker's side of a job: `with Worker(folder) as worker: …`.
 
     Writes the state (with a heartbeat every 2 s), and on the way out what became of it: `done`, `stopped`
-    (after `worker.stopped(...)`), `failed` for a UserError (its sentence) or any other exception (traceback
-    in `worker.log`). Leaves the process with 0, 2 or 1.
+    (after `worker.stopped(...)`, or by Stopped, for which `when_stopped` is the sentence), `failed` for a
+    UserError (its sentence) or any other exception (traceback in `worker.log`). Leaves the process with 0,
+    2 or 1.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, when_stopped: str = "Stopped as asked.") -> None:
         self.folder = folder
+        self.when_stopped = when_stopped
         self.events = EventLog(folder / "events.jsonl")
         self._state = _new_state("running", os.getpid())
         self._lock = threading.Lock()
@@ -271,7 +273,7 @@ class Worker:
         """Set fields of the state (`stage`, `progress` 0..1, `message`, any other) and write it.
 
         A disk that is full for a moment must not end a run that could go on, so a failed write of
-        these *news* is said in the log and tried again with the next heartbeat.
+        news is written to the log and tried again with the next heartbeat.
         """
         with self._lock:
             self._state.update(fields, heartbeat=now())
@@ -279,6 +281,10 @@ class Worker:
                 write_json(self.folder / "state.json", self._state)
             except OSError as error:
                 print(f"state.json could not be written: {error}", file=sys.stderr)
+
+    def share(self, progress: float | None) -> None:
+        """Set how far the stage is, 0..1; None where nobody knows."""
+        self.update(progress=progress)
 
     def say(self, kind: str, **fields: Any) -> None:
         """Append an event; as with `update`, a full disk is said in the log and does not end the work."""
@@ -299,12 +305,14 @@ class Worker:
         while not self._over.wait(HEARTBEAT_S):
             self.update()
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         self._over.set()
-        if error is None:
+        if isinstance(error, Stopped):
+            self.stopped(self.when_stopped)
+        if error is None or isinstance(error, Stopped):
             self.say(self._ending)
             self.update(status=self._ending)
-            return
+            return True
         traceback.print_exception(error)
         sentence = error_sentence(error)
         self.say("failed", message=sentence, error=type(error).__name__)

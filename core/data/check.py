@@ -22,11 +22,11 @@ import numpy as np
 from core.base.errors import UserError
 from core.base.files import aside, remove, sweep
 from core.base.home import Home
-from core.base.jobs import JobState, read_job, request_stop, start_job
+from core.base.jobs import JobState, Stopped, read_job, request_stop, start_job
 from core.base.records import read_if_whole, write_record
 from core.data.measure import TokenTable, measure, sample_rows
 from core.data.read import expand
-from core.data.scan import ScanProgress, ScanStopped, scan, write_problem
+from core.data.scan import ScanProgress, scan, write_problem
 from core.data.shapes import check_mapping
 from core.data.store import ROWS, SUMMARY, VERSION, Store
 from core.data.tokenize import ChatTokenizer
@@ -128,12 +128,12 @@ def ensure_store(
 ) -> Store:
     """The store of this data, scanned now if it was not before. A UserError if the files change meanwhile."""
     columns = columns or {}
-    found = open_store(home, paths, columns)
+    store = open_store(home, paths, columns)
     folder = _folder(home, paths, columns)
-    if found is not None:
+    if store is not None:
         with suppress(OSError):
             os.utime(folder)
-        return found
+        return store
     clear_old(home, keep=folder)
     store = scan(paths, folder / "store", columns, say, stop)
     if _folder(home, paths, columns) != folder:
@@ -157,12 +157,12 @@ def ensure_tokens(
 ) -> TokenTable | None:
     """The token table that the question asks for, measured now if it was not before; None without a model.
 
-    Raises ScanStopped when `stop` says so.
+    Raises Stopped when `stop` says so.
     """
     job = check_folder(home, question)
-    found = open_tokens(job, question)
-    if found is not None or question.model is None:
-        return found
+    table = open_tokens(job, question)
+    if table is not None or question.model is None:
+        return table
     tokenizer = ChatTokenizer.load(question.model, question.template)
     everything = np.arange(len(store))
     numbers = everything if question.exact else sample_rows(everything)
@@ -175,7 +175,7 @@ def ensure_tokens(
         stop=stop,
     )
     if table.rows_measured < total:
-        raise ScanStopped
+        raise Stopped
     try:
         table.save(_tokens_file(job, question, total == len(everything)))
     except OSError as error:

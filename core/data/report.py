@@ -24,6 +24,7 @@ from core.data.store import PLACES_KEPT, FileFacts, Store, Tally, sha256_of
 
 FEW = 20
 _RANK = {"error": 0, "warning": 1, "note": 2}
+Numbers = NDArray[np.int64]
 _ONE = {
     "have": "has",
     "hold": "holds",
@@ -174,21 +175,44 @@ def report(
 ) -> Report:
     """Judge what the store holds, as it would be trained with the fixes that were taken."""
     check_fixes(fixes)
-    left = store.select(fixes)
-    leaks = leaked(store, heldout, left, fixes) if heldout is not None else left[:0]
-    usable = np.setdiff1d(left, leaks, assume_unique=True)
+    summary = store.summary
+    usable = store.select(fixes)
     problems = [
-        *_row_problems(store, fixes),
-        *_leak_problems(store, leaks, heldout, fixes, max_length),
-        *_whole_problems(store, usable),
+        _problem(kind, tally, _numbers(store, kind), taken=kind in fixes)
+        for kind, tally in summary.tallies.items()
     ]
-    facts = None
+    if heldout is not None:
+        leaks = leaked(store, heldout, usable, fixes)
+        usable = np.setdiff1d(usable, leaks, assume_unique=True)
+        problems += _heldout_problems(heldout, max_length, fixes)
+        problems += _row_problems(store, "held-out leak", leaks)
+    problems += _whole_problems(store, usable)
+    facts, suggested, why = None, None, ""
     if tokens is not None:
         facts = tokens.at(max_length)
         problems += _token_problems(store, tokens, facts, max_length)
         if tokens.rows_measured >= len(store):
             usable = np.setdiff1d(usable, np.union1d(facts.lost, facts.zero))
-    return _put_together(store, problems, usable, fixes, max_length, tokens, facts)
+        if tokens.rows_measured:
+            suggested, why = tokens.suggested_max_length()
+    problems += _scarcity(problems, summary.rows_read, len(usable))
+    order = list(KINDS)
+    problems.sort(key=lambda item: (_RANK[item.severity], order.index(item.kind)))
+    return Report(
+        verdict=_verdict(problems),
+        shape=shape_in_words(summary.shapes),
+        files=summary.files,
+        rows_read=summary.rows_read,
+        rows_usable=len(usable),
+        problems=problems,
+        fixes=list(fixes),
+        max_length=max_length,
+        tokens=None if facts is None else _token_numbers(facts, len(usable)),
+        tokens_measured=0 if facts is None else facts.rows_measured,
+        suggested_max_length=suggested,
+        suggested_reason=why,
+        unused=summary.unused,
+    )
 
 
 def check_fixes(fixes: Collection[str]) -> None:
@@ -204,106 +228,78 @@ def offered_fixes(problems: Iterable[Problem]) -> list[str]:
     return [item.kind for item in problems if item.fix is not None]
 
 
-def _put_together(
-    store: Store,
-    problems: list[Problem],
-    usable: NDArray[np.int64],
-    fixes: Collection[str],
-    max_length: int,
-    tokens: TokenTable | None,
-    facts: TokenFacts | None,
-) -> Report:
-    summary = store.summary
-    if not len(usable) and not any(item.severity == "error" and item.stands for item in problems):
-        reasons = [item for item in problems if KINDS[item.kind].drops or item.taken]
-        why = max(reasons, key=lambda item: item.count).message if reasons else ""
-        sentence = f"No row is left to train on among {counted(summary.rows_read)}. {why}".strip()
-        problems.append(_whole("nothing usable", summary.rows_read, sentence))
-    elif len(usable) == 1:
-        problems.append(_whole("few rows", 1, "Only 1 row can be used; a few dozen teach a style."))
-    elif 0 < len(usable) < FEW:
-        sentence = f"Only {len(usable)} rows can be used; a few dozen teach a style, a few hundred a skill."
-        problems.append(_whole("little data", len(usable), sentence))
-    order = list(KINDS)
-    problems.sort(key=lambda item: (_RANK[item.severity], order.index(item.kind)))
-    suggested, reason = None, ""
-    if tokens is not None and tokens.rows_measured:
-        suggested, reason = tokens.suggested_max_length()
-    return Report(
-        verdict=_verdict(problems),
-        shape=shape_in_words(summary.shapes),
-        files=summary.files,
-        rows_read=summary.rows_read,
-        rows_usable=len(usable),
-        problems=problems,
-        fixes=list(fixes),
-        max_length=max_length,
-        tokens=None if facts is None else _token_numbers(facts, len(usable)),
-        tokens_measured=0 if facts is None else facts.rows_measured,
-        suggested_max_length=suggested,
-        suggested_reason=reason,
-        unused=summary.unused,
-    )
-
-
 def _verdict(problems: Iterable[Problem]) -> Verdict:
     standing = {item.severity for item in problems if item.stands}
     return "reject" if "error" in standing else "warn" if "warning" in standing else "accept"
 
 
-def _row_problems(store: Store, fixes: Collection[str]) -> list[Problem]:
-    """What the scan noted about files and rows."""
-    return [
-        Problem(
-            kind=kind,
-            severity=KINDS[kind].severity,
-            count=tally.count,
-            places=_places(tally, store.near[:, 0] if kind == "near-duplicates" else store.having(kind)),
-            message=sentence_of(kind, tally),
-            fix=KINDS[kind].fix,
-            taken=kind in fixes,
-        )
-        for kind, tally in store.summary.tallies.items()
-    ]
-
-
-def _places(tally: Tally, rows: NDArray[np.int64]) -> list[RowPlace]:
-    """The tally's places with the numbers of their rows; refused rows have none."""
+def _problem(kind: str, tally: Tally, rows: Numbers, taken: bool = False) -> Problem:
+    """The problem of a kind; `rows` are the numbers of those rows in the tally that the store has."""
     numbers = [*map(int, rows[: len(tally.places)])]
-    return [RowPlace(*place) for place in zip_longest(tally.places, tally.reasons, numbers)]
+    places = [RowPlace(*place) for place in zip_longest(tally.places, tally.reasons, numbers)]
+    message = sentence_of(kind, tally)
+    return Problem(kind, KINDS[kind].severity, tally.count, places, message, KINDS[kind].fix, taken)
 
 
-def _leak_problems(
-    store: Store, leaks: NDArray[np.int64], heldout: Store | None, fixes: Collection[str], max_length: int
+def _numbers(store: Store, kind: str) -> Numbers:
+    """The rows of a kind in the order in which the scan noted them; refused rows have no number."""
+    return store.near[:, 0] if kind == "near-duplicates" else store.having(kind)
+
+
+def _no_detail(row: int) -> str:
+    return ""
+
+
+def _row_problems(
+    store: Store, kind: str, rows: Numbers, detail: Callable[[int], str] = _no_detail
 ) -> list[Problem]:
-    if heldout is None:
-        return []
-    problems = []
+    """The problem of these rows, if there are any; `detail` says what exactly is wrong with one."""
+    first = [int(row) for row in rows[:PLACES_KEPT]]
+    tally = Tally(len(rows), [store.where(row) for row in first], [detail(row) for row in first])
+    return [_problem(kind, tally, rows)] if first else []
+
+
+def _whole(kind: str, count: int, sentence: str) -> Problem:
+    """A problem of the data as a whole."""
+    return Problem(kind, KINDS[kind].severity, count, [], sentence, KINDS[kind].fix)
+
+
+def _heldout_problems(heldout: Store, max_length: int, fixes: Collection[str]) -> list[Problem]:
     refusal = report(heldout, max_length=max_length, fixes=fixes).first_error
-    if refusal:
-        names = ", ".join(file.name for file in heldout.summary.files)
-        sentence = refusal if names in refusal else f"In the held-out file {names}: {refusal}"
-        problems.append(_whole("bad held-out file", 1, sentence))
-    if len(leaks):
-        problems.append(_row_problem(store, "held-out leak", leaks, _no_detail))
-    return problems
+    if not refusal:
+        return []
+    names = ", ".join(file.name for file in heldout.summary.files)
+    sentence = refusal if names in refusal else f"In the held-out file {names}: {refusal}"
+    return [_whole("bad held-out file", 1, sentence)]
 
 
-def _whole_problems(store: Store, usable: NDArray[np.int64]) -> list[Problem]:
+def _whole_problems(store: Store, usable: Numbers) -> list[Problem]:
     """What can only be said about the data as a whole."""
-    shapes = store.summary.shapes
-    problems = []
+    shapes, notes = store.summary.shapes, dict(store.summary.notes)
+    alike = alike_answers(np.unique(store.answer[usable], return_counts=True)[1])
+    if alike:
+        notes["alike answers"] = alike
+    problems = [_whole(kind, len(usable), sentence) for kind, sentence in notes.items()]
     if len(shapes) > 1:
         sentence = f"The rows have {len(shapes)} different shapes, {shape_in_words(shapes)}."
         problems.append(_whole("mixed shapes", sum(shapes.values()), sentence))
-    notes = store.summary.notes | _alike(store, usable)
-    problems += [_whole(kind, len(usable), sentence) for kind, sentence in notes.items()]
     return problems
 
 
-def _alike(store: Store, usable: NDArray[np.int64]) -> dict[str, str]:
-    alike = alike_answers(np.unique(store.answer[usable], return_counts=True)[1])
-    return {"alike answers": alike} if alike else {}
+def _scarcity(problems: Iterable[Problem], read: int, usable: int) -> list[Problem]:
+    """What is to be said when hardly any row is left to train on."""
+    if usable == 1:
+        return [_whole("few rows", 1, "Only 1 row can be used; a few dozen teach a style.")]
+    if 0 < usable < FEW:
+        sentence = f"Only {usable} rows can be used; a few dozen teach a style, a few hundred a skill."
+        return [_whole("little data", usable, sentence)]
+    if usable or any(item.severity == "error" and item.stands for item in problems):
+        return []
+    reasons = [item for item in problems if KINDS[item.kind].drops or item.taken]
+    why = max(reasons, key=lambda item: item.count).message if reasons else ""
+    return [
+        _whole("nothing usable", read, f"No row is left to train on among {counted(read)}. {why}".strip())
+    ]
 
 
 def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_length: int) -> list[Problem]:
@@ -312,24 +308,22 @@ def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_len
     def length(row: int) -> str:
         return f"{tokens.length[np.searchsorted(tokens.row, row)]:,} tokens"
 
-    problems = []
     if len(facts.lost) and not facts.rows_kept:
         sentence = (
             f"Every row loses its whole answer to the maximum length of {max_length:,} tokens, so there is "
             f"nothing to learn. Choose a longer one: {tokens.suggested_max_length()[1]}"
         )
-        problems.append(_whole("every answer cut away", len(facts.lost), sentence))
+        problems = [_whole("every answer cut away", len(facts.lost), sentence)]
     else:
-        problems.append(_row_problem(store, "answer cut away", facts.lost, length))
-    problems += [
-        _row_problem(store, "over-long", facts.cut, length),
-        _row_problem(store, "nothing trained", facts.zero, tokens.reason),
-        _row_problem(store, "rewritten answers", tokens.rewritten, _no_detail),
-        _row_problem(store, "lost characters", tokens.lost_characters, _no_detail),
-    ]
-    sampled = facts.rows_measured < len(store)
-    after = f" This was counted in a sample of {counted(facts.rows_measured)}." if sampled else ""
-    return [replace(item, message=item.message + after) for item in problems if item.count]
+        problems = _row_problems(store, "answer cut away", facts.lost, length)
+    problems += _row_problems(store, "over-long", facts.cut, length)
+    problems += _row_problems(store, "nothing trained", facts.zero, tokens.reason)
+    problems += _row_problems(store, "rewritten answers", tokens.rewritten)
+    problems += _row_problems(store, "lost characters", tokens.lost_characters)
+    if facts.rows_measured == len(store):
+        return problems
+    after = f" This was counted in a sample of {counted(facts.rows_measured)}."
+    return [replace(item, message=item.message + after) for item in problems]
 
 
 def _token_numbers(facts: TokenFacts, usable: int) -> dict[str, int]:
@@ -343,22 +337,6 @@ def _token_numbers(facts: TokenFacts, usable: int) -> dict[str, int]:
         "p99": facts.p99,
         "max": facts.max,
     }
-
-
-def _row_problem(store: Store, kind: str, rows: NDArray[np.int64], detail: Callable[[int], str]) -> Problem:
-    """A problem of rows that are in the store; `detail` says what exactly is wrong with one."""
-    first = [int(row) for row in rows[:PLACES_KEPT]]
-    tally = Tally(len(rows), [store.where(row) for row in first], [detail(row) for row in first])
-    message = sentence_of(kind, tally) if first else ""
-    return Problem(kind, KINDS[kind].severity, len(rows), _places(tally, rows), message, KINDS[kind].fix)
-
-
-def _no_detail(row: int) -> str:
-    return ""
-
-
-def _whole(kind: str, count: int, sentence: str) -> Problem:
-    return Problem(kind, KINDS[kind].severity, count, [], sentence, KINDS[kind].fix)
 
 
 def sentence_of(kind: str, tally: Tally) -> str:

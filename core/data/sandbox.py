@@ -124,14 +124,14 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             return self.room.text(left + right)
         if operator != "+":
             self.room.operate(operator, left, right)
-        return self.room.made(self.binop_table[operator](left, right))
+        return self.room.counted(self.binop_table[operator](left, right))
 
     def call(self, context: Any, function: Any, /, *values: Any, **named: Any) -> Any:
         if getattr(function, "__name__", "") in GROWING:
             # the sandbox's own `format` keeps the method that it stands for
             text = getattr(function, "__wrapped__", function).__self__
             self.room.grow(function.__name__, [text, *values, *named.values()])
-        return self.room.made(super().call(context, function, *values, **named))
+        return self.room.counted(super().call(context, function, *values, **named))
 
 
 class _Joins(NodeTransformer):
@@ -243,7 +243,7 @@ class Room:
             raise TooMuch
         return value
 
-    def made(self, value: Any) -> Any:
+    def counted(self, value: Any) -> Any:
         """A value that was made, counted."""
         self.left -= _length(value)
         self.need(0)
@@ -294,16 +294,16 @@ class Room:
             for value in values:
                 if not isinstance(value, str):
                     self._size(value)
-            return self.made(function(*values, **named))
+            return self.counted(function(*values, **named))
 
         return filter
 
     def _size(self, value: Any) -> int:
         """About as long as `value` is as text. Lists that hold one list twice, and so on, have no end."""
-        size, seen, inside = 0, 0, [value]
+        size, parts, inside = 0, 0, [value]
         while inside:
             one = inside.pop()
-            seen += 1
+            parts += 1
             size += _length(one) or 1
             if isinstance(one, Namespace):
                 inside.extend(one._Namespace__attrs.values())  # pyright: ignore[reportAttributeAccessIssue]
@@ -311,7 +311,7 @@ class Room:
                 inside.extend(part for pair in dict(one).items() for part in pair)
             elif isinstance(one, (list, tuple, set, KeysView, ValuesView)):
                 inside.extend(one)
-            if size > self.left or seen > _MOST_PARTS:
+            if size > self.left or parts > _MOST_PARTS:
                 raise TooMuch
         return size
 

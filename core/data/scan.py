@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from core.base.cores import usable_cores
 from core.base.errors import UserError, disk_sentence
 from core.base.files import replacement, sha256_file, sweep
+from core.base.jobs import Stopped
 from core.base.records import write_record
 from core.data.compare import compare
 from core.data.digest import Digest, digest_block, no_digest
@@ -34,10 +34,6 @@ SMALL = 16 * 1024 * 1024
 _SAY_EVERY_S = 0.3
 
 
-class ScanStopped(Exception):
-    """The scan was ended because somebody asked for it; nothing of it is left."""
-
-
 @dataclass(frozen=True, slots=True)
 class ScanProgress:
     """How far a scan is. stage: “reading” (bytes of total, rows) or “comparing” (for near-duplicates)."""
@@ -47,7 +43,7 @@ class ScanProgress:
     bytes: int
     total: int
     rows: int
-    rows_per_s: float
+    rows_per_s: int
 
 
 def scan(
@@ -59,7 +55,7 @@ def scan(
 ) -> Store:
     """Read `paths` (files, folders) once and make a store of them in `folder`, whole or not at all.
 
-    What is wrong with a file or a row is noted in the store, never raised. Raises ScanStopped, and UserError
+    What is wrong with a file or a row is noted in the store, never raised. Raises Stopped, and UserError
     when the store can't be written. A store that another process made there meanwhile is left.
     """
     try:
@@ -84,21 +80,23 @@ def _fill(
     say: Callable[[ScanProgress], None],
     stop: Callable[[], object],
 ) -> None:
-    began = time.monotonic()
     files, failure = _expanded(paths)
     total = sum(map(_size, files))
-    with _Book(folder, total, say, stop) as book:
+    workers = min(MOST_WORKERS, usable_cores()) if total > SMALL else 1
+    with (
+        open(folder / ROWS, "wb", buffering=1 << 20) as rows,
+        open(folder / REFUSED, "wb", buffering=1 << 20) as refused,
+        Helpers(workers) as helpers,
+    ):
+        book = _Book(rows, refused, total, say, stop)
         if failure:
             book.fail(_named(paths[0]) if paths else "", failure)
-        workers = min(MOST_WORKERS, usable_cores()) if total > SMALL else 1
-        with Helpers(workers) as helpers:
-            for path in files:
-                prefix = f"{_named(path)}, " if len(files) > 1 else ""
-                digest = partial(digest_block, columns=columns, prefix=prefix)
-                _read_file(path, partial(helpers.map, digest), book)
+        for path in files:
+            prefix = f"{_named(path)}, " if len(files) > 1 else ""
+            digest = partial(digest_block, columns=columns, prefix=prefix)
+            _read_file(path, partial(helpers.map, digest), book)
     np.savez(folder / INDEX, **book.arrays())  # pyright: ignore[reportArgumentType]
     compare(Store(folder, book.summary), lambda: book.progress("comparing", total))
-    book.summary.seconds = round(time.monotonic() - began, 3)
     write_record(folder / SUMMARY, book.summary)
 
 
@@ -154,12 +152,14 @@ class _Book:
 
     def __init__(
         self,
-        folder: Path,
+        rows: BinaryIO,
+        refused: BinaryIO,
         total: int,
         say: Callable[[ScanProgress], None],
         stop: Callable[[], object],
     ) -> None:
         self.summary = Summary()
+        self._rows, self._refused = rows, refused
         self._total, self._say, self._stop = total, say, stop
         self._arrays: list[dict[str, NDArray[Any]]] = []
         self._file = ""
@@ -167,18 +167,6 @@ class _Book:
         self._rows_of_file = self._bytes_before = 0
         self._began = time.monotonic()
         self._last_report = 0.0
-        self._folder = folder
-        self._open = ExitStack()
-
-    def __enter__(self) -> _Book:
-        self._rows = self._open.enter_context(open(self._folder / ROWS, "wb", buffering=1 << 20))
-        self._refused = self._open.enter_context(open(self._folder / REFUSED, "wb", buffering=1 << 20))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
 
     def begin(self, name: str) -> None:
         self._file, self._rows_of_file = name, 0
@@ -216,12 +204,12 @@ class _Book:
     def progress(self, stage: str, done: int) -> None:
         """Say how far it is, a few times a second, and end here if that was asked for."""
         if self._stop():
-            raise ScanStopped
+            raise Stopped
         now = time.monotonic()
         if now - self._last_report >= _SAY_EVERY_S:
             self._last_report = now
             rows = self.summary.rows_read
-            speed = rows / max(now - self._began, 1e-6)
+            speed = round(rows / max(now - self._began, 1e-6))
             self._say(ScanProgress(stage, self._file, done, self._total, rows, speed))
 
     def _note_late_columns(self, digest: Digest) -> None:

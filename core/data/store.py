@@ -92,8 +92,7 @@ class Summary:
 
     shapes: shape → rows. columns: column → rows that fill it, in the order of their appearance; unused:
     the same for columns that no message was made of. notes: kind → a sentence about the whole data.
-    tallies: kind of problem → rows. failure: why a file could not be read to its end. compared: rows that
-    were compared for near-duplicates.
+    tallies: kind of problem → rows. failure: why a file could not be read to its end.
     """
 
     files: list[FileFacts] = field(default_factory=list)
@@ -104,8 +103,6 @@ class Summary:
     notes: dict[str, str] = field(default_factory=dict)
     tallies: dict[str, Tally] = field(default_factory=dict)
     failure: str = ""
-    compared: int = 0
-    seconds: float = 0.0
     version: int = VERSION
 
 

@@ -175,13 +175,13 @@ def _choose(
 ) -> tuple[str, StandardTemplate]:
     fitting = fitting_templates(special_tokens, added)
     if name == AUTO:
-        found = next((one for one in AUTO_ORDER if one in fitting), None)
-        if found is None:
+        first = next((one for one in AUTO_ORDER if one in fitting), None)
+        if first is None:
             raise UserError(
                 f"{model} has neither a chat template nor an end-of-text token, so it can't learn to stop. "
                 "Choose another model."
             )
-        return found, TEMPLATES[found]
+        return first, TEMPLATES[first]
     offer = f"Choose one of: {', '.join([AUTO, *fitting])}."
     if name not in TEMPLATES:
         raise UserError(f"There is no chat template “{name}”. {offer}")

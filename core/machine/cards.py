@@ -176,5 +176,5 @@ def _unknown(text: str) -> str:
     numbers = set(re.findall(r"\d{3,4}", text))
     shared = [name for name in names.values() if numbers & set(re.findall(r"\d{3,4}", name))]
     near = near or shared[:3]
-    said = f" Near ones: {', '.join(near)}." if near else ""
-    return f"No card is called “{text}”.{said} Or give its memory in GiB, as in “12”."
+    list_near = f" Near ones: {', '.join(near)}." if near else ""
+    return f"No card is called “{text}”.{list_near} Or give its memory in GiB, as in “12”."

@@ -4,6 +4,8 @@
 works before anything is installed. The structures and numbers are those of nvml.h, which NVIDIA keeps stable.
 """
 
+from __future__ import annotations
+
 import ctypes
 import json
 import os
@@ -43,7 +45,7 @@ class NvmlError(Exception):
     """NVML's answer is an error; the text is its number in words."""
 
 
-def library_names() -> "list[str]":
+def library_names() -> list[str]:
     """Where the driver puts the library, best first."""
     if sys.platform != "win32":
         return ["libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1"]
@@ -54,7 +56,7 @@ def library_names() -> "list[str]":
     ]
 
 
-def answer(names: "list[str]") -> "dict[str, Any]":
+def answer(names: list[str]) -> dict[str, Any]:
     """Everything of interest that the driver says now."""
     try:
         library = _load(names)
@@ -74,7 +76,7 @@ def answer(names: "list[str]") -> "dict[str, Any]":
         library.nvmlShutdown()  # a library that stays open keeps a laptop's card awake
 
 
-def _load(names: "list[str]") -> ctypes.CDLL:
+def _load(names: list[str]) -> ctypes.CDLL:
     for name in names:
         try:
             return ctypes.CDLL(name)
@@ -83,7 +85,7 @@ def _load(names: "list[str]") -> ctypes.CDLL:
     raise NvmlError(_NAMED_ERRORS[12])
 
 
-def _card(library: ctypes.CDLL, index: int) -> "dict[str, Any]":
+def _card(library: ctypes.CDLL, index: int) -> dict[str, Any]:
     try:
         (number,) = _written(library, "nvmlDeviceGetHandleByIndex_v2", _HANDLE, ctypes.c_uint(index))
     except NvmlError as error:
@@ -93,7 +95,7 @@ def _card(library: ctypes.CDLL, index: int) -> "dict[str, Any]":
     return {**values, "slices": _slices(library, handle)}
 
 
-def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> "list[Any]":
+def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> list[Any]:
     """The memory of every part that MIG has split the card into; none on other cards."""
     most = _value(library, "nvmlDeviceGetMaxMigDeviceCount", _UINT, handle)
     places = range(most if isinstance(most, int) else 0)
@@ -104,7 +106,7 @@ def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> "list[Any]":
     return [_value(library, memory, kinds, ctypes.c_void_p(p)) for p in parts if isinstance(p, int)]
 
 
-def _value(library: ctypes.CDLL, name: str, kinds: "tuple[Any, ...]", *before: Any) -> Any:
+def _value(library: ctypes.CDLL, name: str, kinds: tuple[Any, ...], *before: Any) -> Any:
     """What one function writes (two values as a list), or `{"error": …}`."""
     try:
         values = _written(library, name, kinds, *before)
@@ -113,7 +115,7 @@ def _value(library: ctypes.CDLL, name: str, kinds: "tuple[Any, ...]", *before: A
     return values[0] if len(values) == 1 else values
 
 
-def _written(library: ctypes.CDLL, name: str, kinds: "tuple[Any, ...]", *before: Any) -> "list[Any]":
+def _written(library: ctypes.CDLL, name: str, kinds: tuple[Any, ...], *before: Any) -> list[Any]:
     """Call a function that takes `before` and writes a value of each kind. Raises NvmlError."""
     places = [kind() for kind in kinds]
     length = [ctypes.c_uint(ctypes.sizeof(places[0]))] if kinds is _TEXT else []

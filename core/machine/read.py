@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 from core.machine.ask import PATIENCE_S, take_probe
 from core.machine.gpu import Gpu
 from core.machine.hardware import Hardware
-from core.machine.read_gpus import (
-    Answers,
-    Reading,
-    amd_gpus,
-    apple_gpus,
-    intel_gpus,
-    is_wsl,
-    memory,
-    nvidia_gpus,
-    release_of,
-    whole,
-    windows_gpus,
-    wsl_problems,
-)
+from core.machine.read_gpus import READERS, Answers, is_wsl, memory, release_of, whole
 
 # What an answer of a form that nobody expected raises while it is read
 _UNREADABLE = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError)
@@ -30,14 +16,6 @@ _FORMS = {
     **dict.fromkeys(("system", "environment", "memory", "nvml", "pci", "kfd", "sysctl", "cgroup"), dict),
     **dict.fromkeys(("torch", "processor_features"), dict),
     "adapters": list,
-}
-_READERS: dict[str, Callable[[Answers], Reading]] = {
-    "the NVIDIA driver": nvidia_gpus,
-    "AMD's driver": amd_gpus,
-    "Intel's driver": intel_gpus,
-    "macOS": apple_gpus,
-    "Windows": windows_gpus,
-    "WSL": wsl_problems,
 }
 # Instruction sets that matter for training and chat, in the page's order: Linux' name and people's
 _LINUX_FLAGS = {
@@ -71,14 +49,14 @@ def read_hardware(answers: Answers) -> Hardware:
         del raw[name]
     problems = [f"What the machine says of “{name}” has an unknown form." for name in wrong]
     gpus: list[Gpu] = []
-    for who, reader in _READERS.items():
+    for who, reader in READERS.items():
         try:
-            cards, sentences = reader(raw)
+            reading = list(reader(raw))
         except _UNREADABLE as error:
             reason = f"{type(error).__name__}: {error}"
-            cards, sentences = [], [f"What {who} says could not be understood ({reason})."]
-        gpus += cards
-        problems += sentences
+            reading = [f"What {who} says could not be understood ({reason})."]
+        gpus += [item for item in reading if isinstance(item, Gpu)]
+        problems += [item for item in reading if isinstance(item, str)]
     return _hardware(raw, gpus, problems)
 
 

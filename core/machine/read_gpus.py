@@ -1,8 +1,10 @@
-"""The cards in a machine's raw answers, a reader for each source; what keeps one back becomes a sentence."""
+"""The cards in a machine's raw answers: a reader for each source, which gives cards, and sentences about what
+keeps one back."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +12,7 @@ from core.machine.cards import gpus_with_ids
 from core.machine.gpu import NAMES_LAPTOPS, Gpu, amd_family, computes_bf16
 
 Answers = dict[str, Any]
-Reading = tuple[list[Gpu], list[str]]
+Reading = Iterator[Gpu | str]
 
 # SMBIOS specification, "System Enclosure or Chassis Types": portable, laptop, notebook, hand held,
 # sub notebook, tablet, convertible, detachable
@@ -94,32 +96,44 @@ def _has_screen(card: dict[str, Any]) -> bool:
 
 def nvidia_gpus(raw: Answers) -> Reading:
     """The cards that NVML names, in the order of their slots: those that CUDA_VISIBLE_DEVICES leaves."""
-    answers = raw.get("nvml")
-    if not answers:
-        return [], []
+    answers = raw.get("nvml") or {}
     if error := _error(answers):
-        return [], _nvml_silence(raw, error)
-    gpus: list[Gpu] = []
-    problems: list[str] = []
+        yield from _nvml_silence(raw, error)
+    visible, numbers = _visible(raw)
+    hidden = shown = 0
     for index, device in enumerate(answers.get("devices", [])):
         if error := _error(device):
-            problems.append(f"NVIDIA card {index} does not answer ({error}). {_nvml_advice(error)}")
+            yield f"NVIDIA card {index} does not answer ({error}). {_nvml_advice(error)}"
             continue
         parts = _mig_parts(device)
         if parts == [] and device.get("slices") == []:
-            problems.append(
+            yield (
                 f"NVIDIA card {index} is split by MIG, and has no parts yet: make them (`nvidia-smi mig`) "
                 "or switch MIG off."
             )
             continue
         gpu = _nvidia_gpu(raw, index, device, parts)
-        gpus.append(gpu)
         if parts is not None:
             share = "the first part," if parts else "only a part of the"
-            problems.append(f"{gpu.name} is split by MIG: a run gets {share} {gpu.total_gib:.1f} GB.")
+            yield f"{gpu.name} is split by MIG: a run gets {share} {gpu.total_gib:.1f} GB."
         elif gpu.total == 0:
-            problems.append(f"{gpu.name} does not say how much memory it has.")
-    return _visible(gpus, raw, problems)
+            yield f"{gpu.name} does not say how much memory it has."
+        if numbers is None or index in numbers:
+            shown += 1
+            yield gpu
+        else:
+            hidden += 1
+    if hidden and not shown:
+        yield f"CUDA_VISIBLE_DEVICES is “{visible}”, which hides every NVIDIA card. Unset it to use one."
+
+
+def _visible(raw: Answers) -> tuple[str, set[int] | None]:
+    """CUDA_VISIBLE_DEVICES, and the numbers of the cards that it leaves; None where it hides none, or has
+    names (GPU-…, MIG-…), which are left to CUDA."""
+    visible = raw.get("environment", {}).get("CUDA_VISIBLE_DEVICES")
+    if visible is None or not re.fullmatch(r"\s*(-?\d+\s*(,\s*-?\d+\s*)*)?", str(visible)):
+        return "", None
+    return str(visible), {int(part) for part in str(visible).split(",") if part.strip()}
 
 
 def _nvidia_gpu(raw: Answers, index: int, device: dict[str, Any], parts: list[dict[str, Any]] | None) -> Gpu:
@@ -156,31 +170,19 @@ def _mig_parts(device: dict[str, Any]) -> list[dict[str, Any]] | None:
     return [part for part in parts if "total" in part] if isinstance(parts, list) else []
 
 
-def _visible(gpus: list[Gpu], raw: Answers, problems: list[str]) -> Reading:
-    """Only the cards that CUDA_VISIBLE_DEVICES leaves; names in it (GPU-…, MIG-…) are left to CUDA."""
-    visible = raw.get("environment", {}).get("CUDA_VISIBLE_DEVICES")
-    if visible is None or not re.fullmatch(r"\s*(-?\d+\s*(,\s*-?\d+\s*)*)?", str(visible)):
-        return gpus, problems
-    numbers = {int(part) for part in str(visible).split(",") if part.strip()}
-    left = [gpu for gpu in gpus if gpu.index in numbers]
-    hides = f"CUDA_VISIBLE_DEVICES is “{visible}”, which hides every NVIDIA card. Unset it to use one."
-    return left, problems + [hides] * (bool(gpus) and not left)
-
-
-def _nvml_silence(raw: Answers, error: str) -> list[str]:
+def _nvml_silence(raw: Answers, error: str) -> Iterator[str]:
     """A sentence about a driver that says nothing, where there is a card or a driver that should."""
+    drivers = [str(card.get("driver") or "none") for card in _slots(raw, "0x10de").values()]
     if error != "library not found":
-        return [f"The NVIDIA driver does not answer: {error}. {_nvml_advice(error)}"]
-    cards = list(_slots(raw, "0x10de").values())
-    if not cards or is_wsl(raw):  # WSL has its own sentence
-        return []
-    driver = str(cards[0].get("driver") or "none")
-    if driver == "nvidia":
-        return [
+        yield f"The NVIDIA driver does not answer: {error}. {_nvml_advice(error)}"
+    elif drivers[:1] == ["nvidia"] and not is_wsl(raw):  # WSL has its own sentence
+        yield (
             "NVIDIA's kernel driver is loaded, but its library libnvidia-ml is missing here. Install the "
             "driver's user programs (nvidia-utils), or start the container with `--gpus all`."
-        ]
-    return [f"An NVIDIA card is here, but its driver is not (in use: {driver}). Install NVIDIA's driver."]
+        )
+    elif drivers and not is_wsl(raw):
+        driver = drivers[0]
+        yield f"An NVIDIA card is here, but its driver is not (in use: {driver}). Install NVIDIA's driver."
 
 
 def _nvml_advice(error: str) -> str:
@@ -201,12 +203,10 @@ def amd_gpus(raw: Answers) -> Reading:
     """The cards in their slots' order; what keeps ROCm from them stands in each."""
     nodes = _compute_nodes(raw.get("kfd", {}))
     order = list(nodes)  # HIP counts the compute nodes, not the slots
-    gpus: list[Gpu] = []
     for number, (slot, card) in enumerate(_slots(raw, "0x1002").items()):
         place = _location(slot)
         index = order.index(place) if place in nodes else number
-        gpus.append(_amd_gpu(raw, index, card, nodes.get(place, "")))
-    return gpus, []
+        yield _amd_gpu(raw, index, card, nodes.get(place, ""))
 
 
 def _compute_nodes(kfd: dict[str, str]) -> dict[tuple[int, int], str]:
@@ -262,14 +262,12 @@ def _amd_gpu(raw: Answers, index: int, card: dict[str, Any], gfx: str) -> Gpu:
 
 def intel_gpus(raw: Answers) -> Reading:
     """The separate Intel cards, and a sentence for each whose memory nobody tells."""
-    gpus: list[Gpu] = []
-    problems: list[str] = []
     slots = [card for slot, card in _slots(raw, "0x8086").items() if slot != _INSIDE_CPU]
     for index, card in enumerate(slots):
         device = whole(card.get("device"))
         same = gpus_with_ids("intel", device, whole(card.get("revision")))
-        told = _told_memory(card)
-        total = told or _likely_memory(card, [gpu.total for gpu in same])
+        exact = _own_memory(card)
+        total = exact or _likely_memory(card, [gpu.total for gpu in same])
         gpu = replace(
             same[0],
             name=same[0].name or f"Intel GPU {device:04x}",
@@ -279,14 +277,13 @@ def intel_gpus(raw: Answers) -> Reading:
             display=_has_screen(card),
             index=index,
         )
-        gpus.append(gpu)
-        if not told:
+        yield gpu
+        if not exact:
             assumed = f"; {gpu.total_gib:.0f} GB are assumed" if total else ""
-            problems.append(f"{gpu.name} does not say how much memory it has{assumed}.")
-    return gpus, problems
+            yield f"{gpu.name} does not say how much memory it has{assumed}."
 
 
-def _told_memory(card: dict[str, Any]) -> int:
+def _own_memory(card: dict[str, Any]) -> int:
     """Bytes as the drivers tell them: xe by tile, Intel's own i915 as a whole; the kernel's i915 does not."""
     tiles = card.get("physical_vram_size_bytes")
     return sum(map(whole, tiles)) if isinstance(tiles, list) else whole(card.get("lmem_total_bytes"))
@@ -307,13 +304,13 @@ def apple_gpus(raw: Answers) -> Reading:
     """The GPU of Apple's chip, which shares the whole RAM."""
     answers = raw.get("sysctl", {})
     if answers.get("error"):
-        return [], [f"The Mac could not be asked for its chip: {answers['error']}."]
+        yield f"The Mac could not be asked for its chip: {answers['error']}."
     chip = str(answers.get("machdep.cpu.brand_string", ""))
-    if not chip.startswith("Apple"):
-        return [], []
+    if answers.get("error") or not chip.startswith("Apple"):
+        return
     family = re.search(r"\bM\d+\b", chip)
     total = whole(answers.get("hw.memsize"))
-    gpu = Gpu(
+    yield Gpu(
         name=chip,
         total=total,
         free=min(memory(raw)[1], total),
@@ -325,26 +322,24 @@ def apple_gpus(raw: Answers) -> Reading:
         display=True,
         unified=True,
     )
-    return [gpu], []
 
 
 def windows_gpus(raw: Answers) -> Reading:
     """AMD's and Intel's cards in Windows' registry; NVIDIA's are asked through NVML."""
-    gpus: list[Gpu] = []
-    problems: list[str] = []
+    index = 0
     for adapter in raw.get("adapters", []):
         ids = _ADAPTER_IDS.search(str(adapter.get("MatchingDeviceId", "")))
         maker = ids[1].lower() if ids else ""
         total = whole(adapter.get("HardwareInformation.qwMemorySize"))
         if ids and maker in ("1002", "8086") and total >= _SMALLEST_ADAPTER:
-            gpus.append(_adapter_gpu(adapter, ids, total, len(gpus)))
+            yield _adapter_gpu(adapter, ids, total, index)
+            index += 1
         if maker == "10de" and not raw.get("nvml"):
             name = adapter.get("DriverDesc", "an NVIDIA card")
-            problems.append(
+            yield (
                 f"Windows lists {name}, but NVIDIA's driver can't be asked. If the card is still in the "
                 "machine, reinstall the driver."
             )
-    return gpus, problems
 
 
 def _adapter_gpu(adapter: dict[str, Any], ids: re.Match[str], total: int, index: int) -> Gpu:
@@ -365,14 +360,24 @@ def _adapter_gpu(adapter: dict[str, Any], ids: re.Match[str], total: int, index:
 def wsl_problems(raw: Answers) -> Reading:
     """What keeps a GPU from being seen inside WSL; nothing where a card answers, or outside WSL."""
     if not is_wsl(raw) or raw.get("nvml", {}).get("devices"):
-        return [], []
+        return
     if release_of(raw).lower().endswith(_FIRST_WSL):
-        return [], ["This is WSL 1, which has no GPU. In Windows, run `wsl --set-version DISTRIBUTION 2`."]
-    if not raw.get("dxg"):
-        return [], ["Windows offers no GPU to WSL (/dev/dxg is missing). In Windows, run `wsl --update`."]
-    if _error(raw.get("nvml")) not in ("", "library not found", "driver not loaded"):
-        return [], []
-    return [], [
-        "Windows offers a GPU to WSL, but no NVIDIA driver answers. For an NVIDIA card, install NVIDIA's "
-        "driver in Windows (none inside WSL), then run `wsl --shutdown`. Other cards can't train here."
-    ]
+        yield "This is WSL 1, which has no GPU. In Windows, run `wsl --set-version DISTRIBUTION 2`."
+    elif not raw.get("dxg"):
+        yield "Windows offers no GPU to WSL (/dev/dxg is missing). In Windows, run `wsl --update`."
+    elif _error(raw.get("nvml")) in ("", "library not found", "driver not loaded"):
+        yield (
+            "Windows offers a GPU to WSL, but no NVIDIA driver answers. For an NVIDIA card, install NVIDIA's "
+            "driver in Windows (none inside WSL), then run `wsl --shutdown`. Other cards can't train here."
+        )
+
+
+# Who is asked, and the reader of the answers
+READERS = {
+    "the NVIDIA driver": nvidia_gpus,
+    "AMD's driver": amd_gpus,
+    "Intel's driver": intel_gpus,
+    "macOS": apple_gpus,
+    "Windows": windows_gpus,
+    "WSL": wsl_problems,
+}

@@ -8,11 +8,12 @@ from pathlib import Path
 from core.base.errors import UserError, disk_sentence
 from core.base.files import replacement, sweep
 from core.base.home import SAMPLE_DATA, Home
+from core.base.jobs import Stopped
 from core.data import prepare_snapshot
 from core.data.check import check_columns, ensure_store, open_store
 from core.data.compare import near_leaked
 from core.data.report import report
-from core.data.scan import ScanProgress, ScanStopped
+from core.data.scan import ScanProgress
 from core.data.snapshot import SNAPSHOT_REPORT, refusal
 from core.data.store import Store, sha256_of
 from core.recipe import Recipe
@@ -45,9 +46,10 @@ def known_sources(home: Home, recipe: Recipe) -> dict[str, str]:
 
     A UserError says why checked data can't be used. Nothing here takes long, however large the data is.
     """
-    found = [open_store(home, paths, recipe.columns) for paths in _sources(recipe)]
-    stores = [store for store in found if store is not None]
-    if len(stores) < len(found):
+    sources = _sources(recipe)
+    opened = (open_store(home, paths, recipe.columns) for paths in sources)
+    stores = [store for store in opened if store is not None]
+    if len(stores) < len(sources):
         return {}
     check_columns(stores[0], recipe.columns)
     for store in stores:
@@ -80,13 +82,13 @@ def prepare_data(
 ) -> None:
     """Copy the rows that the recipe trains and measures into `folder`, all of them or nothing.
 
-    `say` hears how far it is, 0..1, in each of its parts; ScanStopped when `stop` says so. A UserError when
+    `say` hears how far it is, 0..1, in each of its parts; Stopped when `stop` says so. A UserError when
     the data can't be used, or is not what it was when the run was made.
     """
 
     def tick(share: float | None = None) -> None:
         if stop():
-            raise ScanStopped
+            raise Stopped
         if share is not None:
             say(share)
 

@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from core.base.errors import UserError
 from core.base.jobs import Worker
-from core.fit.run_time import spread_of
+from core.fit.speed import spread_of
 from core.recipe import Recipe
 from core.train.meters import HeldOut, SpeedMeter, measuring_is_due, memory_used, peak_memory
 
@@ -33,13 +33,13 @@ class Reporter(TrainerCallback):
         worker: Worker,
         recipe: Recipe,
         heldout: HeldOut,
-        stop_asked: Callable[[], str | None],
+        stop_request: Callable[[], str | None],
         facts: dict[str, Any],
     ) -> None:
         self.worker = worker
         self.recipe = recipe
         self.heldout = heldout
-        self.stop_asked = stop_asked
+        self.stop_request = stop_request
         self.facts = facts
         self.step = 0
         self.speed = SpeedMeter()
@@ -85,7 +85,7 @@ class Reporter(TrainerCallback):
         self._tokens_before = tokens
         self.step = state.global_step
         last = state.global_step >= state.max_steps
-        self.stopped_by = None if last else self.stop_asked()
+        self.stopped_by = None if last else self.stop_request()
         if self.stopped_by:
             control.should_training_stop = True
         # the Trainer logs first, so numbers that aren't finite end the run before anything is saved

@@ -20,7 +20,6 @@ from typing import Any
 from core.base.errors import first_line
 from core.base.home import GARAGE, Home, open_home
 from core.base.jobs import Stopped, Worker
-from core.data.scan import ScanStopped
 from core.methods.settle import wants_unsloth
 from core.recipe import Recipe
 from core.runs.data import has_data, prepare_data
@@ -45,7 +44,7 @@ class Stop:
     def _on_signal(self, number: int, frame: Any) -> None:
         self.signalled = True
 
-    def asked(self) -> str | None:
+    def request(self) -> str | None:
         """`stop`, `save`, or None."""
         return self.worker.stop_requested() or ("stop" if self.signalled else None)
 
@@ -75,14 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args(arguments)
     folder = args.run.resolve()
-    with Worker(folder) as worker:
+    with Worker(folder, "Stopped before training began.") as worker:
         stop = Stop(worker)
         stop.listen()
-        home = open_home(args.home or folder.parent.parent)
-        try:
-            train(worker, Run(folder), home, stop, args.resume)
-        except (Stopped, ScanStopped):
-            worker.stopped("Stopped before training began.")
+        train(worker, Run(folder), open_home(args.home or folder.parent.parent), stop, args.resume)
 
 
 def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> None:
@@ -91,18 +86,19 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
     stages = Stages(worker)
     if not has_data(run.data):
         with stages("preparing"):
-            prepare_data(home, run.recipe, run.data, lambda share: worker.update(progress=share), stop.asked)
+            prepare_data(home, run.recipe, run.data, worker.share, stop.request)
     with stages("loading"):
         unsloth = why_not_unsloth(run.recipe)
         # only now: Unsloth must be imported before the libraries that it rewrites
         from core.train.session import Session
 
-        session = Session.load(worker, run, home, unsloth, stop.asked, resume)
-    if stop.asked():
+        session = Session.load(worker, run, home, unsloth, stop.request, resume)
+    if stop.request():
         raise Stopped
     with stages("training"):
         session.train()
     if session.stopped_by == "stop":
+        session.note_measured()
         worker.stopped(session.stop_sentence())
         return
     with stages("saving"):

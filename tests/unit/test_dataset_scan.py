@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
+from core.base.jobs import Stopped
 from core.data import scan as scanning
 from core.data.read import Block
-from core.data.scan import ScanProgress, ScanStopped, scan
+from core.data.scan import ScanProgress, scan
 from core.data.store import PLACES_KEPT, ROWS, Store
 from tests.unit.datasets import big_rows, pairs, store_of, write_rows
 
@@ -192,7 +193,7 @@ def test_a_stopped_scan_leaves_nothing(tmp_path: Path, calls: int) -> None:
         asked.append(1)
         return len(asked) >= calls
 
-    with pytest.raises(ScanStopped):
+    with pytest.raises(Stopped):
         scan([path], tmp_path / "store", stop=stop)
     assert os.listdir(tmp_path) == ["big.jsonl"]
 

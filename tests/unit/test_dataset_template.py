@@ -15,15 +15,9 @@ from core.data import ChatTokenizer
 from core.data.sandbox import Compiled, TooMuch
 from core.data.template import TEMPLATES, write_template
 from tests.unit.chat_models import FAMILIES, Family, write_model
-from tests.unit.test_dataset_tokenize import chat_of
+from tests.unit.test_dataset_tokenize import chat_of, trained_text
 
 NOTHING_KNOWN = date(2026, 3, 1)
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ChatTokenizer]:
-    root = tmp_path_factory.mktemp("toys")
-    return {name: ChatTokenizer.load(write_model(root / name, family)) for name, family in FAMILIES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +46,7 @@ def test_a_standard_template_can_be_chosen(name: str, everything: Path) -> None:
     chat = chat_of("Q", "A", system="S")
     assert tokenizer.render(chat) == LOOKS[name].replace("$", "</s>")
     encoded = tokenizer.encode(chat)
-    trained = "".join(piece.text for piece in encoded.pieces if piece.trained)
+    trained = trained_text(encoded)
     assert tokenizer.turn_end is not None
     assert trained.strip() == "A" + tokenizer.turn_end
     assert encoded.reason is None and encoded.masked_turns == 0
@@ -60,12 +54,12 @@ def test_a_standard_template_can_be_chosen(name: str, everything: Path) -> None:
     assert tokenizer.fitting_templates == list(TEMPLATES)
 
 
-def test_auto_takes_the_models_own_or_what_fits(toys: dict[str, ChatTokenizer]) -> None:
-    assert toys["llama3"].template_name == "model" and toys["llama3"].template_note == ""
-    assert toys["base-chatml"].template_name == "chatml"
-    assert toys["base"].template_name == "alpaca"
-    assert "no chat template of its own" in toys["base"].template_note
-    assert "llama-3" not in toys["base"].fitting_templates
+def test_auto_takes_the_models_own_or_what_fits(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
+    assert toy_tokenizers["llama3"].template_name == "model" and toy_tokenizers["llama3"].template_note == ""
+    assert toy_tokenizers["base-chatml"].template_name == "chatml"
+    assert toy_tokenizers["base"].template_name == "alpaca"
+    assert "no chat template of its own" in toy_tokenizers["base"].template_note
+    assert "llama-3" not in toy_tokenizers["base"].fitting_templates
 
 
 def test_a_standard_template_instead_of_the_models_own_is_said(tmp_path: Path) -> None:
@@ -220,6 +214,6 @@ def test_a_template_nested_too_deep_is_refused(source: str) -> None:
         Compiled(source, NOTHING_KNOWN)
 
 
-def test_long_chats_have_room_in_the_bounds(toys: dict[str, ChatTokenizer]) -> None:
-    encoded = toys["chatml"].encode(chat_of(*["Hello there"] * 120))
+def test_long_chats_have_room_in_the_bounds(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
+    encoded = toy_tokenizers["chatml"].encode(chat_of(*["Hello there"] * 120))
     assert encoded.reason is None and len(encoded.spans) == 60

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from core.base.errors import UserError
+from core.base.home import APP_FOLDER
 from core.machine import GIB, Gpu, Hardware, read_probe
 from core.setup.packages import torch_attempts
 from core.setup.plan import InstallPlan, check_python, choose_plan, plan_for
@@ -88,6 +91,20 @@ def test_recorded_machines_get_their_builds(name: str, torch: str, words: str):
     assert words in plan.reason
     hidden = {**recording, "environment": {"CUDA_VISIBLE_DEVICES": "-1"}, "torch": {"version": "2.13.0+xpu"}}
     assert plan_for(hidden) == plan, "a card that is hidden for once, or another torch, changes nothing"
+
+
+def test_a_machine_gets_the_same_builds_before_anything_is_installed():
+    """The finder reads every recording without site-packages, where the table of cards can't be read."""
+    code = (
+        "import json, pathlib, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from core.machine import read_probe; from core.setup.plan import plan_for\n"
+        "probes = sorted(pathlib.Path(sys.argv[2]).glob('*.json'))\n"
+        "print(json.dumps({path.stem: plan_for(read_probe(path)).torch for path in probes}))"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code, str(APP_FOLDER), str(PROBES)]
+    plans = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert plans == {name: plan_for(read_probe(PROBES / f"{name}.json")).torch for name in plans}
+    assert len(plans) > 20
 
 
 def test_an_old_driver_says_what_to_do():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,16 +16,15 @@ from core.data import ChatTokenizer, Piece
 from core.data.kinds import KINDS
 from core.data.report import Report
 from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
-from core.data.sight import RowInSight, worst_rows
+from core.data.sight import worst_rows
 from core.data.template import TEMPLATES
-from core.fit.estimate import count_steps
+from core.fit.speed import count_steps
 from core.hub.download import dataset_folder, download_job, read_download, start_download
 from core.models import HUB_ID
 from ui.bench import Bench
 from ui.charts import histogram, turn_counts
 from ui.choices import Choices
 from ui.data import (
-    ChosenData,
     draft_roles,
     has_tokenizer,
     row_in_sight,
@@ -35,62 +34,17 @@ from ui.data import (
 from ui.files import DATA_SUFFIXES
 from ui.memo import Same, stamp
 from ui.scene import Scene, scene_of
-from ui.step import Step, Values
-from ui.words import between, count, download_words, duration, hub_id, rounded, short, size
+from ui.step import Step, Values, nothing
+from ui.words import hub_id
 
-_KINDS = [
-    (
-        "sample",
-        "Sample data",
-        "Short chats in which everything is answered in pirate speech: easy to see whether it works.",
-    ),
-    (
-        "file",
-        "Your own files",
-        "Questions and answers, whole chats or plain text. JSONL, JSON, CSV, TSV, Parquet, txt or md.",
-    ),
-    ("path", "A folder or file on this machine", "It is read where it lies; nothing is copied or changed."),
-    (
-        "hub",
-        "From the Hugging Face hub",
-        "Type the id of a data set. Only data files are fetched, never a script. Needs the internet once.",
-    ),
-]
 _LISTED = 6
-_FORMATS = {"jsonl": "JSONL", "json": "JSON", "csv": "CSV", "parquet": "Parquet", "text": "plain text"}
-_ENCODINGS = {"utf-8": "UTF-8", "utf-8-bom": "UTF-8 with BOM", "utf-16": "UTF-16"}
-_SHAPES = {
-    "alpaca": "an instruction and its answer in every row (Alpaca)",
-    "prompt/completion": "a prompt and its completion in every row",
-    "question/answer": "a question and its answer in every row",
-    "messages": "a chat in every row (messages with role and content)",
-    "sharegpt": "a chat in every row (ShareGPT)",
-    "named speakers": "a chat in every row, the speakers told apart by their names",
-    "mapped columns": "a question and its answer in every row, from the columns that you named",
-    "plain text": "plain text, which the model learns to continue",
-}
-_VERDICTS = {
-    "accept": ("ok", "This data can be used"),
-    "warn": ("warn", "This data can be used, with something to look at"),
-    "reject": ("bad", "This data can’t be used as it is"),
-}
 _PLACES = 8
 _SEVERITIES = ("error", "warning", "note")
 # a row of a whole book would take the page down
 _MOST_PIECES = 10_000
-_NO_TOKENIZER = "as soon as the model is on this machine."
 
 
 # ----- which data
-
-
-@dataclass(frozen=True)
-class BroughtFile:
-    """A data file in the home folder; `bytes` large."""
-
-    name: str
-    bytes: int
-    chosen: bool
 
 
 def _drop(scene: Scene) -> Values | None:
@@ -104,100 +58,44 @@ def _picked(scene: Scene) -> Values | None:
     if kind == "file":
         files = _brought_files(scene)
         # chosen ones first; a tick must not move the others about, so among themselves they stay by age
-        listed = files[:_LISTED] + [file for file in files[_LISTED:] if file.chosen]
+        listed = files[:_LISTED] + [file for file in files[_LISTED:] if file[0] in scene.choices.files]
         return {"listed": listed, "older": [file for file in files if file not in listed]} if files else None
     if kind == "path":
         path = scene.choices.path
         gone = bool(path) and not Path(path).expanduser().exists()
-        return {"example": str(Path.home() / "data" / "questions.jsonl"), "gone": gone}
-    if kind != "hub":
-        return None
-    job = None
-    if HUB_ID.fullmatch(name) and not dataset_folder(scene.home, name).is_dir():
-        job = read_download(scene.home, name, "dataset")
-    wrong = bool(name) and not HUB_ID.fullmatch(name)
-    return {"wrong": wrong, "job": job, "words": download_words(job) if job is not None else ""}
+        return {"example": Path.home() / "data" / "questions.jsonl", "gone": gone}
+    wanted = HUB_ID.fullmatch(name) and not dataset_folder(scene.home, name).is_dir()
+    job = read_download(scene.home, name, "dataset") if wanted else None
+    return {"wrong": bool(name) and not HUB_ID.fullmatch(name), "job": job} if kind == "hub" else None
 
 
-def _brought_files(scene: Scene) -> list[BroughtFile]:
-    """The data files in the home folder, newest first."""
+def _brought_files(scene: Scene) -> list[tuple[str, int]]:
+    """(name, bytes) of the data files in the home folder, newest first."""
     files = []
     for path in scene.home.datasets.iterdir():
         if path.name.lower().endswith(DATA_SUFFIXES) and not path.name.startswith(".") and path.is_file():
             status = path.stat()
-            chosen = path.name in scene.choices.files
-            files.append((status.st_mtime, BroughtFile(path.name, status.st_size, chosen)))
-    return [file for _, file in sorted(files, key=lambda item: -item[0])]
+            files.append((-status.st_mtime, path.name, status.st_size))
+    return [(name, size) for _, name, size in sorted(files)]
 
 
 # ----- the check
 
 
-def _state(scene: Scene) -> Values | None:
+def _state(scene: Scene) -> Values:
     """How the check goes, then the verdict."""
-    data = scene.data
-    values: Values = {"refusal": data.refusal, "columns": "", "report": None, "facts": []}
-    if data.refusal:
-        return values
-    if data.report is not None and data.columns_unknown and data.first is not None:
-        return {**values, "columns": ", ".join(f"“{name}”" for name in data.first.table.columns[:8])}
-    if data.report is not None:
-        mark, title = _VERDICTS[data.report.verdict]
-        facts = _report_facts(data.report)
-        text = _verdict_words(data.report)
-        return {**values, "report": data.report, "mark": mark, "title": title, "text": text, "facts": facts}
-    return None if data.state is None else {**values, "reading": _reading_words(data)}
-
-
-def _reading_words(data: ChosenData) -> str:
-    """How far the reading is, how fast, and how long it still takes."""
-    job = data.state.job if data.state is not None else None
-    if job is None or job.stage == "comparing":
-        return "Comparing the rows with each other"
-    rows, speed = int(job.fields.get("rows") or 0), job.fields.get("rows_per_s", 0)
-    if not rows:
-        return "Starting to read …"
-    done, total = job.fields.get("bytes", 0), job.fields.get("total", 0)
-    seconds = rows / speed * (total - done) / done if done and total and speed else 0
-    left = f", {duration(seconds)} left" if seconds >= 3 else ""
-    return f"Reading: {count(rows, 'row')} so far, {speed:,} rows/s{left}"
-
-
-def _verdict_words(report: Report) -> str:
-    """What decides the verdict, and what to do about it."""
-    if report.verdict == "reject":
-        return f"{report.first_error} {reject_reason(report)}".strip()
-    shape = f"Recognised: {_SHAPES.get(report.shape, report.shape)}." if report.shape else ""
-    standing = [item.kind for item in report.problems if item.stands and item.severity == "warning"]
-    if not standing:
-        return shape
-    more = f" and {len(standing) - 4} more" if len(standing) > 4 else ""
-    return f"{shape} Look at: {', '.join(standing[:4])}{more}."
+    report = scene.data.report
+    return {"todo": reject_reason(report) if report is not None and report.verdict == "reject" else ""}
 
 
 def reject_reason(report: Report) -> str:
-    """What has to be done before the data can be used."""
+    """What has to be done before rejected data can be used."""
     errors = [item for item in report.problems if item.stands and item.severity == "error"]
     if any(item.kind == "every answer cut away" for item in errors):
         return "Take the suggested maximum length below."
     if errors and all(KINDS[item.kind].fix for item in errors):
         return "Leave these rows out with the button below, or correct the file."
     return "Correct the file, or choose other data."
-
-
-def _report_facts(report: Report) -> list[tuple[str, str]]:
-    names = ", ".join(_FORMATS.get(name, name) for name in report.format.split(", "))
-    encodings = ", ".join(_ENCODINGS.get(name, name) for name in report.encoding.split(", "))
-    total = size(sum(file.size for file in report.files))
-    packed = "/".join(sorted({file.packed for file in report.files if file.packed}))
-    many = len(report.files) > 1
-    return [
-        ("Rows read", f"{report.rows_read:,}"),
-        ("Can be used", f"{report.rows_usable:,}"),
-        ("Left out", f"{report.rows_dropped:,}"),
-        ("Format", ", ".join(filter(None, (names, encodings))) or "unknown"),
-        ("Files" if many else "File", f"{f'{len(report.files)}, ' if many else ''}{total} {packed}".strip()),
-    ]
 
 
 def _mapping(scene: Scene) -> Values | None:
@@ -245,18 +143,14 @@ def _sight(scene: Scene) -> Values | None:
         return None
     values: Values = {"waiting": "", "failure": ""}
     if not has_tokenizer(scene.model_folder):
-        return {**values, "waiting": f"The rows appear here {_NO_TOKENIZER}"}
+        return {**values, "waiting": "The rows appear here as soon as the model is on this machine."}
     row = row_in_sight(scene.bench, scene.choices, data, scene.recipe.fixes)
     if isinstance(row, str):
-        return {**values, "waiting": row} if row else {**values, "waiting": " "}
+        return {**values, "waiting": row or " "}
     try:
         tokenizer = _tokenizer(scene)
     except UserError as problem:
         return {**values, "failure": str(problem)}
-    return {**values, **_row_values(scene, row, tokenizer)}
-
-
-def _row_values(scene: Scene, row: RowInSight, tokenizer: ChatTokenizer) -> Values:
     limit = scene.recipe.max_length
     encoded = scene.bench.memo.get(
         "encoded",
@@ -264,20 +158,12 @@ def _row_values(scene: Scene, row: RowInSight, tokenizer: ChatTokenizer) -> Valu
         lambda: tokenizer.encode(row.messages, limit),
         keep=2,
     )
-    notes = [("ok", f"Changed by your fixes: {', '.join(row.changed)}.")] if row.changed else []
-    notes += [("warn", note) for note in encoded.notes]
-    left_out = row.left_out or encoded.reason
-    if left_out:
-        notes.append(("warn", f"This row is left out: {left_out}."))
-    words = f"{row.where}: {len(encoded.pieces):,} tokens, {encoded.trained:,} of them trained"
-    if encoded.cut:
-        words += f"; {encoded.cut:,} lie beyond the maximum length of {limit:,} and are cut off"
     own = tokenizer.template_name == "model"
     return {
+        **values,
         "row": row,
-        "first_only": not scene.data.store,
-        "notes": notes,
-        "facts": f"{words}. Chat template: {tokenizer.template_source}.",
+        "encoded": encoded,
+        "source": tokenizer.template_source,
         "spans": spans(encoded.pieces),
         "more": max(0, len(encoded.pieces) - _MOST_PIECES),
         "templates": [] if own else [(name, TEMPLATES[name].title) for name in tokenizer.fitting_templates],
@@ -316,90 +202,22 @@ def _measured(scene: Scene) -> Values | None:
         return None
     if state.tokens is None or data.tokens is None:
         words = state.failure or data.counting or "Counting tokens …"
-        return {
-            "waiting": words if has_tokenizer(scene.model_folder) else f"Tokens are counted {_NO_TOKENIZER}"
-        }
-    tokens, table, limit = data.tokens, state.tokens, scene.recipe.max_length
+        here = has_tokenizer(scene.model_folder)
+        return {"waiting": words if here else "Tokens are counted as soon as the model is on this machine."}
+    table, limit = state.tokens, scene.recipe.max_length
     lengths = table.length.astype(np.int64)
     bars = scene.bench.memo.get(
         "histogram", (Same(table), limit), lambda: histogram(lengths[lengths > 0], limit), keep=2
     )
-    over = f"{count(len(tokens.cut), 'row')} longer than" if len(tokens.cut) else "no row longer than"
-    about = "about " if data.partial else ""
-    total = (report.tokens or {}).get("total", tokens.total)
-    trained = tokens.trained / tokens.total if tokens.total else 0.0
+    suggested = report.suggested_max_length if data.tokens.max else None
     return {
         "waiting": "",
-        "sample": _sample_words(data),
-        "failure": state.failure,
-        "share": state.job.progress,
         "bars": bars,
         "limit": limit,
-        "summary": f"Half of the rows have at most {tokens.p50:,} tokens, 95% at most {tokens.p95:,}, the "
-        f"longest {tokens.max:,}; {over} the maximum of {limit:,}.",
-        "length_checks": _length_checks(scene),
-        "suggested": _suggested_length(scene),
-        "facts": [
-            ("Half are up to", f"{tokens.p50:,} tokens"),
-            ("95% up to", f"{tokens.p95:,} tokens"),
-            ("Longest", f"{tokens.max:,} tokens"),
-            ("In total", f"{about}{short(total)} tokens"),
-            ("Trained", f"{trained:.0%} of them"),
-        ],
-        "time": _time_words(scene),
+        "suggested": suggested if suggested != limit else None,
+        "steps": count_steps(scene.recipe, data.train_rows) if data.train_rows else 0,
         "turns": scene.bench.memo.get("turns", Same(store), lambda: turn_counts(store.turns), keep=2),
     }
-
-
-def _sample_words(data: ChosenData) -> str:
-    """Whether all rows were measured."""
-    measured = data.tokens.rows_measured if data.tokens is not None else 0
-    if data.partial and data.store is not None:
-        return f"From a sample of {measured:,} of {len(data.store):,} rows."
-    return f"Measured on {'the only row' if measured == 1 else f'all {measured:,} rows'}."
-
-
-def _suggested_length(scene: Scene) -> int | None:
-    """The suggested maximum length where it is another than the recipe's."""
-    report, tokens = scene.data.report, scene.data.tokens
-    if report is None or tokens is None or not tokens.max:
-        return None
-    return report.suggested_max_length if report.suggested_max_length != scene.recipe.max_length else None
-
-
-def _length_checks(scene: Scene) -> list[tuple[str, str]]:
-    """What the maximum length cuts, and the suggestion with its reason."""
-    tokens, report, limit = scene.data.tokens, scene.data.report, scene.recipe.max_length
-    if tokens is None or report is None:
-        return []
-    measured = f" of the {tokens.rows_measured:,} measured" if scene.data.partial else ""
-    rows = f"{count(len(tokens.cut), 'row')}{measured}" if len(tokens.cut) else "no row"
-    cut = ("warn" if len(tokens.cut) else "ok", f"The maximum length of {limit:,} tokens cuts {rows}.")
-    suggested = _suggested_length(scene)
-    if suggested is None:
-        return [cut]
-    cost = "" if suggested > limit else " A shorter maximum needs less memory."
-    return [cut, ("info", report.suggested_reason + cost)]
-
-
-def _time_words(scene: Scene) -> str:
-    """Steps and time of the recipe, and what that is based on."""
-    tokens, recipe, run = scene.data.tokens, scene.recipe, scene.time
-    if not scene.data.train_rows or tokens is None or not tokens.rows_kept:
-        return ""
-    limited = " (the most that the recipe allows)" if recipe.max_steps is not None else ""
-    steps = f"This recipe takes {count(count_steps(recipe, scene.data.train_rows), 'step')}{limited}."
-    if run is None:
-        return steps
-    trust = "An estimate" if run.measured else "A guess"
-    spread = between(rounded(run.seconds.low), rounded(run.seconds.high))
-    return f"{steps} About {rounded(run.seconds.likely)}. {trust} ({spread}): {run.source}."
-
-
-def _first(scene: Scene) -> Values | None:
-    """The first rows as they stand in the file."""
-    first = scene.data.first
-    return None if first is None or not first.table.rows else {"first": first}
 
 
 def _onward(scene: Scene) -> Values:
@@ -536,7 +354,7 @@ class DataStep(Step):
         "a skill."
     )
     parts = {
-        "data-choice": lambda scene: {"kinds": _KINDS},
+        "data-choice": nothing,
         "data-drop": _drop,
         "data-picked": _picked,
         "data-state": _state,
@@ -544,7 +362,7 @@ class DataStep(Step):
         "data-found": _problems,
         "data-sight": _sight,
         "data-measured": _measured,
-        "data-first": _first,
+        "data-first": nothing,
         "data-onward": _onward,
     }
     edits = {

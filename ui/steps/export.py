@@ -14,7 +14,6 @@ from ui.bench import Bench
 from ui.memo import stamp
 from ui.scene import Scene, scene_of
 from ui.step import Step, Values
-from ui.words import size
 
 
 def _panel(scene: Scene) -> Values:
@@ -34,26 +33,14 @@ def _run_values(scene: Scene, run: Run) -> Values:
     return {
         "job": job,
         "log": log_tail(export_job(run), 25) if job.status in ("failed", "died") else "",
-        "quants": _quant_cards(scene, run),
+        "quants": QUANTS.values(),
+        "parameters": _parameters(scene, run),
         "export": next((export for export in scene.exports if export.quant == quant), None),
         "name": export_name(run),
         "ollama": ollama_installed(),
         "lmstudio": _lmstudio_missing(),
         "errands": {act: scene.bench.errands.find(f"{act} {run.name}") for act in ("ollama", "lmstudio")},
     }
-
-
-def _quant_cards(scene: Scene, run: Run) -> list[tuple[str, str, str]]:
-    """(name, title, what it means) of every quantization."""
-    parameters = _parameters(scene, run)
-    sizes = {export.quant: f"{size(export.bytes)}, made already." for export in scene.exports}
-    cards = []
-    for quant in QUANTS.values():
-        guess = (
-            f"About {size(quant.estimate(parameters))}." if parameters else f"{quant.bits:g} bits a weight."
-        )
-        cards.append((quant.name, quant.name, f"{sizes.get(quant.name, guess)} {quant.help}"))
-    return cards
 
 
 def _parameters(scene: Scene, run: Run) -> int:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.jobs import JobState, read_job, request_stop
 from core.fit import MemoryEstimate
-from core.fit.fitting import four_bits_help
+from core.fit.search import four_bits_help
 from core.hub.download import download_job, read_download, start_download
-from core.hub.search import Found
 from core.models import (
     HUB_ID,
     STARTER,
+    ModelInfo,
     ModelSpec,
     cached_model,
     inspect_model,
@@ -23,7 +23,7 @@ from core.models import (
     model_name,
 )
 from core.models.catalogue import CatalogueModel, load_catalogue
-from core.models.hub_account import endpoint, logged_in, token_page
+from core.models.hub import endpoint, logged_in, token_page
 from core.presets import suggested_models
 from ui.bench import Bench
 from ui.fit import steps_for
@@ -40,82 +40,53 @@ from ui.models import (
     try_token,
 )
 from ui.scene import Scene, scene_of
-from ui.step import Step, Values
+from ui.step import Step, Values, nothing
 from ui.words import (
     VERDICTS,
-    context,
     count,
-    download_words,
     hub_id,
     inside,
     largest,
     memory,
     of_memory,
-    people,
-    size,
     where,
 )
 
 Line = tuple[str, str]
-_KINDS = [
-    (STARTER, "Starter model", "SmolLM2 135M Instruct: on this machine already, trains on any computer."),
-    ("catalogue", "From the catalogue", "Well-known open models, each checked against this machine."),
-    ("folder", "On this machine", "Downloaded before, in the Hugging Face cache, or in any folder."),
-    ("hub", "From the Hugging Face hub", "Search it, or give an id. Needs the internet once."),
-]
 # licences that only want to be kept with what is passed on
 _FREE = ("Apache-2.0", "MIT")
-# (up to so many parameters, value, words); the sizes in which models are published
-_SIZES = (
-    (1.0e9, "xs", "Up to 1B"),
-    (2.5e9, "s", "1B to 2.5B"),
-    (5.0e9, "m", "2.5B to 5B"),
-    (1.0e10, "l", "5B to 10B"),
-    (float("inf"), "xl", "Over 10B"),
-)
-_FILTERS = (
-    ("fit", "Fit", [("", "Any fit"), ("fits", "Fits"), ("fits tight", "Fits or tight")]),
-    ("size", "Size", [("", "Any size"), *((value, words) for _, value, words in _SIZES)]),
-    (
-        "kind",
-        "Kind",
-        [("", "Any kind"), ("instruct", "Instruct: answers already"), ("base", "Base: continues text")],
-    ),
-    ("licence", "Licence", [("", "Any licence"), ("free", "Free for any use"), ("open", "Not gated")]),
-)
 _ORDER = {"fits": 0, "tight": 1, "no": 2}
 _FIRST = "Download the model first."
 
 
 @dataclass(frozen=True)
-class ModelRow:
-    """One model of a list. `marks` and `facts` are a word or two each, `note` a sentence that must be read.
+class CatalogueRow:
+    """A model of the catalogue with its verdict; `suggested` by the preset, `here` on this machine."""
 
-    `tags` are what the filter looks at; without `estimate` there is no verdict.
-    """
-
-    value: str
-    title: str
-    size: str = ""
-    about: str = ""
-    marks: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    note: str = ""
-    estimate: MemoryEstimate | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    model: CatalogueModel
+    estimate: MemoryEstimate
+    suggested: bool
+    here: bool
 
 
 @dataclass(frozen=True)
 class About:
     """What is known about the chosen model. `closed`: why the way on is closed; empty when it is open.
 
-    `waiting`: what is going on; `failure`: title, sentence, and the act and words of the button that tries
-    again. `cached`: a copy of another program that can be used. `gated`: the id of a model whose makers want
-    their terms accepted; `job`: its download, where one is possible.
+    `problem`: a mark and what is wrong. `info`: what lies in its folder, `whole` if the hub's hashes were
+    compared; `listed`: its entry in the catalogue; `facts`: what the hub says; `spec`: its shapes. `waiting`:
+    what is going on; `failure`: title, sentence, and the act and words of the button that tries again.
+    `cached`: a copy of another program that can be used. `gated`: the id of a model whose makers want their
+    terms accepted; `job`: its download, where one is possible.
     """
 
-    lines: list[Line] = field(default_factory=list)
     closed: str = ""
+    problem: tuple[str, str] | None = None
+    info: ModelInfo | None = None
+    whole: bool = False
+    listed: CatalogueModel | None = None
+    facts: HubFacts | None = None
+    spec: ModelSpec | None = None
     waiting: str = ""
     failure: tuple[str, str, str, str] | None = None
     cached: Path | None = None
@@ -126,28 +97,37 @@ class About:
 # ----- the lists
 
 
-def _filter(scene: Scene) -> Values | None:
-    """What narrows the catalogue down. It works in the page (model.js); the server isn't asked."""
-    return {"filters": _FILTERS} if scene.choices.model_kind == "catalogue" else None
-
-
 def _list(scene: Scene) -> Values | None:
     """The models of the chosen kind to choose from."""
-    kind = scene.choices.model_kind
+    kind, words = scene.choices.model_kind, scene.bench.words
     if kind == "catalogue":
-        return {"rows": catalogue_rows(scene), "basis": basis_words(scene)}
+        return {"rows": catalogue_rows(scene), "basis": basis_words(scene), "free": _FREE}
     if kind == "folder":
-        return {"rows": [_local_row(scene, item) for item in models_here(scene.bench)], "example": _example()}
+        models = [(item, *_local_fit(scene, item)) for item in models_here(scene.bench)]
+        return {"rows": models, "example": Path.home() / "models" / "my-model"}
     if kind != "hub":
         return None
-    words = scene.bench.words
     errand = scene.bench.errands.find(f"search {words}") if words else None
-    found: list[Found] = errand.result if errand is not None and errand.status == "done" else []
-    return {"words": words, "errand": errand, "rows": [_hub_row(scene, item) for item in found]}
+    models = errand.result if errand is not None and errand.status == "done" else []
+    return {
+        "words": words,
+        "errand": errand,
+        "rows": [(item, _listed_fit(scene, item.id)) for item in models],
+    }
 
 
-def _example() -> str:
-    return str(Path.home() / "models" / "my-model")
+def _local_fit(scene: Scene, item: LocalModel) -> tuple[ModelSpec | None, MemoryEstimate | None, str]:
+    """The shapes of a model that is here and what it takes, or why they can't be read."""
+    try:
+        spec = folder_spec(scene.bench, item.folder)
+    except UserError as problem:
+        return None, None, str(problem)
+    return spec, scene.estimate(spec), ""
+
+
+def _listed_fit(scene: Scene, name: str) -> MemoryEstimate | None:
+    listed = listed_model(name)
+    return None if listed is None else scene.estimate(catalogue_spec(scene.bench, listed))
 
 
 def basis_words(scene: Scene) -> str:
@@ -164,85 +144,25 @@ def suggestions(scene: Scene) -> tuple[str, ...]:
     return suggested_models(scene.preset, scene.machine.best_gpu)
 
 
-def catalogue_rows(scene: Scene) -> list[ModelRow]:
+def catalogue_rows(scene: Scene) -> list[CatalogueRow]:
     """All models of the catalogue: suggested ones first, then what fits, from small to large."""
     suggested = suggestions(scene)
     here = {item.name for item in models_here(scene.bench)}
 
-    def order(item: tuple[CatalogueModel, MemoryEstimate]) -> tuple[int, int, int]:
-        model, estimate = item
-        first = suggested.index(model.id) if model.id in suggested else len(suggested)
-        return first, _ORDER[estimate.verdict], model.parameters
+    def order(row: CatalogueRow) -> tuple[int, int, int]:
+        first = suggested.index(row.model.id) if row.suggested else len(suggested)
+        return first, _ORDER[row.estimate.verdict], row.model.parameters
 
-    models = [(model, scene.estimate(catalogue_spec(scene.bench, model))) for model in load_catalogue()]
-    rows = []
-    for model, estimate in sorted(models, key=order):
-        marks = {
-            "Suggested": model.id in suggested,
-            "On this machine": model.id in here,
-            "Gated": model.gated,
-        }
-        rows.append(_catalogue_row(model, estimate, tuple(word for word, holds in marks.items() if holds)))
-    return rows
-
-
-def _catalogue_row(model: CatalogueModel, estimate: MemoryEstimate, marks: tuple[str, ...]) -> ModelRow:
-    free = model.licence in _FREE
-    tags = {
-        "fit": estimate.verdict,
-        "size": next(value for limit, value, _ in _SIZES if model.parameters <= limit),
-        "kind": model.kind,
-        "licence": " ".join(filter(None, ("free" if free else "", "" if model.gated else "open"))),
-        "words": model.family.lower(),
-    }
-    kind = "Instruct" if model.kind == "instruct" else "Base"
-    licence = f"{model.licence}: free for any use" if free else ""
-    return ModelRow(
-        value=model.id,
-        title=model.title,
-        size=model.size,
-        marks=marks,
-        about=model.about,
-        facts=(kind, f"reads {context(model.context)}", model.languages, licence),
-        # what it asks of those who pass a model on stands with the chosen one
-        note="" if free else f"{model.licence}. {model.forbids.split(';')[0].rstrip('.')}.",
-        estimate=estimate,
-        tags=tags,
-    )
-
-
-def _local_row(scene: Scene, item: LocalModel) -> ModelRow:
-    place = "Hugging Face cache" if item.cached else "Home folder"
-    row = ModelRow(str(item.folder), item.name, facts=(place,))
-    try:
-        spec = folder_spec(scene.bench, item.folder)
-    except UserError as problem:
-        return replace(row, note=str(problem))
-    facts = (
-        place,
-        f"{size(spec.file_bytes)} on disk" if spec.file_bytes else "",
-        spec.architecture,
-        "" if spec.exact else "Shapes are estimated",
-    )
-    return replace(row, size=people(spec.parameters), facts=facts, estimate=scene.estimate(spec))
-
-
-def _hub_row(scene: Scene, item: Found) -> ModelRow:
-    listed = listed_model(item.id)
-    facts = (
-        f"{size(item.size)} of weights" if item.size else "",
-        f"{item.downloads:,} downloads a month" if item.downloads else "",
-        item.architecture,
-        item.licence,
-    )
-    return ModelRow(
-        item.id,
-        item.id,
-        people(item.parameters or 0),
-        marks=("Gated",) if item.gated else (),
-        facts=facts,
-        estimate=None if listed is None else scene.estimate(catalogue_spec(scene.bench, listed)),
-    )
+    rows = [
+        CatalogueRow(
+            model,
+            scene.estimate(catalogue_spec(scene.bench, model)),
+            model.id in suggested,
+            model.id in here,
+        )
+        for model in load_catalogue()
+    ]
+    return sorted(rows, key=order)
 
 
 # ----- the chosen model
@@ -253,9 +173,8 @@ def _chosen(scene: Scene) -> Values:
     choices = scene.choices
     about = _ABOUT.get(choices.model_kind, _starter)(scene)
     loading = bool(choices.model) and not about.closed and read_download(scene.home, choices.model).active
-    values: Values = {"title": _title(scene), "about": about, "loading": loading}
-    if about.job is not None:
-        values["words"] = download_words(about.job)
+    values: Values = {"title": _title(scene), "about": about, "loading": loading, "free": _FREE}
+    values["fit"] = fit_lines(scene, about.spec) if about.spec is not None else []
     if about.gated:
         values["login"] = scene.bench.errands.find("login")
         values["page"] = f"{endpoint()}/{about.gated}"
@@ -276,7 +195,7 @@ def _title(scene: Scene) -> str:
 
 def _starter(scene: Scene) -> About:
     if scene.bench.starter_ready():
-        return About(_here(scene, model_folder(scene.home, STARTER)))
+        return _here(scene, model_folder(scene.home, STARTER))
     errand = scene.bench.errands.find("starter")
     if errand is not None and errand.status == "failed":
         failure = ("The starter model could not be unpacked", errand.message, "build-starter", "Try again")
@@ -294,9 +213,9 @@ def _folder(scene: Scene) -> About:
     if not folder:
         return About(closed="Choose a model, or type its folder, first.")
     try:
-        return About(_here(scene, Path(folder).expanduser()))
+        return _here(scene, Path(folder).expanduser())
     except UserError as problem:
-        return About([("bad", str(problem))], closed="This folder can't be used as it is.")
+        return About("This folder can't be used as it is.", ("bad", str(problem)))
 
 
 def _hub(scene: Scene) -> About:
@@ -305,7 +224,7 @@ def _hub(scene: Scene) -> About:
         return About(closed="Search for a model, or type its id, first.")
     if not HUB_ID.fullmatch(name):
         words = f"“{name}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B."
-        return About([("bad", words)], closed="This is not a hub id.")
+        return About("This is not a hub id.", ("bad", words))
     return _on_hub(scene, name)
 
 
@@ -319,21 +238,22 @@ def _on_hub(scene: Scene, name: str) -> About:
     job = read_download(scene.home, name)
     if folder.is_dir():
         try:
-            return About(_here(scene, folder, listed, whole=job.status == "done"))
+            return _here(scene, folder, listed=listed, whole=job.status == "done")
         except UserError as problem:
-            return About([("bad", str(problem))], "What is here of the model can't be used.", job=job)
+            return About("What is here of the model can't be used.", ("bad", str(problem)), job=job)
     # the data can be looked at meanwhile; Start says so if the model is still missing then
     closed = "" if job.active else _FIRST
     gated = name if listed is not None and listed.gated else ""
     copy = cached_model(name)
     if copy is not None:
         try:
-            return About(_here(scene, copy, listed), closed, cached=copy)
+            return _here(scene, copy, listed=listed, closed=closed, cached=copy)
         except UserError as problem:
             words = f"The copy in the Hugging Face cache can't be used: {problem}"
-            return About([("warn", words)], closed, gated=gated, job=job)
+            return About(closed, ("warn", words), gated=gated, job=job)
     if listed is not None:
-        return About(_listed_lines(scene, listed), closed, gated=gated, job=job)
+        spec = catalogue_spec(scene.bench, listed)
+        return About(closed, listed=listed, spec=spec, gated=gated, job=job)
     return _asked(scene, name, job, closed)
 
 
@@ -347,61 +267,14 @@ def _asked(scene: Scene, name: str, job: JobState, closed: str) -> About:
             return About(closed=unknown, waiting=f"Asking the hub about {name}")
         failure = ("The hub could not be asked", errand.message, "ask", "Ask again")
         return About(closed=unknown, failure=failure, job=None if job.status == "none" else job)
-    lines = [("info", f"Whether it fits can be said once it is here. {facts.problem}".strip())]
-    spec = facts.spec
-    if spec is not None:
-        lines = [("ok", f"{people(spec.parameters)} parameters, {spec.architecture}.")]
-        lines += [_reads(spec.context)] if spec.context else []
-        lines += fit_lines(scene, spec)
-    return About([*lines, _room(scene, facts.size)], closed, gated=name if facts.gated else "", job=job)
+    return About(closed, facts=facts, spec=facts.spec, gated=name if facts.gated else "", job=job)
 
 
-def _here(
-    scene: Scene, folder: Path, listed: CatalogueModel | None = None, whole: bool = False
-) -> list[Line]:
-    """A model that is on this machine; `whole` when we have downloaded it. A UserError says what is wrong."""
+def _here(scene: Scene, folder: Path, **more: Any) -> About:
+    """A model that is on this machine. A UserError says what is wrong with it."""
     parts = (folder, stamp(folder, folder / "config.json", folder / "tokenizer_config.json"))
     info = scene.bench.memo.get("inspected", parts, lambda: inspect_model(folder), for_s=3.0)
-    lines = [("ok", f"{info.size} parameters, {size(info.bytes)} on disk, {info.architecture}.")]
-    if info.context:
-        lines.append(_reads(info.context))
-    if info.chat_template:
-        lines.append(("ok", "Has a chat template: it knows who speaks when."))
-    else:
-        lines.append(("warn", "Has no chat template of its own; a common one (ChatML) is used."))
-    if whole:
-        lines.append(("ok", "Arrived whole: every file has the hub’s size and hash."))
-    lines += fit_lines(scene, folder_spec(scene.bench, folder))
-    return [*lines, _licence(listed)] if listed is not None else lines
-
-
-def _listed_lines(scene: Scene, model: CatalogueModel) -> list[Line]:
-    """A model of the catalogue that is not here yet."""
-    kind = "answers questions already" if model.kind == "instruct" else "only continues text so far"
-    return [
-        ("ok", f"{model.id}: {model.size} parameters; it {kind}."),
-        _reads(model.context),
-        *fit_lines(scene, catalogue_spec(scene.bench, model)),
-        _licence(model),
-        _room(scene, model.download_bytes, "About "),
-    ]
-
-
-def _reads(tokens: int) -> Line:
-    """How much the model reads at once."""
-    return "ok", f"Reads up to {context(tokens)} (a token is a short piece of a word)."
-
-
-def _licence(model: CatalogueModel) -> Line:
-    """What the licence of a model of the catalogue asks for."""
-    return "ok" if model.licence in _FREE else "warn", f"{model.licence}. {model.forbids}"
-
-
-def _room(scene: Scene, coming: int, about: str = "") -> Line:
-    """The size of the download, and whether the disk has room for it."""
-    free = scene.machine.disk_free
-    words = f"{about}{size(coming)} to download, once; the disk of the home folder has {size(free)} free."
-    return ("ok", words) if coming <= free else ("bad", f"{words} Make room first, or take another model.")
+    return About(info=info, spec=folder_spec(scene.bench, folder), **more)
 
 
 def fit_lines(scene: Scene, spec: ModelSpec) -> list[Line]:
@@ -413,7 +286,7 @@ def fit_lines(scene: Scene, spec: ModelSpec) -> list[Line]:
         return [("ok", f"Fits: {taken}.{guess}")]
     if estimate.verdict == "tight":
         return [("warn", f"Tight: {taken}. Other programs must leave the rest alone meanwhile.{guess}")]
-    helps = four_bits_help(spec, scene.workload, place)
+    helps = four_bits_help(recipe, spec, place, scene.lengths)
     words = largest(estimate, recipe.quantization == "nf4", helps)
     return [("bad", f"{VERDICTS['no'][1]} as it is: {taken}. {words}{guess}"), ("info", _remedy(scene, spec))]
 
@@ -506,8 +379,8 @@ class ModelStep(Step):
     question = "Which model do you start from?"
     help = "Training teaches an existing model something new. A small one learns fast; a big one knows more."
     parts = {
-        "model-kind": lambda scene: {"kinds": _KINDS},
-        "model-filter": _filter,
+        "model-kind": nothing,
+        "model-filter": nothing,
         "model-list": _list,
         "model-panel": _chosen,
         "model-loads": _loads,

@@ -10,9 +10,8 @@ from typing import Any
 import gradio as gr
 
 from core.base.errors import UserError
-from core.machine import Gpu, Hardware, refusal
+from core.machine import refusal
 from core.presets import (
-    Preset,
     choose_preset,
     delete_preset,
     import_preset,
@@ -24,14 +23,12 @@ from core.presets import (
     usual_epochs,
     usual_learning_rate,
 )
-from core.recipe import Recipe
 from ui import fit
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.scene import Scene, scene_of
 from ui.settings import parse_value, refused_words, settings
 from ui.step import BIND, Step, Values, View, nothing
-from ui.words import count, memory, short_name, size
 
 LARGEST_FILE = 64 * 1024
 _CLASSES = {
@@ -43,12 +40,6 @@ _CLASSES = {
     "": "Your own",
 }
 _SUGGESTED = 4
-_SCHEDULES = {
-    "linear": "falling in a straight line",
-    "cosine": "falling in a curve",
-    "constant": "staying there",
-}
-
 
 # ----- the machine
 
@@ -56,121 +47,40 @@ _SCHEDULES = {
 def _machine(scene: Scene) -> Values:
     """Cards that can't train and problems stand out; then the reason for the preset; the numbers unfold."""
     machine = scene.machine
-    refused = [(short_name(gpu.name), why) for gpu in machine.gpus if (why := refusal(gpu, machine))]
-    if refused:
-        name, why = refused[-1]
-        refused[-1] = name, f"{why} {_instead(machine)}"
-    checked = [("warn", text) for text in machine.problems]
-    # where there are cards and none of them can train, that is said already
-    if not machine.gpus or machine.training_gpu is not None:
-        checked.append(("ok", scene.reason))
-    able = [gpu for gpu in machine.gpus if refusal(gpu, machine) is None]
-    if machine.training_gpu is not None and len(able) > 1:
-        name = short_name(machine.training_gpu.name)
-        words = f"A run uses one card: of the {len(able)} here, the {name}, which has the most memory."
-        checked.append(("info", words))
-    return {"refused": refused, "checked": checked, "numbers": _numbers(machine)}
-
-
-def _instead(machine: Hardware) -> str:
-    """What trains when a card can't."""
-    if machine.training_gpu is not None:
-        return f"The {short_name(machine.training_gpu.name)} trains instead."
-    return "The processor trains instead, with the CPU preset: slowly, and small models only."
-
-
-def _numbers(machine: Hardware) -> list[tuple[str, str]]:
-    processor = (machine.cpu, count(machine.cores, "core"), ", ".join(machine.instructions))
-    rows = [
-        *(("Graphics card", _gpu_words(gpu)) for gpu in machine.gpus),
-        ("Processor", " · ".join(filter(None, processor))),
-        ("Memory", f"{memory(machine.ram)} · {memory(machine.ram_free)} free"),
-        ("Disk", f"{size(machine.disk_free)} free in the home folder"),
-        ("System", machine.system + (" (WSL)" if machine.wsl else "")),
-        ("PyTorch", machine.torch),
-    ]
-    return [row for row in rows if row[1]]
-
-
-def _gpu_words(gpu: Gpu) -> str:
-    words = [
-        gpu.name,
-        f"{memory(gpu.total)}{' shared with the processor' if gpu.unified else ''}, {memory(gpu.free)} free",
-        gpu.arch,
-        "in a laptop" if gpu.laptop else "",
-        f"compute capability {gpu.capability[0]}.{gpu.capability[1]}" if gpu.capability else "",
-        "computes in bfloat16" if gpu.bf16 else "no bfloat16",
-        f"driver {gpu.driver}" if gpu.driver else "",
-        f"CUDA up to {gpu.cuda}" if gpu.cuda else "",
-        "drives a screen" if gpu.display else "",
-    ]
-    return " · ".join(filter(None, words))
+    reasons = [(gpu, refusal(gpu, machine)) for gpu in machine.gpus]
+    return {
+        "refused": [(gpu, why) for gpu, why in reasons if why],
+        "able": sum(why is None for _, why in reasons),
+    }
 
 
 # ----- the presets
 
 
 def _cards(scene: Scene) -> Values:
-    """The chosen preset with models that suit it, the matched one first among the others."""
-    others = [item for item in load_presets(scene.home) if item.key != scene.preset.key]
-    return {
-        "first": [_card(scene, scene.preset)],
-        "groups": _by_class(scene, others),
-        "mismatch": _mismatch(scene.machine, scene.preset),
-        "suggested": _suggested(scene),
-    }
+    """The chosen preset with models that suit it, then the others by class of hardware.
 
-
-def _card(scene: Scene, preset: Preset) -> tuple[str, str, str]:
-    mark = " · for this machine" if preset.key == scene.suited.key else ""
-    return preset.key, preset.title + mark, preset.about
-
-
-def _by_class(scene: Scene, presets: list[Preset]) -> list[Values]:
-    """The cards by class of hardware; that of this machine first and open, in it the matched preset first."""
+    The class of this machine and one's own come first, in each the matched preset.
+    """
     suited = scene.suited
-    groups = []
-    for vendor in sorted(_CLASSES, key=lambda vendor: (vendor != suited.vendor, vendor != "")):
-        group = [item for item in presets if item.vendor == vendor]
-        group.sort(key=lambda item: item.key != suited.key)
-        cards = [_card(scene, item) for item in group]
-        opened = vendor in (suited.vendor, "")
-        if cards:
-            groups.append({"key": vendor or "own", "title": _CLASSES[vendor], "cards": cards, "open": opened})
-    return groups
-
-
-def _mismatch(machine: Hardware, preset: Preset) -> str:
-    """A warning where the chosen preset is made for hardware that is not here."""
-    gpu, made_for = machine.training_gpu, preset.hardware
-    if made_for is None or made_for.vendor == "cpu":
-        return ""
-    if gpu is None:
-        return "This preset is made for a graphics card, and none here can train."
-    if made_for.vendor != gpu.vendor:
-        return f"This preset is made for {_CLASSES[made_for.vendor]} cards."
-    if gpu.total_gib < made_for.from_gib:
-        less = f"{short_name(gpu.name)} has {memory(gpu.total)}, less than this preset is made for."
-        return f"{less} Memory may run out."
-    return ""
-
-
-def _suggested(scene: Scene) -> str:
-    """Models of the catalogue that this preset was made for."""
-    models = [name.rsplit("/", 1)[-1] for name in suggested_models(scene.preset, scene.machine.best_gpu)]
-    # “and 1 more” is longer than most names
-    names = models if len(models) <= _SUGGESTED + 1 else models[:_SUGGESTED]
-    return ", ".join(names) + (f" and {len(models) - len(names)} more" if names != models else "")
+    others = [item for item in load_presets(scene.home) if item.key != scene.preset.key]
+    others.sort(key=lambda item: item.key != suited.key)
+    groups = {vendor: [item for item in others if item.vendor == vendor] for vendor in _CLASSES}
+    order = sorted(_CLASSES, key=lambda vendor: (vendor != suited.vendor, vendor != ""))
+    models = suggested_models(scene.preset, scene.machine.best_gpu)
+    return {
+        "groups": {vendor: groups[vendor] for vendor in order if groups[vendor]},
+        "classes": _CLASSES,
+        # “and 1 more” is longer than most names
+        "models": models,
+        "named": len(models) if len(models) <= _SUGGESTED + 1 else _SUGGESTED,
+    }
 
 
 def _own(scene: Scene) -> Values:
     """What can be done with presets of one's own."""
     presets, problems = own_presets(scene.home)
-    return {
-        "presets": presets,
-        "problems": [("warn", text) for text in problems],
-        "largest": LARGEST_FILE,
-    }
+    return {"presets": presets, "problems": problems, "largest": LARGEST_FILE}
 
 
 # ----- the recipe
@@ -178,28 +88,7 @@ def _own(scene: Scene) -> Values:
 
 def _words(scene: Scene) -> Values:
     """The recipe in plain words, and what data and model want otherwise."""
-    offers = [
-        {"name": name, "why": why, "words": _hint_words(name, value)}
-        for name, (value, why) in hints(scene).items()
-    ]
-    return {"lines": recipe_lines(scene.recipe), "offers": offers}
-
-
-def recipe_lines(recipe: Recipe) -> list[str]:
-    """The recipe in sentences, with units."""
-    packed = "the base model is kept in 4 bits to save memory (QLoRA)"
-    base = packed if recipe.quantization == "nf4" else "the base model stays as it is (LoRA)"
-    where = "all linear layers" if recipe.target_modules == "all-linear" else "the layers you named"
-    steps = f", at most {recipe.max_steps:,} steps" if recipe.max_steps else ""
-    times = "once" if recipe.epochs == 1 else f"{recipe.epochs:g} times"
-    return [
-        f"A small adapter of rank {recipe.rank} is trained on {where}; {base}.",
-        f"Every row is seen {times} (epochs){steps}; {recipe.effective_batch} rows make one step.",
-        f"Rows longer than {recipe.max_length:,} tokens are cut off; only the answers are learned.",
-        f"Learning rate {recipe.learning_rate:g}, rising over the first {recipe.warmup:.0%} of the steps, "
-        f"then {_SCHEDULES[recipe.scheduler]}.",
-        f"Held-out loss every {recipe.eval_every} steps, a checkpoint every {recipe.save_every}.",
-    ]
+    return {"recipe": scene.recipe, "hints": hints(scene)}
 
 
 def hints(scene: Scene) -> dict[str, tuple[float, str]]:
@@ -220,10 +109,6 @@ def hints(scene: Scene) -> dict[str, tuple[float, str]]:
         for name, hint in usual.items()
         if name not in scene.choices.changes and hint[0] != getattr(scene.recipe, name)
     }
-
-
-def _hint_words(name: str, value: float) -> str:
-    return count(round(value), "epoch") if name == "epochs" else f"a learning rate of {value:g}"
 
 
 def _settings(scene: Scene) -> Values:

@@ -7,21 +7,11 @@ from typing import Any
 import gradio as gr
 
 from core.base.errors import UserError
-from core.runs.progress import Progress
 from core.runs.run import Run, open_run, start_run, start_training, stop_training
 from ui.bench import Bench
 from ui.scene import Scene, recipe_to_train, scene_of
 from ui.step import Step, Values, View
-from ui.words import deviation, duration, memory
 
-_STAGES = {
-    "starting": "Starting the worker",
-    "preparing": "Preparing the data …",
-    "loading": "Loading the model and the data",
-    "training": "Training",
-    "saving": "Saving the adapter",
-}
-_ENGINES = {"unsloth": "Unsloth", "peft": "Transformers + PEFT"}
 _LOG_LINES = 60
 
 
@@ -34,14 +24,8 @@ def _panel(scene: Scene) -> Values:
     return {
         "progress": progress,
         "job": job,
-        "stage": _STAGES.get(job.stage or "starting", job.stage.capitalize()),
         "log": run.log_tail(25) if job.status in ("died", "failed") else "",
         "share": progress.step / total if total else (job.progress if job.active else 0.0),
-        "numbers": numbers(progress),
-        "engine": _ENGINES.get(progress.engine, progress.engine),
-        "compared": memory_words(progress),
-        "resume": resume_words(progress),
-        "result": result_words(progress),
     }
 
 
@@ -49,49 +33,7 @@ def _more(scene: Scene) -> Values | None:
     """Warnings of the run and the tail of its log."""
     if scene.run is None or scene.progress is None:
         return None
-    warnings = [("warn", text) for text in scene.progress.warnings]
-    return {"log": scene.run.log_tail(_LOG_LINES) or "Nothing yet.", "warnings": warnings}
-
-
-def numbers(progress: Progress) -> list[tuple[str, str]]:
-    """Step, losses, speed, memory and time left, as far as they are known."""
-    peak = progress.peak_memory or progress.memory
-    left = duration(progress.eta_s) if progress.eta_s and progress.job.active else ""
-    doubt = f" ± {progress.eta_spread - 1:.0%}" if progress.eta_spread and left else ""
-    values = {
-        "Step": f"{progress.step:,} of {progress.total_steps:,}" if progress.total_steps else "",
-        "Loss": f"{progress.points[-1][1]:.3f}" if progress.points else "",
-        "Held-out loss": f"{progress.heldout[-1][1]:.3f}" if progress.heldout else "",
-        "Speed": f"{progress.tokens_per_s:,.0f} tokens/s" if progress.tokens_per_s else "",
-        "Peak memory": memory(peak) if peak else "",
-        "Time left": left + doubt,
-    }
-    return [(name, value or "–") for name, value in values.items()]
-
-
-def memory_words(progress: Progress) -> str:
-    """The measured peak beside what was estimated before the start; empty while one is not known."""
-    peak, expected = progress.peak_memory, progress.estimated_memory
-    if not peak or not expected:
-        return ""
-    tense = "so far is" if progress.job.active else "was"
-    beside = f"{memory(peak)}, {deviation(peak / expected)}"
-    return f"Estimated before the start: {memory(expected)}. The peak {tense} {beside}."
-
-
-def resume_words(progress: Progress) -> str:
-    """From where a resume would go on."""
-    if progress.checkpoints:
-        return f"Resume goes on from the checkpoint at step {progress.checkpoints[-1]}."
-    return "There is no checkpoint yet, so Resume starts it from the beginning."
-
-
-def result_words(progress: Progress) -> str:
-    if len(progress.heldout) < 2:
-        return "Export it next."
-    first, last = progress.heldout[0][1], progress.heldout[-1][1]
-    fall = f", {(1 - last / first):.0%} lower" if last < first else ""
-    return f"Held-out loss went from {first:.3f} to {last:.3f}{fall}. Export it next."
+    return {"log": scene.run.log_tail(_LOG_LINES) or "Nothing yet."}
 
 
 def read_points(bench: Bench, request: dict[str, Any]) -> dict[str, Any]:
