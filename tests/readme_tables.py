@@ -1,5 +1,6 @@
-"""The README's tables of presets, made from presets/*.yaml and the estimate: `python -m tests.readme_tables`.
+"""The README's tables, made from what they speak of: `python -m tests.readme_tables`.
 
+Presets from presets/*.yaml and the estimate; methods, formats, forms, targets and steps from their registries.
 With --write they are put into README.md; without it they are printed, and exit code 1 says that the README
 has others.
 """
@@ -8,20 +9,24 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
 
 from core.base.home import APP_FOLDER
+from core.data.read import formats
+from core.export.forms import forms
+from core.export.targets import targets
 from core.fit import MemoryEstimate, Place, estimate_memory
 from core.machine import GIB, Gpu, Hardware, cards, refusal
+from core.methods.method import methods
 from core.methods.settle import device_of
 from core.models import ModelSpec, spec_of_config
 from core.models.catalogue import catalogue_model
 from core.presets import Preset, load_presets
+from ui.step import steps
 
 README = APP_FOLDER / "README.md"
-MARKS = ("<!-- presets: made by `python -m tests.readme_tables --write` -->", "<!-- end of presets -->")
 # what a class must leave free for each model that it suggests
 SPARE = 0.05
 # `auto` falls back to Transformers where Unsloth can't be imported
@@ -129,8 +134,7 @@ def _cell(preset: Preset, model: str, place: Place) -> str:
     return f"**{size}**" if model in preset.models else size
 
 
-def tables() -> str:
-    """All that stands between the README's marks."""
+def presets_tables() -> str:
     presets = load_presets()
     nvidia = [preset for preset in presets if preset.vendor == "nvidia"]
     others = [preset for preset in presets if preset.vendor != "nvidia"]
@@ -138,13 +142,61 @@ def tables() -> str:
     return "\n\n".join("\n".join(part) for part in parts)
 
 
+def table(head: str, rows: Iterable[Iterable[str]]) -> str:
+    columns = head.count("|") + 1
+    lines = [f"| {head} |", "|---" * columns + "|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
+
+
+def methods_table() -> str:
+    return table(
+        "Method | `method:` | Here | What it is, and when to take it",
+        (
+            (method.title, f"`{method.name}`", "trains" if method.trains else "estimated only", method.help)
+            for method in methods()
+        ),
+    )
+
+
+def formats_table() -> str:
+    return table(
+        "Format | Endings | What it is",
+        ((form.title, " ".join(f"`{end}`" for end in form.endings), form.help) for form in formats()),
+    )
+
+
+def forms_table() -> str:
+    return table("Form | What it is", ((f"`{form.name}`", form.help) for form in forms()))
+
+
+def targets_table() -> str:
+    return table("Hand it to | What happens", ((target.title, target.help) for target in targets()))
+
+
+def steps_table() -> str:
+    return table("Step | What it asks | What it is for", ((f"**{s.title}**", s.question, s.help) for s in steps()))
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "steps": steps_table,
+    "formats": formats_table,
+    "presets": presets_tables,
+    "methods": methods_table,
+    "forms": forms_table,
+    "targets": targets_table,
+}
+
+
 def with_tables(text: str) -> str:
     """The README with today's tables between its marks."""
-    before, mark, rest = text.partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not mark or not end:
-        raise SystemExit(f"README.md lacks the lines {MARKS[0]} and {MARKS[1]}.")
-    return f"{before}{mark}\n\n{tables()}\n\n{end}{after}"
+    for name, make in SECTIONS.items():
+        first, last = f"<!-- {name}: made by `python -m tests.readme_tables --write` -->", f"<!-- end of {name} -->"
+        before, mark, rest = text.partition(first)
+        _, end, after = rest.partition(last)
+        if not mark or not end:
+            raise SystemExit(f"README.md lacks the lines {first} and {last}.")
+        text = f"{before}{mark}\n\n{make()}\n\n{end}{after}"
+    return text
 
 
 def main() -> int:
@@ -156,7 +208,7 @@ def main() -> int:
     if args.write:
         README.write_text(new, "utf-8", newline="\n")
         return 0
-    print(tables())
+    print(*(f"{name}\n\n{make()}\n" for name, make in SECTIONS.items()), sep="\n")
     return int(new != old)
 
 
