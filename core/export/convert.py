@@ -20,6 +20,7 @@ _FALLBACK = (
     "falling back to"  # said for each layer whose width does not fit the block size; summed up at the end
 )
 _SPARE = 32 << 20
+REFUSED = "refused: "
 
 
 def convert(model: Path, target: Path, outtype: str, name: str, tell: Tell, stop: Stop) -> None:
