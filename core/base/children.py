@@ -6,15 +6,13 @@ import os
 import re
 import subprocess
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import IO
 
-from core.base.home import APP_FOLDER
+from core.base.home import APP_FOLDER, library_env
 from core.base.processes import birth, lives
 
 PARENT = "LORA_GARAGE_PARENT"
@@ -80,20 +78,6 @@ def spawn(
         stderr=subprocess.STDOUT,
         creationflags=subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0,
     )
-
-
-def library_env(packages: Path | None = None) -> dict[str, str]:
-    """What the environment of a process that imports llama_cpp needs: the CUDA libraries that torch brought.
-
-    A prebuilt CUDA wheel leaves them out. `packages` is the site-packages folder (default: this process's
-    own). Empty where there are none.
-    """
-    packages = packages or Path(sysconfig.get_path("purelib"))
-    folders = sorted({file.parent for file in packages.glob("nvidia/**/lib*/lib*.so*")})
-    if sys.platform != "linux" or not folders:
-        return {}
-    before = os.environ.get("LD_LIBRARY_PATH")
-    return {"LD_LIBRARY_PATH": os.pathsep.join([*map(str, folders), *([before] if before else [])])}
 
 
 def run_child(

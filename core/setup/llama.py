@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from core.base.children import library_env
-from core.base.home import LLAMA_CPP_PYTHON
+from core.base.home import LLAMA_CPP_PYTHON, library_env
 from core.setup.child import CommandFailed
 from core.setup.places import Places
 from core.setup.plan import LLAMA_INDEX, Plan

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from app import parser
 from core.base.errors import UserError
 from core.base.home import Home
 from core.base.jobs import kill_job, wait_job
-from core.commands import dispatch as commands
+from core.commands import dispatch
 from core.data import check
 from core.data.check import (
     KEPT,
@@ -119,7 +118,7 @@ def test_measuring_can_be_stopped(home: Home, tmp_path: Path, starter_tokenizer_
 
 def check_data(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, dict[str, Any]]:
     """(exit code, what was printed, the JSON of the last line)."""
-    code = commands.run(parser().parse_args(["check-data", *words, "--json"]))
+    code = dispatch.run("check-data", [*words, "--json"])
     printed = capsys.readouterr().out
     return code, printed, json.loads(printed.strip().splitlines()[-1])
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import pytest
 
-from app import parser
 from core.base.home import APP_FOLDER, Home
-from core.commands import dispatch as commands
+from core.commands import dispatch
 from core.fit.data import tokenizer_folder
 from core.fit.measured import Measured, note_measured
 from core.models.catalogue import catalogue_model
 
 QWEN = "Qwen/Qwen3-8B"
-HEAVY = ("torch", "transformers", "peft", "gradio", "pyarrow", "numpy", "pydantic", "httpx", "tokenizers")
+HEAVY = ("torch", "transformers", "peft", "gradio", "pyarrow", "numpy", "httpx", "tokenizers")
 KEYS = {
     "total_gib",
     "usable_gib",
@@ -37,7 +36,7 @@ def fit(capsys: pytest.CaptureFixture[str]):
     """Runs the command: (exit code, JSON, everything printed before it)."""
 
     def run(*words: str) -> tuple[int, dict[str, Any], str]:
-        code = commands.run(parser().parse_args(["fit", *words, "--json"]))
+        code = dispatch.run("fit", [*words, "--json"])
         *text, last = capsys.readouterr().out.strip().splitlines()
         return code, json.loads(last), "\n".join(text)
 
@@ -254,14 +253,14 @@ def test_the_correction_is_shown_and_can_be_taken_back(fit: Any, home: Home) -> 
 
 def test_help_can_be_read_on_every_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parser().parse_args(["fit", "--help"])
+        dispatch.run("fit", ["--help"])
     assert capsys.readouterr().out.isascii()
 
 
 def test_nothing_heavy_is_loaded(config: Path, home_folder: Path) -> None:
     code = (
-        "import sys; from app import parser; from core import commands;"
-        f"code = commands.run(parser().parse_args(['fit', '--model', {str(config)!r}, '--gpu', '6']));"
+        "import sys; from core.commands import dispatch;"
+        f"code = dispatch.run('fit', ['--model', {str(config)!r}, '--gpu', '6']);"
         f"print(code, sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=APP_FOLDER, capture_output=True, text=True)

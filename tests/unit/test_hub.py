@@ -157,8 +157,8 @@ def test_nobody_answers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 _ACCOUNT = """
 import sys
 from pathlib import Path
-from core.errors import UserError
-from core.hub_account import log_in, log_out, logged_in
+from core.base.errors import UserError
+from core.models.hub_account import log_in, log_out, logged_in
 def kept():
     files = [path for path in Path(sys.argv[1]).rglob("*") if path.is_file()]
     return sorted(str(path.parent.relative_to(sys.argv[1])) for path in files if "hf_acc" in path.read_text())

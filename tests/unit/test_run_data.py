@@ -81,9 +81,9 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from core.data import snapshot
-from core.home import open_home
+from core.base.home import open_home
 from core.recipe import Recipe
-from core.run_data import prepare_data
+from core.runs.data import prepare_data
 snapshot.replace = lambda source, target: os.kill(os.getpid(), 9)
 folder = Path(sys.argv[1])
 prepare_data(open_home(folder.parent.parent), Recipe.load(folder / "recipe.yaml"), folder / "data")
