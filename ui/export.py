@@ -9,23 +9,16 @@ import gradio as gr
 
 from core.base.errors import UserError
 from core.base.jobs import JobState, log_tail, read_job, request_stop
-from core.export.handoff import (
-    lmstudio_models,
-    lmstudio_place,
-    ollama_create,
-    ollama_installed,
-)
-from core.export.service import (
-    QUANTS,
+from core.export.forms import Form, form_named, forms
+from core.export.record import (
     Export,
-    Quant,
     base_folder,
     export_job,
-    export_name,
     newest_export,
     read_exports,
     start_export,
 )
+from core.export.targets import Target, target_named, targets
 from core.models import inspect_model
 from core.runs.run import Run
 from ui.bench import Bench
@@ -64,8 +57,8 @@ def on_edit(bench: Bench, name: str, value: Any) -> None:
     """Another run or another quantization is chosen."""
     if name == "run":
         bench.choose(run=str(value))
-    elif name == "quant" and value in QUANTS:
-        bench.choose(quant=str(value))
+    elif name == "quant":
+        bench.choose(quant=form_named(str(value)).name)
 
 
 def on_act(bench: Bench, name: str, value: Any) -> None:
@@ -77,8 +70,8 @@ def on_act(bench: Bench, name: str, value: Any) -> None:
         start_export(bench.home, run, bench.choices().quant)
     elif name == "stop-export":
         request_stop(export_job(run))
-    elif name in ("ollama", "lmstudio"):
-        hand_over(bench, run, name)
+    else:
+        hand_over(bench, run, target_named(name))
 
 
 def body_html(bench: Bench) -> str:
@@ -110,9 +103,9 @@ def _run_html(bench: Bench, run: Run) -> str:
 def _quant_cards(bench: Bench, run: Run, chosen: str, made: list[Export]) -> str:
     parameters = _parameters(bench, run)
     options = []
-    for quant in QUANTS.values():
-        export = next((item for item in made if item.quant == quant.name), None)
-        options.append((quant.name, quant.name, f"{_size_words(quant, export, parameters)} {quant.help}"))
+    for form in forms():
+        export = next((item for item in made if item.quant == form.name), None)
+        options.append((form.name, form.name, f"{_size_words(form, export, parameters)} {form.help}"))
     first = [option for option in options if option[0] == chosen]
     rest = [option for option in options if option[0] != chosen]
     others = choice_cards("quant", "Other quantizations", rest, chosen)
@@ -120,10 +113,10 @@ def _quant_cards(bench: Bench, run: Run, chosen: str, made: list[Export]) -> str
     return choice_cards("quant", "Chosen quantization", first, chosen) + folded
 
 
-def _size_words(quant: Quant, export: Export | None, parameters: int) -> str:
+def _size_words(form: Form, export: Export | None, parameters: int) -> str:
     if export is not None:
         return f"{size(export.bytes)}, made already."
-    return f"About {size(quant.estimate(parameters))}." if parameters else f"{quant.bits:g} bits a weight."
+    return f"About {size(form.size(parameters))}." if parameters else ""
 
 
 def _job_html(run: Run, job: JobState) -> str:
@@ -157,60 +150,41 @@ def files_html(bench: Bench, run: Run, export: Export) -> str:
         f'<section class="lg-section"><h3>The file</h3><p class="lg-help">{esc(about)}</p>'
         f"{copy_box('export-path', str(export.file), 'the path')}"
         + actions(f'<a id="export-download" class="lg-second" href="{link}" download>Download</a>')
-        + f"</section>{ollama_html(bench, run, export)}{lmstudio_html(bench, run)}"
+        + "</section>"
+        + "".join(target_html(bench, run, export, target) for target in targets())
     )
 
 
-def ollama_html(bench: Bench, run: Run, export: Export) -> str:
-    """The Modelfile with its command to copy, and a button where Ollama is installed."""
-    # with the whole path it works from any folder and in any shell
-    line = f'ollama create {export_name(run)} -f "{export.modelfile}"'
-    command = copy_box("export-ollama", line, "the command")
-    if ollama_installed():
-        way = _errand_html(bench, "ollama", run, "Add it to Ollama", "Ollama takes the model in")
-    else:
-        way = '<p class="lg-help">Ollama was not found on this machine.</p>'
-    return (
-        '<section class="lg-section"><h3>Ollama</h3>'
-        '<p class="lg-help">A Modelfile stands beside the file: template, stop words, context.</p>'
-        f"{command}{way}</section>"
-    )
+def target_html(bench: Bench, run: Run, export: Export, target: Target) -> str:
+    """A program to hand the file to: what to type, and a button where the program is installed."""
+    about = f'<p class="lg-help">{esc(target.help)}</p>' if target.help else ""
+    line = target.command(export)
+    command = copy_box(f"export-{target.name}", line, "the command") if line else ""
+    reason = target.missing()
+    way = f'<p class="lg-help">{esc(reason)}</p>' if reason else _errand_html(bench, run, target)
+    return f'<section class="lg-section"><h3>{esc(target.title)}</h3>{about}{command}{way}</section>'
 
 
-def lmstudio_html(bench: Bench, run: Run) -> str:
-    """A button that places the file in LM Studio's folder, where there is one."""
-    try:
-        lmstudio_models()
-        way = _errand_html(bench, "lmstudio", run, "Place it in LM Studio", "Placing the file")
-    except UserError as problem:
-        way = f'<p class="lg-help">{esc(problem)}</p>'
-    return f'<section class="lg-section"><h3>LM Studio</h3>{way}</section>'
-
-
-def _errand_html(bench: Bench, act: str, run: Run, text: str, doing: str) -> str:
-    errand = bench.errands.find(f"{act} {run.name}")
-    go = button(f"export-{act}-go", act, text)
+def _errand_html(bench: Bench, run: Run, target: Target) -> str:
+    errand = bench.errands.find(f"{target.name} {run.name}")
+    go = button(f"export-{target.name}-go", target.name, target.button)
     if errand is None:
         return actions(go)
     if errand.status == "running":
-        return f'<div class="lg-wait"><p>{doing} …</p>{meter(None, doing)}</div>'
+        return f'<div class="lg-wait"><p>{esc(target.doing)} …</p>{meter(None, target.doing)}</div>'
     title = "Done" if errand.status == "done" else "That did not work"
     return notice("ok" if errand.status == "done" else "bad", title, errand.message, go)
 
 
-def hand_over(bench: Bench, run: Run, act: str) -> None:
-    """Give the chosen file to Ollama or LM Studio; both may copy gigabytes, so it runs beside the page."""
+def hand_over(bench: Bench, run: Run, target: Target) -> None:
+    """Give the chosen file to a program; that may copy gigabytes, so it runs beside the page."""
     quant = bench.choices().quant
     export = newest_export(run, quant)
     if export is None:
         raise UserError(f"There is no {quant} file yet. Make it first.")
-
-    def work() -> str:
-        if act == "ollama":
-            return f"Talk to it with: {ollama_create(export.file.parent, export_name(run))}"
-        return f"It lies in {lmstudio_place(export.file, export_name(run))}."
-
-    bench.errands.run(f"{act} {run.name}", work, lambda error: log_error(bench, error))
+    bench.errands.run(
+        f"{target.name} {run.name}", lambda: target.place(export), lambda error: log_error(bench, error)
+    )
 
 
 def _parameters(bench: Bench, run: Run) -> int:

@@ -59,7 +59,7 @@ Tensors = dict[str, Tensor]
 
 
 class Adapter:
-    """An adapter folder in PEFT's format, matched with its base model: which tensors belong to which layer."""
+    """An adapter in PEFT's format, matched with its base model: which tensors belong to which layer."""
 
     def __init__(self, folder: Path, base: Path) -> None:
         self.config = _config(folder)
@@ -67,11 +67,11 @@ class Adapter:
         self.layers: dict[str, Tensors] = defaultdict(dict)
         problems = []
         for name, tensor in _weights(folder).items():
-            layer = self._layer_of(name.removeprefix(_PREFIX))
+            layer = self._layer_of(name)
             if layer is None:
                 problems.append(f"{name} belongs to no layer of the base model")
             else:
-                self.layers[layer][name.removeprefix(_PREFIX)] = tensor
+                self.layers[layer][name] = tensor
         for layer, tensors in self.layers.items():
             problems += self._misfits(layer, tensors)
         strange = sorted({tensor.dtype for tensor in self.base.values()} - set(ITEM_BYTES))
@@ -79,29 +79,49 @@ class Adapter:
         if problems:
             raise UserError(
                 f"The adapter in {folder} does not fit the base model in {base}: {problems[0]} "
-                f"({len(problems)} such problems). Choose the 16-bit model that it was trained on; adapters "
-                "of anything but whole linear layers can't be merged."
+                f"({len(problems)} such problems). Choose the 16-bit model that it was trained on; only "
+                "adapters of whole linear layers can be merged."
             )
 
+    def merged(self, layer: str) -> dict[str, bytes]:
+        """The layer's own weight and bias by their names in the files, with the adapter in them."""
+        shell = self._inject(layer)
+        # as PeftModel does: the adapter in float32, the sum rounded once
+        cast_adapter_dtype(shell, "default")
+        weights = {name: _as_torch(tensor) for name, tensor in self.layers[layer].items()}
+        set_peft_model_state_dict(shell, weights)
+        module = shell.get_submodule(layer)
+        assert isinstance(module, BaseTunerLayer)
+        try:
+            module.merge()
+        except (RuntimeError, ValueError) as error:
+            raise _refusal(self.config, error) from error
+        values = {part: getattr(module.get_base_layer(), part).data for part in self._parts(layer)}
+        # twenty times as fast as isfinite().all(); both ends are NaN as soon as one value is
+        if not all(math.isfinite(end.item()) for value in values.values() for end in torch.aminmax(value)):
+            raise UserError(
+                f"The merged weight of {layer} is not finite: the adapter is broken, or too large for fp16."
+            )
+        return {f"{layer}.{part}": _as_bytes(value) for part, value in values.items()}
+
     def _layer_of(self, name: str) -> str | None:
-        while "." in name:
+        """`a.b.lora_A.weight` belongs to the layer a.b if the base model has an `a.b.weight`."""
+        while name and f"{name}.weight" not in self.base:
             name = name.rpartition(".")[0]
-            if f"{name}.weight" in self.base:
-                return name
-        return None
+        return name or None
 
     def _misfits(self, layer: str, tensors: Tensors) -> list[str]:
-        """What PEFT would not find, or not know what to do with. Tries it without any numbers ("meta")."""
+        """Tensors that PEFT would miss, or not know what to do with. Tries it without any numbers."""
         weight = self.base[f"{layer}.weight"]
         if weight.dtype not in DTYPES or len(weight.shape) != 2:
             return [f"{layer} is {weight.dtype} {list(weight.shape)}, no matrix in 16 or 32 bits"]
-        shell = self._inject(layer, empty=True)
-        wanted = {name: tuple(value.shape) for name, value in get_peft_model_state_dict(shell).items()}
+        expected = get_peft_model_state_dict(self._inject(layer, empty=True))
+        shapes = {name: tuple(value.shape) for name, value in expected.items()}
         there = {name: tensor.shape for name, tensor in tensors.items()}
         return [
-            f"{name} is {there.get(name, 'missing')} and should be {wanted.get(name, 'absent')}"
-            for name in sorted(wanted.keys() | there.keys())
-            if wanted.get(name) != there.get(name)
+            f"{name} has the shape {there.get(name, '(missing)')}, expected is {shapes.get(name, 'none')}"
+            for name in sorted(shapes.keys() | there.keys())
+            if shapes.get(name) != there.get(name)
         ]
 
     def _inject(self, layer: str, empty: bool = False) -> nn.Module:
@@ -115,43 +135,29 @@ class Adapter:
                 module: nn.Module = Conv1D(columns, rows)
             else:
                 module = nn.Linear(columns, rows, bias=f"{layer}.bias" in self.base)
-        for part in () if empty else self.parts(layer):
+        for part in () if empty else self._parts(layer):
             setattr(module, part, nn.Parameter(_as_torch(self.base[f"{layer}.{part}"]), requires_grad=False))
         for step in reversed(layer.split(".")):
             shell = nn.Module()
             shell.add_module(step, module)
             module = shell
         config = copy.deepcopy(self.config)
-        config.target_modules = re.escape(layer)
+        config.target_modules = re.escape(layer)  # pyright: ignore[reportAttributeAccessIssue]
         try:
             return inject_adapter_in_model(config, module, low_cpu_mem_usage=empty)
         except (ValueError, NotImplementedError) as error:
-            raise UserError(
-                f"A {self.config.peft_type} adapter like this one can't be merged: {first_line(error)}."
-            ) from error
+            raise _refusal(self.config, error) from error
 
-    def parts(self, layer: str) -> list[str]:
-        """Which parameters the layer has in the base model: a weight and perhaps a bias."""
+    def _parts(self, layer: str) -> list[str]:
         return [part for part in PARTS if f"{layer}.{part}" in self.base]
 
-    def merged(self, layer: str) -> dict[str, bytes]:
-        """The layer's own parameters by their names in the files, with the adapter in them."""
-        shell = self._inject(layer)
-        # as PeftModel does: the adapter in float32, the sum rounded once
-        cast_adapter_dtype(shell, "default")
-        set_peft_model_state_dict(shell, {k: _as_torch(v) for k, v in self.layers[layer].items()})
-        module = shell.get_submodule(layer)
-        assert isinstance(module, BaseTunerLayer)
-        module.merge()
-        values = {part: getattr(module.get_base_layer(), part).data for part in self.parts(layer)}
-        if not all(_finite(value) for value in values.values()):
-            raise UserError(
-                f"The merged weight of {layer} is not finite: the adapter is broken, or too large for fp16."
-            )
-        return {
-            f"{layer}.{part}": value.contiguous().view(torch.uint8).numpy().tobytes()
-            for part, value in values.items()
-        }
+
+def _refusal(config: PeftConfig, error: Exception) -> UserError:
+    kind = getattr(config.peft_type, "value", config.peft_type)
+    return UserError(
+        f"This {kind} adapter can't be merged into its base model: {first_line(error)} Train with another "
+        "method, a plain LoRA for one."
+    )
 
 
 def _config(folder: Path) -> PeftConfig:
@@ -160,14 +166,20 @@ def _config(folder: Path) -> PeftConfig:
     try:
         config = PeftConfig.from_pretrained(str(folder))
     except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{folder}/adapter_config.json is damaged: {first_line(error)}. Train again.") from error
+        raise UserError(f"{folder} has a damaged adapter_config.json: {first_line(error)}.") from error
     start = getattr(config, "init_lora_weights", True)
     if start not in _PLAIN_STARTS:
         raise UserError(
-            f"The adapter in {folder} changed its base model at the start (init_lora_weights={start!r}), so it "
-            "can't be merged into the original. Convert it to a plain LoRA with PEFT first."
+            f"The adapter in {folder} changed its base model at the start (init_lora_weights={start!r}), so "
+            "it can't be merged into the original. Convert it to a plain LoRA with PEFT first."
+        )
+    if getattr(config, "modules_to_save", None):
+        raise UserError(
+            f"The adapter in {folder} carries whole modules (modules_to_save) beside its layers; they "
+            "can't be merged. Train without them."
         )
     config.inference_mode = True
+    # the tensors say which layers are adapted
     for narrowing in ("exclude_modules", "layers_to_transform", "layers_pattern"):
         if hasattr(config, narrowing):
             setattr(config, narrowing, None)
@@ -180,7 +192,7 @@ def _weights(folder: Path) -> Tensors:
         raise UserError(
             f"{folder} has no adapter_model.safetensors, so there is nothing to merge. Train again."
         )
-    return read_file(file)
+    return {name.removeprefix(_PREFIX): tensor for name, tensor in read_file(file).items()}
 
 
 def merge(
@@ -219,13 +231,14 @@ def _as_torch(tensor: Tensor) -> torch.Tensor:
     return torch.frombuffer(tensor.read(), dtype=DTYPES[tensor.dtype]).view(tensor.shape)
 
 
-def _finite(value: torch.Tensor) -> bool:
-    # twenty times as fast as isfinite().all(); both ends are NaN as soon as one value is
-    return all(math.isfinite(end.item()) for end in torch.aminmax(value))
+def _as_bytes(value: torch.Tensor) -> bytes:
+    return value.contiguous().view(torch.uint8).numpy().tobytes()
 
 
 if __name__ == "__main__":
     die_with_parent()
+    # PEFT repeats for each layer what it would say once
+    warnings.simplefilter("ignore")
     try:
         merge(*map(Path, sys.argv[1:4]), tell=lambda share: print(f"merged {share:.0%}"))
     except UserError as problem:
