@@ -27,9 +27,8 @@ from pathlib import Path
 from core.base.errors import UserError
 from core.commands.dispatch import HOME_HELP, commands, run
 from core.setup import doctor
-from core.setup.places import Places
+from core.setup.places import Places, StepFailed, ready
 from core.setup.prepare import prepare
-from core.setup.ready import StepFailed, ready
 
 PLACES = Places()
 # set for the process inside .venv, so that a broken .venv can't start itself for ever

@@ -1,4 +1,7 @@
-"""Where things lie: the app's own folder, and the home folder that holds models, datasets and runs."""
+"""Where things lie: the app's own folder, the home folder with models, datasets and runs, torch's libraries.
+
+Standard library only: set-up imports this before anything is installed.
+"""
 
 from __future__ import annotations
 

@@ -12,10 +12,9 @@ from core.base.errors import UserError
 from core.base.home import Home, data_path
 from core.data.check import Question, check_columns, ensure_store, ensure_tokens
 from core.data.cleaned import Changes, save_cleaned
-from core.data.report import offered_fixes, report
+from core.data.report import Report, offered_fixes, report
 from core.data.scan import ScanProgress
 from core.data.shapes import ROLES_OF_COLUMNS
-from core.data.verdict import Report
 from core.machine import find_hardware
 from core.models import STARTER, model_folder
 from core.models.starter import ensure_starter

@@ -17,7 +17,8 @@ from core.commands.train import checked_run, train
 from core.data import read_snapshot
 from core.export.record import Export, base_gguf, base_job, start_export
 from core.presets import preset_named
-from core.runs.run import Run, read_progress
+from core.runs.progress import read_progress
+from core.runs.run import Run
 
 QUESTIONS = 3
 QUANT = "Q4_K_M"

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Container
+from dataclasses import replace
 
 from core.base.errors import UserError
 from core.fit import Place, Workload
 from core.fit.adapter import known_optimizers
-from core.fit.fitting import as_trained, bits_of
+from core.methods.settle import WITH_8_BIT
 from core.models import ModelSpec, lora_targets
 
 # where bitsandbytes trains on 4 bits by default; elsewhere the base stays whole
@@ -47,13 +48,28 @@ def workload_asked(args: argparse.Namespace, spec: ModelSpec, place: Place) -> W
         adapter_bits=args.adapter_bits,
         rest_bits=args.rest_bits,
     )
-    return as_trained(asked, place)
+    return _as_trained(asked, place)
 
 
 def _backend(args: argparse.Namespace, place: Place) -> str:
     """Unsloth, but for what it does not do."""
     apple = place.gpu is not None and place.gpu.vendor == "apple"
     return "peft" if apple or args.no_double_quantization or args.attention != "auto" else "unsloth"
+
+
+def bits_of(precision: str, place: Place) -> int:
+    """Bits of a weight that is not quantized; `auto` is 16 on cards, 32 on CPUs and Apple's GPUs."""
+    if precision == "auto":
+        return 32 if place.gpu is None or place.gpu.vendor == "apple" else 16
+    return 32 if precision == "fp32" else 16
+
+
+def _as_trained(work: Workload, place: Place) -> Workload:
+    if work.backend == "peft" and work.checkpointing == "unsloth":
+        work = replace(work, checkpointing="hf")
+    if "8bit" in work.optimizer and (place.gpu is None or place.gpu.vendor not in WITH_8_BIT):
+        work = replace(work, optimizer="adamw_torch")
+    return work
 
 
 def _optimizer(name: str | None, packed: bool) -> str:

@@ -14,7 +14,8 @@ from core.models import is_hub_id, model_folder, resolve_model
 from core.presets import choose_preset, preset_named
 from core.recipe import Recipe, load_yaml, parse_recipe
 from core.runs.data import scan_data
-from core.runs.run import Run, create_run, finished_checkpoints, open_run, read_progress, start_training
+from core.runs.progress import read_progress
+from core.runs.run import Run, create_run, finished_checkpoints, open_run, start_training
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

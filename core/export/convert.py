@@ -11,14 +11,14 @@ from __future__ import annotations
 import ctypes
 import re
 import runpy
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from core.base.children import ChildFailed, death, die_with_parent, run_child
-from core.base.errors import UserError
-from core.base.threads import physical_cores
+from core.base.cores import physical_cores
+from core.base.errors import UserError, disk_free, disk_sentence, disk_trouble
+from core.base.jobs import Stopped
+from core.base.process import ChildFailed, ChildStopped, death, die_with_parent, run_child
 from core.models.converter import GGUF_PACKAGE, SCRIPT, require_converter
 
 Tell = Callable[[float], None]
@@ -84,25 +84,20 @@ def _child(
     try:
         # a model folder is all the converter needs; it must not look anything up
         run_child(module, args, heard, stop, {"HF_HUB_OFFLINE": "1"})
+    except ChildStopped:
+        raise Stopped from None
     except ChildFailed as failure:
         if refusals:
             raise UserError(refusals[0]) from failure
-        if "No space left" in failure.line or disk_is_full(target.parent):
-            raise UserError(full_disk(what, target.parent)) from failure
+        if disk_trouble(failure, target.parent) is not None:
+            sentence = disk_sentence(failure, f"{what} could not write", target.parent, "export again")
+            raise UserError(sentence) from failure
         raise UserError(f"{what} failed: it {death(failure.code)}, saying “{failure.line}”.") from failure
-
-
-def disk_is_full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < 1 << 20
-
-
-def full_disk(what: str, folder: Path) -> str:
-    return f"{what} failed because the disk of {folder} is full. Free some space and export again."
 
 
 def require_space(folder: Path, needed: int) -> None:
     """A UserError unless the disk of `folder` has `needed` bytes and a little more."""
-    free = shutil.disk_usage(folder).free
+    free = disk_free(folder)
     if free < needed + _SPARE:
         raise UserError(
             f"This export needs about {_size(needed + _SPARE)} for a while, and the disk of {folder} has "

@@ -25,8 +25,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from core.base.children import die_with_parent
 from core.base.errors import UserError, first_line
+from core.base.process import die_with_parent
 from core.export.convert import REFUSED
 from core.models.tensors import ITEM_BYTES, Tensor, TensorWriter, read_file, read_model
 

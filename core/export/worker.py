@@ -6,21 +6,25 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import math
-import os
 from pathlib import Path
 
-from core.base.aside import remove, sweep
-from core.base.children import ChildStopped
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence, disk_trouble
 from core.base.events import now
-from core.base.files import fsync_folder, link_or_copy, replace, sha256_file, write_atomic, write_json
+from core.base.files import (
+    link_or_copy,
+    remove,
+    replace,
+    sha256_file,
+    sweep,
+    write_atomic,
+    write_json,
+)
 from core.base.home import Home, open_home
-from core.base.jobs import Stopped, Worker
+from core.base.jobs import Worker
 from core.data import ChatTokenizer
 from core.data.template import write_template
-from core.export.convert import full_disk, merge, require_space
+from core.export.convert import merge, require_space
 from core.export.forms import Form, Task, form_named
 from core.export.modelfile import modelfile_of, tokenizer_of
 from core.export.record import Export, add_export, base_gguf, base_record, base_target, fingerprint
@@ -32,17 +36,16 @@ from core.runs.run import Run
 
 def main() -> None:
     arguments = _arguments()
-    with Worker(arguments.job) as worker:
+    with Worker(arguments.job, "The export was stopped. Nothing half-made is left.") as worker:
         home = open_home(arguments.home)
         run = Run(arguments.run)
         try:
             export(worker, home, run, form_named(arguments.quant), arguments.what)
-        except (Stopped, ChildStopped):
-            worker.stopped("The export was stopped. Nothing half-made is left.")
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if disk_trouble(error) is None:
                 raise
-            raise UserError(full_disk("The export", arguments.job)) from error
+            what = "The export could not be written"
+            raise UserError(disk_sentence(error, what, arguments.job, "export again")) from error
 
 
 def _arguments() -> argparse.Namespace:
@@ -150,15 +153,12 @@ def _make(task: Task, model: Path) -> str:
 
 
 def _keep(file: Path, target: Path) -> None:
-    with open(file, "rb+") as opened:
-        os.fsync(opened.fileno())
     try:
         replace(file, target)
     except PermissionError as error:
         raise UserError(
             f"{target.name} is in use and can't be replaced. End the chat with it, then export again."
         ) from error
-    fsync_folder(target.parent)
 
 
 if __name__ == "__main__":

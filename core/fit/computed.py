@@ -30,7 +30,7 @@ def as_computed(spec: ModelSpec, workload: Workload, gpu: Gpu | None) -> Workloa
 def _on_cpu(workload: Workload) -> Workload:
     """There Unsloth is Transformers and PEFT as they come, and 8-bit optimizers are not to be had.
 
-    The Recipe's 8-bit optimizers become adamw_torch (core.train.trainer.pick_optimizer).
+    The Recipe's 8-bit optimizers become adamw_torch (core.methods.settle).
     """
     return replace(
         workload,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from core.base.home import Home
 from core.fit import estimate_memory, search
-from core.fit.levers import WITH_8_BIT, Lengths
+from core.fit.levers import Lengths
 from core.fit.measured import correction
 from core.fit.search import Candidate, Step
 from core.fit.workload import MemoryEstimate, Place, Workload
-from core.methods.settle import cannot_express
+from core.methods.settle import device_of, installed, settle
 from core.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -24,8 +22,6 @@ __all__ = [
     "Candidate",
     "Lengths",
     "Step",
-    "as_trained",
-    "bits_of",
     "changes_of",
     "estimate_recipe",
     "estimator",
@@ -38,36 +34,12 @@ __all__ = [
 
 
 def workload_of(recipe: Recipe, place: Place, longest: int | None = None) -> Workload:
-    """What a recipe asks for on this place; `longest` is the data's longest row in tokens, if known.
+    """What a recipe comes to on this place; `longest` is the data's longest row in tokens, if known.
 
     The engine is guessed without loading one: Unsloth where it is installed and can do what is asked for.
     """
-    backend = backend_of(recipe)
-    work = Workload.of(recipe, backend, bits_of(recipe.precision, place), longest)
-    return as_trained(work, place)
-
-
-def as_trained(work: Workload, place: Place) -> Workload:
-    """With what the engines do instead of what they can't do here (core.train.trainer, peft_engine)."""
-    if work.backend == "peft" and work.checkpointing == "unsloth":
-        work = replace(work, checkpointing="hf")
-    if "8bit" in work.optimizer and (place.gpu is None or place.gpu.vendor not in WITH_8_BIT):
-        work = replace(work, optimizer="adamw_torch")
-    return work
-
-
-def backend_of(recipe: Recipe) -> str:
-    """The engine that will most likely train, `unsloth` or `peft`."""
-    if recipe.engine == "peft" or cannot_express(recipe) or not find_spec("unsloth"):
-        return "peft"
-    return "unsloth"
-
-
-def bits_of(precision: str, place: Place) -> int:
-    """Bits of a weight that is not quantized; `auto` is 16 on cards, 32 on CPUs and Apple's GPUs."""
-    if precision == "auto":
-        return 32 if place.gpu is None or place.gpu.vendor == "apple" else 16
-    return 32 if precision == "fp32" else 16
+    settled, _ = settle(recipe, device_of(place.gpu, **installed()))
+    return Workload.of(settled, longest)
 
 
 def estimate_recipe(

@@ -99,7 +99,7 @@ def logits_bytes(spec: ModelSpec, workload: Workload, on_cpu: bool = False) -> i
     if fused(workload):
         return min(FUSED_PLAN, UNFUSED_LATELY * whole)
     if on_cpu:
-        # there our own loss makes them only where a token is trained (core.train.losses)
+        # there our own loss makes them only where a token is trained (core.train.batches)
         return round(UNFUSED_LATELY * whole * workload.trained_share)
     if workload.backend == "unsloth":
         return UNFUSED_UNSLOTH * whole * workload.bits // 16

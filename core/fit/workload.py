@@ -52,13 +52,14 @@ class Workload:
     keep_checkpoints: int = 2
 
     @classmethod
-    def of(cls, recipe: Recipe, backend: str, bits: int, longest: int | None = None) -> Workload:
-        """What a Recipe asks for. `backend` is `unsloth` or `peft`."""
+    def of(cls, recipe: Recipe, longest: int | None = None) -> Workload:
+        """What a settled Recipe asks for."""
         targets = recipe.target_modules
         return cls(
+            method=recipe.method,
             quantization=recipe.quantization,
             double_quantization=recipe.double_quantization,
-            bits=bits,
+            bits=32 if recipe.precision == "fp32" else 16,
             rank=recipe.rank,
             target_modules=(targets,) if isinstance(targets, str) else tuple(targets),
             dropout=recipe.dropout,
@@ -68,7 +69,7 @@ class Workload:
             accumulate=recipe.accumulate,
             optimizer=recipe.optimizer,
             checkpointing=recipe.checkpointing,
-            backend=backend,
+            backend=recipe.engine,
             attention=recipe.attention,
             offload_embedding=recipe.offload_embedding,
             keep_checkpoints=recipe.keep_checkpoints,
@@ -83,7 +84,7 @@ class Workload:
     def tokens(self) -> int:
         """Tokens that are computed at once, padding included.
 
-        Shorter rows take the place of a full one (core.train.trainer.plan_parts), so short data fills the
+        Shorter rows take the place of a full one (core.train.batches.plan_parts), so short data fills the
         budget of `micro_batch` full rows too, as far as a step has rows for it.
         """
         return min(self.micro_batch * self.max_length, self.micro_batch * self.accumulate * self.length)

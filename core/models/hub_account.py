@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence
 
 Want = Literal["model", "dataset", "answer"]
 _TOKEN = re.compile(r"[\x21-\x7e]{4,500}")
@@ -141,12 +141,10 @@ def _refused(name: str, want: Want, error: Any) -> str:
 
 
 def _unreachable(name: str, want: Want, error: Exception, do: str = "Check the connection.") -> str:
-    if getattr(error, "errno", None) == errno.ENOSPC:
-        return f"The disk became full while {name} was fetched. Free some space. {_again(want)}"
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, _NETWORK):
-        # a file in use, a quota, a file system without large files
-        where = error.filename or f"The disk that {name} goes to"
-        return f"{where} can't be used ({error.strerror}). Look at the disk and the folder. {_again(want)}"
+        # a full disk, a file in use, a quota, a file system without large files
+        folder = Path(error.filename) if error.filename else None
+        return f"{disk_sentence(error, f'{name} could not be written', folder)} {_again(want)}"
     if want == "answer":
         return f"The hub can't be reached. {do} {_again(want)}"
     return f"The hub can't be reached, so {name} was not downloaded. {do} {_again(want)}"

@@ -72,7 +72,7 @@ def own_key(name: str, number: int = 1) -> str:
 
 def _about(recipe: Recipe) -> str:
     return (
-        f"{recipe.method}, rank {recipe.rank}, length {recipe.max_length:,}, "
+        f"{recipe.method_title}, rank {recipe.rank}, length {recipe.max_length:,}, "
         f"{recipe.micro_batch} × {recipe.accumulate} rows a step."
     )
 

@@ -95,7 +95,8 @@ def run_lengths(run: Run) -> list[int]:
 
 def estimate(home: Home, run: Run, case: Case, precision: str, longest: int) -> MemoryEstimate:
     place = Place.of(replace(find_hardware(home.root), gpus=()))
-    workload = Workload.of(run.recipe, case.engine, 32 if precision == "fp32" else 16, longest)
+    trained = run.recipe.with_changes(engine=case.engine, precision=precision)
+    workload = Workload.of(trained, longest)
     return estimate_memory(spec_of_folder(ensure_starter(home)), workload, place)
 
 

@@ -16,7 +16,7 @@ from core.base.home import APP_FOLDER
 from core.data.cleaned import save_cleaned
 from core.data.scan import scan
 from core.data.store import Store
-from core.setup.archive import unpack_chosen
+from core.setup.downloads import unpack_chosen
 from tests.corpus.case import pair
 from tests.corpus.judge import judge
 

@@ -29,7 +29,8 @@ from core.models import find_spec
 from core.models.starter import ensure_starter
 from core.presets import preset_named
 from core.recipe import Recipe
-from core.runs.run import create_run, read_progress, start_training
+from core.runs.progress import read_progress
+from core.runs.run import create_run, start_training
 from tests.gpu.demo import RESULTS, require_gpu
 
 MODELS = ("Qwen/Qwen2.5-0.5B-Instruct", "meta-llama/Llama-3.2-1B-Instruct", "Qwen/Qwen3-4B")

@@ -87,8 +87,8 @@ def test_a_new_form_and_a_new_target_are_one_file_each(run: Run, tmp_path: Path)
         f"forms.__path__.append({str(tmp_path / 'forms')!r});"
         f"targets.__path__.append({str(tmp_path / 'targets')!r});"
         "from core.base.home import open_home; from core.runs.run import Run; from ui.bench import Bench;"
-        "from ui.export import body_html; from core.commands.dispatch import arguments;"
-        f"print(body_html(Bench(open_home({str(tmp_path)!r}))));"
+        "from tests.ui_page import shown; from core.commands.dispatch import arguments;"
+        f"print(shown(Bench(open_home({str(tmp_path)!r})), 'export-panel'));"
         "arguments('export', ['--help'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=APP_FOLDER, capture_output=True, text=True)

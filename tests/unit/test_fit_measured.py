@@ -23,7 +23,7 @@ from core.fit.measured import (
     reset_measured,
 )
 from core.machine import GIB, card_named
-from core.runs.run import read_progress
+from core.runs.progress import read_progress
 from tests.training_runs import events, make_run, work_side_by_side
 
 CPU = Place(None, 20 * GIB, 24 * GIB)

@@ -79,7 +79,7 @@ def test_wrong_arguments_are_the_user_s_error():
 def test_doctor_prints_one_json_object():
     done = run_app("doctor", "--json")
     assert done.returncode == 0
-    assert json.loads(done.stdout)["machine"]["system"] in ("linux", "windows", "macos")
+    assert json.loads(done.stdout)["hardware"]["cores"] >= 1
 
 
 def test_every_command_is_listed_before_anything_is_installed():

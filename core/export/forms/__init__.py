@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.base.aside import aside
 from core.base.errors import UserError
+from core.base.files import aside
 from core.base.home import Home
 from core.base.jobs import Stopped, Worker
 from core.base.registry import registered

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.base.aside import remove
 from core.base.errors import UserError
+from core.base.files import remove
 from core.export.convert import convert, quantize
 from core.export.forms import Form, Task
 from core.models.gguf_header import read_header

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.base.aside import aside, remove
-from core.base.errors import UserError
-from core.base.files import link_or_copy, read_json, replace
+from core.base.errors import UserError, disk_sentence
+from core.base.files import link_or_copy, read_json, replacement
 from core.export.record import Export
 from core.export.targets import Target
 
@@ -32,15 +31,11 @@ class LmStudio(Target):
         if reason := self.missing():
             raise UserError(reason)
         target = models_folder() / PUBLISHER / export.model_name / export.file.name
-        temporary = aside(target)
         try:
-            link_or_copy(export.file, temporary)
-            replace(temporary, target)
+            with replacement(target) as temporary:
+                link_or_copy(export.file, temporary)
         except OSError as error:
-            raise UserError(f"The model could not be placed in {target.parent}: {error.strerror}.") from error
-        finally:
-            # a rename onto another link of the same file leaves the temporary name behind
-            remove(temporary)
+            raise UserError(disk_sentence(error, "The model could not be placed", target.parent)) from error
         return f"It lies in {target}."
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 
-from core.base.children import telling_line
 from core.base.errors import UserError
+from core.base.process import telling_line
 from core.export.record import Export
 from core.export.targets import Target
 
