@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from core.models import model_name
-from core.runs.progress import Progress
 from ui.choices import Choices
 from ui.render import render
 from ui.scene import Scene
 from ui.step import steps
-from ui.words import duration, last_part
+from ui.words import last_part
 
 
 def nav() -> str:
@@ -21,26 +19,7 @@ def nav() -> str:
 
 def header(scene: Scene) -> str:
     """Name, hardware, the job that runs now (a link to its step), light or dark."""
-    return render("frame/header.html", scene=scene, job=running_job(scene))
-
-
-def running_job(scene: Scene) -> dict[str, Any] | None:
-    """The running job in a few words, and the step where it is looked after."""
-    if scene.busy is not None:
-        return {"step": "train", **training_words(scene.busy[1])}
-    if scene.exporting is not None:
-        job = scene.exporting
-        return {"step": "export", "verb": "Exporting", "share": job.progress, "detail": job.stage}
-    return None
-
-
-def training_words(progress: Progress) -> dict[str, Any]:
-    """What the header says about a running training: verb, share done, detail."""
-    if not progress.total_steps:
-        return {"verb": "Starting", "share": None, "detail": progress.job.stage}
-    left = f", {duration(progress.eta_s)} left" if progress.eta_s else ""
-    detail = f"step {progress.step} of {progress.total_steps}{left}"
-    return {"verb": "Training", "share": progress.step / progress.total_steps, "detail": detail}
+    return render("frame/header.html", scene=scene)
 
 
 def card(scene: Scene) -> str:

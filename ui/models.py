@@ -11,6 +11,7 @@ from core.base.errors import UserError
 from core.hub.search import hub_repo, search_hub
 from core.models import (
     STARTER,
+    STARTER_ID,
     ModelSpec,
     hf_cache_models,
     is_hub_id,
@@ -22,8 +23,7 @@ from core.models import (
     spec_of_hub,
 )
 from core.models.catalogue import CatalogueModel, load_catalogue
-from core.models.find import STARTER_ID
-from core.models.hub_account import log_in
+from core.models.hub import log_in
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.memo import Errand, stamp
@@ -84,7 +84,7 @@ def chosen_spec(bench: Bench, choices: Choices) -> ModelSpec:
 def folder_spec(bench: Bench, folder: Path) -> ModelSpec:
     """The shapes of a model folder, read once while its config.json stays the same."""
     parts = (folder, stamp(folder / "config.json"))
-    return bench.memo.get("shapes", parts, lambda: spec_of_folder(folder), keep=400)
+    return bench.memo.get("shapes", parts, lambda: spec_of_folder(bench.home, folder), keep=400)
 
 
 def catalogue_spec(bench: Bench, model: CatalogueModel) -> ModelSpec:
@@ -119,7 +119,7 @@ def ask_hub(bench: Bench, name: str, again: bool = False) -> Errand:
     def work() -> HubFacts:
         repo = hub_repo(name, want="answer")
         try:
-            return HubFacts(repo.bytes, repo.gated, spec_of_hub(name))
+            return HubFacts(repo.bytes, repo.gated, spec_of_hub(bench.home, name, print))
         except UserError as refusal:
             return HubFacts(repo.bytes, repo.gated, None, str(refusal))
 

@@ -110,7 +110,7 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         _forget(home, place)
     if args.calibrate:
         _calibrate(home)
-    spec = find_spec(home, args.model)
+    spec = find_spec(home, args.model, print)
     workload = workload_asked(args, spec, place)
     data = read_data(home, args.data, args.model, workload.max_length) if args.data else None
     if data is not None:

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+from core.data.shapes import Message
 from core.data.template import ChatTemplate, TemplateRefused
 
-Message = dict[str, str]
 Span = tuple[int, int]
 
 # Private-use characters that no tokenizer or template knows; those that a row uses itself are skipped.

@@ -18,7 +18,8 @@ from tokenizers import Tokenizer
 from core.base.errors import UserError, first_line
 from core.base.files import read_json
 from core.data.encoded import Encoded, Section
-from core.data.layout import Chunk, ControlTokens, Layout, Layouts, Message, RowRefused, chunks
+from core.data.layout import Chunk, ControlTokens, Layout, Layouts, RowRefused, chunks
+from core.data.shapes import Message
 from core.data.template import (
     AUTO,
     ChatTemplate,

@@ -10,7 +10,7 @@ from core.base.errors import UserError
 from core.base.home import Home, data_path
 from core.fit.levers import Lengths
 from core.models import STARTER, model_folder
-from core.models.cache import cached_model
+from core.models.folder import cached_model
 
 if TYPE_CHECKING:
     from core.data.measure import TokenTable

@@ -11,9 +11,6 @@ from dataclasses import dataclass
 
 from core.fit.adapter import targets
 from core.fit.workload import Workload
-from core.models.architectures import FAMILIES
-from core.models.families import Family
-from core.models.shapes import Attention
 from core.models.spec import Linear, ModelSpec
 
 _FLOAT32 = 4
@@ -109,27 +106,14 @@ def _kept_plain(spec: ModelSpec, workload: Workload) -> float:
     if wide.fused_qkv:
         # the values are a view, which keeps queries and keys of before the rotation too
         attention += number * (wide.query + wide.key)
-    norms = _FLOAT32 * (norms_a_layer(spec) * wide.hidden + _normed_heads(spec, wide))
+    # each norm keeps its input as float32 (LlamaRMSNorm; autocast for LayerNorm)
+    norms = _FLOAT32 * (spec.norms * wide.hidden + _normed_heads(spec, wide))
     return norms + attention + number * _mlp_tensors(spec, wide) + _method_tensors(spec, workload)
 
 
-def norms_a_layer(spec: ModelSpec) -> int:
-    """Norms of the hidden width; each keeps its input as float32 (LlamaRMSNorm; autocast for LayerNorm)."""
-    family = _family(spec)
-    return family.norms if family else 2
-
-
-def _family(spec: ModelSpec) -> Family | None:
-    """The family of the text model; one that also looks has it under a name of its own (gemma3_text)."""
-    return FAMILIES.get(spec.model_type) or FAMILIES.get(f"{spec.model_type}_text")
-
-
-def _normed_heads(spec: ModelSpec, wide: Widths) -> int:
+def _normed_heads(spec: ModelSpec, wide: Widths) -> float:
     """Width of queries and keys where these are normed too (Qwen 3, Gemma 3, OLMo 2)."""
-    family = _family(spec)
-    attention = family.attention if family else None
-    normed = isinstance(attention, Attention) and attention.norm and attention.norm_if is True
-    return wide.query + wide.key if normed else 0
+    return spec.normed_heads * (wide.query + wide.key)
 
 
 def _mlp_tensors(spec: ModelSpec, wide: Widths) -> int:
@@ -144,7 +128,7 @@ def _method_tensors(spec: ModelSpec, workload: Workload) -> float:
     wide, number = widths(spec), workload.bits / 8
     if workload.trains_everything:
         # each norm's and each linear layer's input; that of the attention's way out is kept already
-        norms = norms_a_layer(spec) * wide.hidden
+        norms = spec.norms * wide.hidden
         return number * (norms + 2 * wide.hidden + wide.down + _normed_heads(spec, wide))
     chosen = targets(spec, workload)
     inputs = sum(width_in_use(spec, linear) * linear.inputs for linear in chosen)
@@ -191,7 +175,7 @@ def _kept_by_unsloth(spec: ModelSpec) -> float:
     also keeps the activation and the way down's input.
     """
     wide = widths(spec)
-    norms = 2 * norms_a_layer(spec) * wide.hidden + _normed_heads(spec, wide)
+    norms = 2 * spec.norms * wide.hidden + _normed_heads(spec, wide)
     fused = wide.gated and spec.model_type in _FUSED_MLP
     mlp = wide.up if fused else _mlp_tensors(spec, wide) + wide.down
     return 2 * (norms + 2 * wide.query + 2 * wide.key + mlp) + _FLOAT32 * spec.heads

@@ -18,7 +18,7 @@ from core.hub.fetch import PARTS, Fetch, fetch
 from core.hub.files import KINDS, HubFile, HubRepo, Kind
 from core.hub.search import hub_repo
 from core.models import HUB_ID, inspect_model, model_folder, read_config
-from core.models.hub_account import gated_words, hub_words, logged_in
+from core.models.hub import gated_words, hub_words, logged_in
 
 # what a disk needs beside the files themselves, so that the system and the app go on
 _DISK_MARGIN = 512 << 20

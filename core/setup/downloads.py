@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.files import inside, replace, sha256_file
+from core.base.files import inside, replace, replacement, sha256_file
 from core.base.home import LLAMA_CPP_PYTHON, STARTER_GGUF, STARTER_SHA256
 from core.setup.work import CommandFailed, Work
 
@@ -77,13 +77,12 @@ def _download(work: Work, name: str, *options: str) -> Path:
 def unpack_chosen(archive: Path, prefix: str, names: tuple[str, ...], target: Path) -> None:
     """Put the members of the tar `archive` below `<top folder>/<prefix>` that `names` names into `target`.
 
-    `names` holds files ("LICENSE") and folders ("gguf-py/"). Written beside `target`, then renamed.
+    `names` holds files ("LICENSE") and folders ("gguf-py/"). The folder `target` is whole or as it was.
     Links, devices and paths that climb out are refused with a UserError.
     """
-    aside = target.with_name(target.name + ".unpacking")
-    shutil.rmtree(aside, ignore_errors=True)
     files, folders = set(names), tuple(name for name in names if name.endswith("/"))
-    with tarfile.open(archive) as tar:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacement(target) as folder, tarfile.open(archive) as tar:
         for member in tar:
             _, _, below = member.name.partition("/")
             inner = below.removeprefix(prefix)
@@ -93,15 +92,13 @@ def unpack_chosen(archive: Path, prefix: str, names: tuple[str, ...], target: Pa
             source = tar.extractfile(member) if member.isreg() else None
             if source is None:
                 raise UserError(f"The archive holds more than plain files ({member.name}). It is not used.")
-            path = inside(aside, inner)
+            path = inside(folder, inner)
             path.parent.mkdir(parents=True, exist_ok=True)
             with source, open(path, "wb") as file:
                 shutil.copyfileobj(source, file)
-    missing = [name for name in names if not (aside / name).exists()]
-    if missing:
-        raise UserError(f"{archive.name} lacks {', '.join(missing)}.")
-    shutil.rmtree(target, ignore_errors=True)
-    replace(aside, target)
+        missing = [name for name in names if not (folder / name).exists()]
+        if missing:
+            raise UserError(f"{archive.name} lacks {', '.join(missing)}.")
 
 
 def get_browser(work: Work) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def plan_run(
 def _plan(home: Home, recipe: Recipe, folder: Path, device: str, lengths: Sequence[int]) -> Planned:
     hardware = find_hardware(home.root)
     place = Place.of(replace(hardware, gpus=()) if device == "cpu" else hardware)
-    spec = spec_of_folder(folder)
+    spec = spec_of_folder(home, folder, print)
     workload = Workload.of(recipe, max(lengths, default=None))
     estimate = estimate_memory(spec, workload, place)
     return Planned(spec, workload, place, estimate, correction(home, place).factor, len(lengths))

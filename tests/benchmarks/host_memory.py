@@ -97,7 +97,7 @@ def estimate(home: Home, run: Run, case: Case, precision: str, longest: int) -> 
     place = Place.of(replace(find_hardware(home.root), gpus=()))
     trained = run.recipe.with_changes(engine=case.engine, precision=precision)
     workload = Workload.of(trained, longest)
-    return estimate_memory(spec_of_folder(ensure_starter(home)), workload, place)
+    return estimate_memory(spec_of_folder(home, ensure_starter(home)), workload, place)
 
 
 def main() -> int:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from core.fit import Workload
 from core.machine import GIB, Gpu
 from core.models import ModelSpec, spec_of_config
+from core.models.dense import is_dense
+from core.models.spec import spec_from_json
 
 _DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -68,7 +71,12 @@ def is_judged(case: dict[str, Any]) -> bool:
 
 
 def spec_of(case: dict[str, Any]) -> ModelSpec:
-    return spec_of_config(config_of(case), case["model"])
+    """By the formula; of other types what core.models.shapes_worker counts (tests/data/vram_shapes.json)."""
+    config = config_of(case)
+    if is_dense(config):
+        return spec_of_config(config, case["model"])
+    counted = json.loads((_DATA / "vram_shapes.json").read_text("utf-8"))[case["model"]]
+    return replace(spec_from_json(counted), name=case["model"], model_type=case["model_type"])
 
 
 def config_of(case: dict[str, Any]) -> dict[str, Any]:
@@ -86,6 +94,8 @@ def config_of(case: dict[str, Any]) -> dict[str, Any]:
         "tie_word_embeddings": case["tied_embeddings"],
     }
     if case["model_type"] == "falcon":
+        # its class works out the width of a head by itself
+        del config["head_dim"]
         config |= {"multi_query": True, "new_decoder_architecture": False}
     if case["model_type"] == "gpt_oss":
         config |= {"num_local_experts": 128 if "120b" in case["model"] else 32, "num_experts_per_tok": 4}

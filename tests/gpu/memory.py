@@ -140,7 +140,7 @@ def run_one(home: Home, gpu: Gpu, model: str, recipe: Recipe, changes: dict[str,
     place = Place(gpu, gpu.total, 0)
     full = Lengths(recipe.max_length, recipe.max_length, recipe.max_length)
     estimated = estimate_recipe(
-        open_home(home.root / "clean"), recipe, find_spec(home, recipe.model), place, full
+        open_home(home.root / "clean"), recipe, find_spec(home, recipe.model, print), place, full
     )
     run = create_run(home, recipe)
     start_training(home, run)

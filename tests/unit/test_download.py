@@ -30,7 +30,7 @@ from core.hub.fetch import fetch as fetch_files
 from core.hub.files import HubFile, HubRepo
 from core.hub.search import hub_repo
 from core.models import inspect_model, local_models, model_folder
-from core.models.remote import read_remote
+from core.models.hub import read_remote
 from tests.unit.hub_server import Hub, Repo, hub_server
 
 NAME = "owner/tiny"

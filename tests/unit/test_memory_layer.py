@@ -12,6 +12,7 @@ import pytest
 from core.fit import Workload
 from core.fit.layer import layer_cost, widths
 from core.models import spec_of_config
+from core.models.catalogue import catalogue_model
 
 SIZES = {
     "vocab_size": 64,
@@ -95,11 +96,8 @@ def test_widths_of_grouped_queries_and_a_gated_mlp() -> None:
 
 
 def test_experts_count_as_far_as_a_token_is_sent_to_them() -> None:
-    changes = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 100}
-    spec = spec_of_config(
-        {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], **SIZES, **changes}
-    )
-    assert widths(spec).down == 200
+    spec = spec_of_config(catalogue_model("Qwen/Qwen3-30B-A3B-Instruct-2507").config)
+    assert widths(spec).down == 8 * 768
 
 
 # bytes for a pair of tokens in each of four heads, as autograd saves them

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,14 @@ from core.base.files import write_json
 from core.base.jobs import JobState
 from core.fit import MemoryEstimate
 from core.fit.fitting import Lengths
-from core.models.catalogue import catalogue_model, load_catalogue
+from core.models.catalogue import load_catalogue
 from tests.ui_page import act, edit, recipe, shown
 from tests.unit.hub_server import Hub, Repo
 from ui import frame
 from ui.bench import Bench
 from ui.render import ENVIRONMENT
 from ui.scene import scene_of
-from ui.steps.model import ModelRow, basis_words, catalogue_rows, suggestions
+from ui.steps.model import basis_words, catalogue_rows, suggestions
 from ui.words import context
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
@@ -56,25 +57,23 @@ def download_state(bench: Bench, name: str, **state: object) -> None:
 
 
 def test_every_model_says_whether_it_fits_and_what_its_licence_forbids(bench: Bench) -> None:
-    rows = {row.value: row for row in catalogue_rows(scene_of(bench))}
-    assert rows.keys() == {item.id for item in load_catalogue()}
-    assert {row.estimate.verdict for row in rows.values() if row.estimate} == {"fits", "tight", "no"}
+    bench.choose(model_kind="catalogue")
+    page = shown(bench, "model-list")
+    assert {row.estimate.verdict for row in catalogue_rows(scene_of(bench))} == {"fits", "tight", "no"}
     for item in load_catalogue():
-        row = rows[item.id]
-        free = f"{item.licence}: free for any use"
-        assert free in row.facts or row.note.startswith(f"{item.licence}. Forbids ")
-        assert bool(row.note) == (item.licence not in ("Apache-2.0", "MIT"))
-        assert ("Gated" in row.marks) == item.gated
-        assert item.languages in row.facts and row.size == item.size
+        (row,) = (unescape(label) for label in page.split("<label ") if f'value="{item.id}"' in label)
+        free = item.licence in ("Apache-2.0", "MIT")
+        assert (f"{item.licence}: free for any use" if free else f"{item.licence}. Forbids ") in row
+        assert ("lg-model-note" in row) == (not free) and (">Gated<" in row) == item.gated
+        assert item.languages in row and item.size in row
 
 
 def test_suggested_models_stand_first_then_what_fits_from_small_to_large(bench: Bench) -> None:
     rows = catalogue_rows(scene_of(bench))
     first = suggestions(scene_of(bench))
-    assert tuple(row.value for row in rows[: len(first)]) == first
+    assert tuple(row.model.id for row in rows[: len(first)]) == first
     order = {"fits": 0, "tight": 1, "no": 2}
-    rest = [(row, row.estimate) for row in rows[len(first) :] if row.estimate is not None]
-    keys = [(order[item.verdict], catalogue_model(row.value).parameters) for row, item in rest]
+    keys = [(order[row.estimate.verdict], row.model.parameters) for row in rows[len(first) :]]
     assert keys == sorted(keys)
 
 
@@ -94,26 +93,22 @@ def test_a_verdict_is_a_sign_a_word_and_gigabytes(bench: Bench) -> None:
     assert re.search(r"<small>\d+\.\d+ of \d+\.\d GB</small>", page)
 
 
-def test_verdicts_are_computed_once_while_nothing_changes(bench: Bench) -> None:
-    def estimates() -> list[MemoryEstimate]:
-        found = {
-            row.value: row.estimate for row in catalogue_rows(scene_of(bench)) if row.estimate is not None
-        }
-        return [found[item.id] for item in load_catalogue()]
+def verdicts(bench: Bench) -> dict[str, MemoryEstimate]:
+    return {row.model.id: row.estimate for row in catalogue_rows(scene_of(bench))}
 
-    first = estimates()
-    assert all(one is two for one, two in zip(first, estimates()))
+
+def test_verdicts_are_computed_once_while_nothing_changes(bench: Bench) -> None:
+    first = verdicts(bench)
+    assert all(estimate is first[name] for name, estimate in verdicts(bench).items())
     bench.choose(changes={"max_length": 512})
-    assert sum(item.total for item in estimates()) < sum(item.total for item in first)
+    assert sum(item.total for item in verdicts(bench).values()) < sum(item.total for item in first.values())
 
 
 def test_short_data_takes_less(bench: Bench) -> None:
     bench.choose(changes={"max_length": 4096})
-    before = {row.value: row.estimate for row in catalogue_rows(scene_of(bench))}
+    before = verdicts(bench)
     bench.lengths[bench.choices().data] = Lengths(p95=80, p99=90, longest=100)
-    for row in catalogue_rows(scene_of(bench)):
-        long, short = before[row.value], row.estimate
-        assert long is not None and short is not None and short.total < long.total
+    assert all(estimate.total < before[name].total for name, estimate in verdicts(bench).items())
     assert "The longest row of your data has 100." in basis_words(scene_of(bench))
 
 
@@ -204,8 +199,7 @@ def test_a_catalogue_model_in_the_cache_needs_no_download(
 ) -> None:
     snapshot = cached_model(tmp_path / "cache", tiny_model, "Qwen/Qwen3-0.6B")
     edit(bench, "model", "catalogue", "Qwen/Qwen3-0.6B")
-    (row,) = (row for row in catalogue_rows(scene_of(bench)) if row.value == "Qwen/Qwen3-0.6B")
-    assert "On this machine" in row.marks
+    assert [row.model.id for row in catalogue_rows(scene_of(bench)) if row.here] == ["Qwen/Qwen3-0.6B"]
     page = shown(bench, "model-panel")
     assert "nothing has to be downloaded" in page and 'data-act="download"' not in page
     act(bench, "model", "use-folder", str(snapshot))
@@ -348,9 +342,8 @@ def test_other_downloads_are_found_again(bench: Bench, monkeypatch: pytest.Monke
 
 def test_a_row_is_text_whatever_stands_in_it() -> None:
     nasty = '"><script>alert(1)</script>'
-    rows = [ModelRow(nasty, nasty, nasty, nasty, (nasty,), (nasty,), nasty)]
     macros: Any = ENVIRONMENT.get_template("model/rows.html").module
-    page = macros.rows("folder", rows, "")
+    page = macros.row("folder", nasty, nasty, "", nasty, nasty, [nasty], [nasty], nasty)
     assert "<script>" not in page and page.count("&lt;script&gt;") == 7
 
 

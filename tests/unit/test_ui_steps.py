@@ -199,10 +199,10 @@ def test_a_second_start_names_the_run_that_trains(bench: Bench, monkeypatch: pyt
     assert [line.run for line in scene_of(bench).runs] == [run]
 
 
-def test_the_header_tells_how_far_the_training_is() -> None:
-    progress = Progress(step=3, total_steps=12, eta_s=75.0)
-    words = frame.training_words(progress)
-    assert words == {"verb": "Training", "share": 0.25, "detail": "step 3 of 12, 1 min 15 s left"}
+def test_the_header_tells_how_far_the_training_is(bench: Bench) -> None:
+    busy = (Run(bench.home.runs / "r"), Progress(step=3, total_steps=12, eta_s=75.0))
+    page = frame.header(replace(scene_of(bench), busy=busy))
+    assert "Training · step 3 of 12, 1 min 15 s left" in page and 'aria-valuenow="25"' in page
 
 
 # ----- chart

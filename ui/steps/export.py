@@ -15,7 +15,6 @@ from ui.bench import Bench
 from ui.memo import stamp
 from ui.scene import Scene, scene_of
 from ui.step import Step, Values
-from ui.words import size
 
 
 def _panel(scene: Scene) -> Values:
@@ -37,21 +36,11 @@ def _run_values(scene: Scene, run: Run) -> Values:
     return {
         "job": job,
         "log": log_tail(export_job(run), 25) if job.status in ("failed", "died") else "",
-        "quants": _quant_cards(scene, run),
+        "quants": forms(),
+        "parameters": _parameters(scene, run),
         "export": export,
         "targets": [(one, one.missing(), find(f"{one.name} {run.name}")) for one in targets()],
     }
-
-
-def _quant_cards(scene: Scene, run: Run) -> list[tuple[str, str, str]]:
-    """(name, title, what it means) of every quantization."""
-    parameters = _parameters(scene, run)
-    sizes = {export.quant: f"{size(export.bytes)}, made already." for export in scene.exports}
-    cards = []
-    for form in forms():
-        guess = f"About {size(form.size(parameters))}." if parameters else ""
-        cards.append((form.name, form.name, f"{sizes.get(form.name, guess)} {form.help}"))
-    return cards
 
 
 def _parameters(scene: Scene, run: Run) -> int:
@@ -81,7 +70,6 @@ def _hand_over(bench: Bench, act: str) -> None:
     export = newest_export(run, quant)
     if export is None:
         raise UserError(f"There is no {quant} file yet. Make it first.")
-
     bench.errands.run(f"{act} {run.name}", lambda: target_named(act).place(export))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,6 @@ from core.base.jobs import JobState, read_job, request_stop
 from core.fit import MemoryEstimate
 from core.fit.fitting import four_bits_help
 from core.hub.download import download_job, read_download, start_download
-from core.hub.search import Found
 from core.models import (
     HUB_ID,
     STARTER,
@@ -24,7 +23,7 @@ from core.models import (
     model_name,
 )
 from core.models.catalogue import CatalogueModel, load_catalogue
-from core.models.hub_account import endpoint, logged_in, token_page
+from core.models.hub import endpoint, logged_in, token_page
 from core.presets import suggested_models
 from ui.bench import Bench
 from ui.fit import steps_for
@@ -44,43 +43,30 @@ from ui.scene import Scene, scene_of
 from ui.step import Step, Values, nothing
 from ui.words import (
     VERDICTS,
-    context,
     count,
     hub_id,
     inside,
     largest,
     memory,
     of_memory,
-    people,
-    size,
     where,
 )
 
 Line = tuple[str, str]
 # licences that only want to be kept with what is passed on
 _FREE = ("Apache-2.0", "MIT")
-# (up to so many parameters, name of the class): the sizes in which models are published
-_SIZES = ((1.0e9, "xs"), (2.5e9, "s"), (5.0e9, "m"), (1.0e10, "l"), (float("inf"), "xl"))
 _ORDER = {"fits": 0, "tight": 1, "no": 2}
 _FIRST = "Download the model first."
 
 
 @dataclass(frozen=True)
-class ModelRow:
-    """One model of a list. `marks` and `facts` are a word or two each, `note` a sentence that must be read.
+class CatalogueRow:
+    """A model of the catalogue with its verdict; `suggested` by the preset, `here` on this machine."""
 
-    `tags` are what the filter looks at; without `estimate` there is no verdict.
-    """
-
-    value: str
-    title: str
-    size: str = ""
-    about: str = ""
-    marks: tuple[str, ...] = ()
-    facts: tuple[str, ...] = ()
-    note: str = ""
-    estimate: MemoryEstimate | None = None
-    tags: dict[str, str] = field(default_factory=dict)
+    model: CatalogueModel
+    estimate: MemoryEstimate
+    suggested: bool
+    here: bool
 
 
 @dataclass(frozen=True)
@@ -113,18 +99,35 @@ class About:
 
 def _list(scene: Scene) -> Values | None:
     """The models of the chosen kind to choose from."""
-    kind = scene.choices.model_kind
+    kind, words = scene.choices.model_kind, scene.bench.words
     if kind == "catalogue":
-        return {"rows": catalogue_rows(scene), "basis": basis_words(scene)}
+        return {"rows": catalogue_rows(scene), "basis": basis_words(scene), "free": _FREE}
     if kind == "folder":
-        rows = [_local_row(scene, item) for item in models_here(scene.bench)]
-        return {"rows": rows, "example": Path.home() / "models" / "my-model"}
+        models = [(item, *_local_fit(scene, item)) for item in models_here(scene.bench)]
+        return {"rows": models, "example": Path.home() / "models" / "my-model"}
     if kind != "hub":
         return None
-    words = scene.bench.words
     errand = scene.bench.errands.find(f"search {words}") if words else None
-    found: list[Found] = errand.result if errand is not None and errand.status == "done" else []
-    return {"words": words, "errand": errand, "rows": [_hub_row(scene, item) for item in found]}
+    models = errand.result if errand is not None and errand.status == "done" else []
+    return {
+        "words": words,
+        "errand": errand,
+        "rows": [(item, _listed_fit(scene, item.id)) for item in models],
+    }
+
+
+def _local_fit(scene: Scene, item: LocalModel) -> tuple[ModelSpec | None, MemoryEstimate | None, str]:
+    """The shapes of a model that is here and what it takes, or why they can't be read."""
+    try:
+        spec = folder_spec(scene.bench, item.folder)
+    except UserError as problem:
+        return None, None, str(problem)
+    return spec, scene.estimate(spec), ""
+
+
+def _listed_fit(scene: Scene, name: str) -> MemoryEstimate | None:
+    listed = listed_model(name)
+    return None if listed is None else scene.estimate(catalogue_spec(scene.bench, listed))
 
 
 def basis_words(scene: Scene) -> str:
@@ -141,85 +144,25 @@ def suggestions(scene: Scene) -> tuple[str, ...]:
     return suggested_models(scene.preset, scene.machine.best_gpu)
 
 
-def catalogue_rows(scene: Scene) -> list[ModelRow]:
+def catalogue_rows(scene: Scene) -> list[CatalogueRow]:
     """All models of the catalogue: suggested ones first, then what fits, from small to large."""
     suggested = suggestions(scene)
     here = {item.name for item in models_here(scene.bench)}
 
-    def order(item: tuple[CatalogueModel, MemoryEstimate]) -> tuple[int, int, int]:
-        model, estimate = item
-        first = suggested.index(model.id) if model.id in suggested else len(suggested)
-        return first, _ORDER[estimate.verdict], model.parameters
+    def order(row: CatalogueRow) -> tuple[int, int, int]:
+        first = suggested.index(row.model.id) if row.suggested else len(suggested)
+        return first, _ORDER[row.estimate.verdict], row.model.parameters
 
-    models = [(model, scene.estimate(catalogue_spec(scene.bench, model))) for model in load_catalogue()]
-    rows = []
-    for model, estimate in sorted(models, key=order):
-        marks = {
-            "Suggested": model.id in suggested,
-            "On this machine": model.id in here,
-            "Gated": model.gated,
-        }
-        rows.append(_catalogue_row(model, estimate, tuple(word for word, holds in marks.items() if holds)))
-    return rows
-
-
-def _catalogue_row(model: CatalogueModel, estimate: MemoryEstimate, marks: tuple[str, ...]) -> ModelRow:
-    free = model.licence in _FREE
-    tags = {
-        "fit": estimate.verdict,
-        "size": next(value for limit, value in _SIZES if model.parameters <= limit),
-        "kind": model.kind,
-        "licence": " ".join(filter(None, ("free" if free else "", "" if model.gated else "open"))),
-        "words": model.family.lower(),
-    }
-    kind = "Instruct" if model.kind == "instruct" else "Base"
-    licence = f"{model.licence}: free for any use" if free else ""
-    return ModelRow(
-        value=model.id,
-        title=model.title,
-        size=model.size,
-        marks=marks,
-        about=model.about,
-        facts=(kind, f"reads {context(model.context)}", model.languages, licence),
-        # what it asks of those who pass a model on stands with the chosen one
-        note="" if free else f"{model.licence}. {model.forbids.split(';')[0].rstrip('.')}.",
-        estimate=estimate,
-        tags=tags,
-    )
-
-
-def _local_row(scene: Scene, item: LocalModel) -> ModelRow:
-    place = "Hugging Face cache" if item.cached else "Home folder"
-    row = ModelRow(str(item.folder), item.name, facts=(place,))
-    try:
-        spec = folder_spec(scene.bench, item.folder)
-    except UserError as problem:
-        return replace(row, note=str(problem))
-    facts = (
-        place,
-        f"{size(spec.file_bytes)} on disk" if spec.file_bytes else "",
-        spec.architecture,
-        "" if spec.exact else "Shapes are estimated",
-    )
-    return replace(row, size=people(spec.parameters), facts=facts, estimate=scene.estimate(spec))
-
-
-def _hub_row(scene: Scene, item: Found) -> ModelRow:
-    listed = listed_model(item.id)
-    facts = (
-        f"{size(item.size)} of weights" if item.size else "",
-        f"{item.downloads:,} downloads a month" if item.downloads else "",
-        item.architecture,
-        item.licence,
-    )
-    return ModelRow(
-        item.id,
-        item.id,
-        people(item.parameters or 0),
-        marks=("Gated",) if item.gated else (),
-        facts=facts,
-        estimate=None if listed is None else scene.estimate(catalogue_spec(scene.bench, listed)),
-    )
+    rows = [
+        CatalogueRow(
+            model,
+            scene.estimate(catalogue_spec(scene.bench, model)),
+            model.id in suggested,
+            model.id in here,
+        )
+        for model in load_catalogue()
+    ]
+    return sorted(rows, key=order)
 
 
 # ----- the chosen model

@@ -10,9 +10,8 @@ from typing import Any
 import gradio as gr
 
 from core.base.errors import UserError
-from core.machine import Hardware, refusal
+from core.machine import refusal
 from core.presets import (
-    Preset,
     choose_preset,
     delete_preset,
     import_preset,
@@ -30,7 +29,6 @@ from ui.choices import Choices
 from ui.scene import Scene, scene_of
 from ui.settings import parse_value, refused_words, settings
 from ui.step import BIND, Step, Values, View, nothing
-from ui.words import memory, short_name
 
 LARGEST_FILE = 64 * 1024
 _CLASSES = {
@@ -60,66 +58,29 @@ def _machine(scene: Scene) -> Values:
 
 
 def _cards(scene: Scene) -> Values:
-    """The chosen preset with models that suit it, the matched one first among the others."""
-    others = [item for item in load_presets(scene.home) if item.key != scene.preset.key]
-    return {
-        "first": [_card(scene, scene.preset)],
-        "groups": _by_class(scene, others),
-        "mismatch": _mismatch(scene.machine, scene.preset),
-        "suggested": _suggested(scene),
-    }
+    """The chosen preset with models that suit it, then the others by class of hardware.
 
-
-def _card(scene: Scene, preset: Preset) -> tuple[str, str, str]:
-    mark = " · for this machine" if preset.key == scene.suited.key else ""
-    return preset.key, preset.title + mark, preset.about
-
-
-def _by_class(scene: Scene, presets: list[Preset]) -> list[Values]:
-    """The cards by class of hardware; that of this machine first and open, in it the matched preset first."""
+    The class of this machine and one's own come first, in each the matched preset.
+    """
     suited = scene.suited
-    groups = []
-    for vendor in sorted(_CLASSES, key=lambda vendor: (vendor != suited.vendor, vendor != "")):
-        group = [item for item in presets if item.vendor == vendor]
-        group.sort(key=lambda item: item.key != suited.key)
-        cards = [_card(scene, item) for item in group]
-        opened = vendor in (suited.vendor, "")
-        if cards:
-            groups.append({"key": vendor or "own", "title": _CLASSES[vendor], "cards": cards, "open": opened})
-    return groups
-
-
-def _mismatch(machine: Hardware, preset: Preset) -> str:
-    """A warning where the chosen preset is made for hardware that is not here."""
-    gpu, made_for = machine.training_gpu, preset.hardware
-    if made_for is None or made_for.vendor == "cpu":
-        return ""
-    if gpu is None:
-        return "This preset is made for a graphics card, and none here can train."
-    if made_for.vendor != gpu.vendor:
-        return f"This preset is made for {_CLASSES[made_for.vendor]} cards."
-    if gpu.total_gib < made_for.from_gib:
-        less = f"{short_name(gpu.name)} has {memory(gpu.total)}, less than this preset is made for."
-        return f"{less} Memory may run out."
-    return ""
-
-
-def _suggested(scene: Scene) -> str:
-    """Models of the catalogue that this preset was made for."""
-    models = [name.rsplit("/", 1)[-1] for name in suggested_models(scene.preset, scene.machine.best_gpu)]
-    # “and 1 more” is longer than most names
-    names = models if len(models) <= _SUGGESTED + 1 else models[:_SUGGESTED]
-    return ", ".join(names) + (f" and {len(models) - len(names)} more" if names != models else "")
+    others = [item for item in load_presets(scene.home) if item.key != scene.preset.key]
+    others.sort(key=lambda item: item.key != suited.key)
+    groups = {vendor: [item for item in others if item.vendor == vendor] for vendor in _CLASSES}
+    order = sorted(_CLASSES, key=lambda vendor: (vendor != suited.vendor, vendor != ""))
+    models = suggested_models(scene.preset, scene.machine.best_gpu)
+    return {
+        "groups": {vendor: groups[vendor] for vendor in order if groups[vendor]},
+        "classes": _CLASSES,
+        # “and 1 more” is longer than most names
+        "models": models,
+        "named": len(models) if len(models) <= _SUGGESTED + 1 else _SUGGESTED,
+    }
 
 
 def _own(scene: Scene) -> Values:
     """What can be done with presets of one's own."""
     presets, problems = own_presets(scene.home)
-    return {
-        "presets": presets,
-        "problems": [("warn", text) for text in problems],
-        "largest": LARGEST_FILE,
-    }
+    return {"presets": presets, "problems": problems, "largest": LARGEST_FILE}
 
 
 # ----- the recipe
