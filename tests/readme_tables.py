@@ -79,15 +79,6 @@ def has_room(found: MemoryEstimate) -> bool:
     return found.total <= (1 - SPARE) * found.usable
 
 
-def methods_table() -> Iterable[str]:
-    """One line a method: what a recipe calls it, whether it can be trained, when to take it."""
-    yield "| Method | In a recipe | Trained | |"
-    yield "|---|---|---|---|"
-    for method in methods():
-        trained = "yes" if method.trains else "estimated only"
-        yield f"| {method.title} | `method: {method.name}` | {trained} | {method.help} |"
-
-
 def settings_table() -> Iterable[str]:
     """One line a preset: whom it is for and what it sets."""
     yield "| Preset | Method | Length | Rows a step | Checkpointing | Optimizer | Maths | Engine |"
@@ -147,7 +138,7 @@ def presets_tables() -> str:
     presets = load_presets()
     nvidia = [preset for preset in presets if preset.vendor == "nvidia"]
     others = [preset for preset in presets if preset.vendor != "nvidia"]
-    parts = (methods_table(), settings_table(), models_table(nvidia), models_table(others))
+    parts = (settings_table(), models_table(nvidia), models_table(others))
     return "\n\n".join("\n".join(part) for part in parts)
 
 
