@@ -96,7 +96,7 @@ class Recipe(BaseModel):
     rank: int = knob(
         16, "Rank r: how much the adapter can learn; each doubling doubles its size.", "Adapter", ge=1, le=512
     )
-    alpha: int = knob(16, "Alpha: the adapter's strength is alpha ÷ rank.", "Adapter", ge=1, le=2048)
+    alpha: int = knob(16, "Alpha: the adapter's strength is alpha / rank.", "Adapter", ge=1, le=2048)
     dropout: float = knob(0.0, "Dropout on the adapter's input while training.", "Adapter", ge=0, le=0.9)
     target_modules: str | list[str] = knob(
         "all-linear", "Which layers get an adapter: all-linear, or a list of module names.", "Adapter"
@@ -123,7 +123,7 @@ class Recipe(BaseModel):
         le=512,
     )
     accumulate: int = knob(
-        8, "Micro-batches per step; effective batch = micro-batch × this.", "Training", ge=1, le=1024
+        8, "Micro-batches per step; effective batch = micro-batch x this.", "Training", ge=1, le=1024
     )
     learning_rate: float = knob(2e-4, "How far each step moves the adapter.", "Training", gt=0, le=1)
     warmup: float = knob(

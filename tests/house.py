@@ -36,9 +36,9 @@ REGISTRIES = (
     "core/commands",
     "ui/steps",
 )
-# the only files that may import our own modules late: what they import loads torch, and Unsloth has to be
-# imported before that, in an environment that they set first
-LATE = ("core/train/worker.py",)
+# the only files that may import our own modules late: what the worker imports loads torch, and Unsloth has to
+# be imported before that, in an environment that it sets first; `fit` loads the data check only for data
+LATE = ("core/train/worker.py", "core/commands/fit.py")
 SMALL = 60
 
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 from functools import cache
 
 from core.base.home import APP_FOLDER
-from core.fit import MemoryEstimate, Place, Workload, estimate_memory, place_of
+from core.fit import MemoryEstimate, Place, estimate_memory
 from core.machine import GIB, Gpu, Hardware, cards, refusal
-from core.methods.settle import device_of, settle
+from core.methods.method import methods
+from core.methods.settle import device_of
 from core.models import ModelSpec, spec_of_config
 from core.models.catalogue import catalogue_model
 from core.presets import Preset, load_presets
@@ -56,8 +57,8 @@ def class_cards(preset: Preset) -> tuple[Gpu, ...]:
 def smallest_place(preset: Preset) -> Place:
     """Where the preset has the least room."""
     if preset.vendor == "cpu":
-        return place_of(machine(None))
-    return min((place_of(machine(gpu)) for gpu in class_cards(preset)), key=lambda place: place.usable)
+        return Place.of(machine(None))
+    return min((Place.of(machine(gpu)) for gpu in class_cards(preset)), key=lambda place: place.usable)
 
 
 @cache
@@ -67,13 +68,20 @@ def spec_named(model: str) -> ModelSpec:
 
 def estimate(preset: Preset, model: str, place: Place) -> MemoryEstimate:
     """The preset's training of a model of the catalogue, with every row as long as it may be."""
-    recipe = preset.recipe()
-    workload = Workload.of(settle(recipe, device_of(place.gpu))[0])
-    return estimate_memory(spec_named(model), workload, place)
+    return estimate_memory(preset.recipe(), spec_named(model), replace(place, device=device_of(place.gpu)))
 
 
 def has_room(found: MemoryEstimate) -> bool:
     return found.total <= (1 - SPARE) * found.usable
+
+
+def methods_table() -> Iterable[str]:
+    """One line a method: what a recipe calls it, whether it can be trained, when to take it."""
+    yield "| Method | In a recipe | Trained | |"
+    yield "|---|---|---|---|"
+    for method in methods():
+        trained = "yes" if method.trains else "estimated only"
+        yield f"| {method.title} | `method: {method.name}` | {trained} | {method.help} |"
 
 
 def settings_table() -> Iterable[str]:
@@ -136,7 +144,7 @@ def tables() -> str:
     presets = load_presets()
     nvidia = [preset for preset in presets if preset.vendor == "nvidia"]
     others = [preset for preset in presets if preset.vendor != "nvidia"]
-    parts = (settings_table(), models_table(nvidia), models_table(others))
+    parts = (methods_table(), settings_table(), models_table(nvidia), models_table(others))
     return "\n\n".join("\n".join(part) for part in parts)
 
 

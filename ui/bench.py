@@ -17,7 +17,7 @@ from core.base.files import write_json
 from core.base.home import APP_FOLDER, Home
 from core.chat.talk import Talk
 from core.data.check import CheckState, Question
-from core.fit.levers import Lengths
+from core.fit import Lengths
 from core.machine import Hardware, find_hardware
 from core.models import STARTER, model_folder
 from core.runs.run import Run

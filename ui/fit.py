@@ -8,16 +8,16 @@ from typing import Any, Literal
 from core.base.errors import UserError
 from core.base.jobs import read_job
 from core.fit.calibration import calibration_job, start_calibration
-from core.fit.fitting import (
+from core.fit.learned import Measured, read_measured, reset_measured
+from core.fit.search import (
     Candidate,
+    FitStep,
     changes_of,
     four_bits_help,
     make_it_fit,
     smaller_models,
     use_the_room,
 )
-from core.fit.fitting import Step as FitStep
-from core.fit.measured import Measured, place_name, read_measured, reset_measured
 from core.models import ModelSpec
 from ui.bench import Bench
 from ui.choices import Choices, FitChange
@@ -41,7 +41,7 @@ def meter(scene: Scene) -> Values:
     if scene.fit is None:
         return {}
     packed = scene.recipe.quantization != "none"
-    helps = packed or four_bits_help(scene.fit.spec, scene.fit.workload, scene.place)
+    helps = packed or four_bits_help(scene.recipe, scene.fit.spec, scene.place, scene.lengths)
     return {"why": largest(scene.fit.estimate, packed, helps)}
 
 
@@ -121,8 +121,8 @@ def fit_steps(scene: Scene, way: Way) -> list[FitStep]:
 
     def search() -> list[FitStep]:
         if way == "room":
-            return use_the_room(spec, scene.recipe, scene.place, scene.lengths, factor)
-        return make_it_fit(spec, scene.recipe, scene.place, scene.lengths, _candidates(), factor)
+            return use_the_room(scene.recipe, spec, scene.place, scene.lengths, factor)
+        return make_it_fit(scene.recipe, spec, scene.place, scene.lengths, _candidates(), factor)
 
     return scene.bench.memo.get("fit steps", parts, search)
 
@@ -134,7 +134,7 @@ def steps_for(scene: Scene, spec: ModelSpec) -> list[FitStep]:
     return scene.bench.memo.get(
         "fit steps",
         parts,
-        lambda: make_it_fit(spec, scene.recipe, scene.place, scene.lengths, factor=factor),
+        lambda: make_it_fit(scene.recipe, spec, scene.place, scene.lengths, factor=factor),
     )
 
 
@@ -198,7 +198,7 @@ def _learned(scene: Scene) -> list[tuple[str, str]]:
     """The newest measured run beside its estimate, and the correction; empty before the first one."""
     file = stamp(scene.home.root / "measured.json")
     runs = scene.bench.memo.get("measured", file, lambda: read_measured(scene.home))
-    card = place_name(scene.place)
+    card = scene.place.name
     newest = next((run for run in reversed(runs) if run.card == card), None)
     if newest is None:
         return []

@@ -17,11 +17,11 @@ from core.base.home import Home
 from core.base.jobs import JobState, read_job
 from core.chat.talk import Talk
 from core.export.service import Export, read_exports
-from core.fit import MemoryEstimate, Place, Workload, estimate_memory
+from core.fit import Lengths, MemoryEstimate, Place, estimate_memory
+from core.fit.answer import Fit
 from core.fit.calibration import read_calibration
-from core.fit.estimate import RunTime, estimate_run
-from core.fit.fitting import Lengths, workload_of
-from core.fit.measured import Correction, correction
+from core.fit.learned import Correction, correction
+from core.fit.speed import RunTime
 from core.machine import Hardware
 from core.models import STARTER, ModelSpec
 from core.presets import Preset, choose_preset, preset_named
@@ -56,7 +56,6 @@ class RunFit:
     """What the chosen run would take. `disk`: bytes that it still writes, none for a base that is here."""
 
     spec: ModelSpec
-    workload: Workload
     correction: Correction
     estimate: MemoryEstimate
     disk: int
@@ -103,11 +102,6 @@ class Scene:
         return chosen_folder(self.bench, self.choices)
 
     @cached_property
-    def workload(self) -> Workload:
-        """What the recipe asks for with the chosen data, whatever the model."""
-        return workload_of(self.recipe, self.place, self.lengths.longest if self.lengths else None)
-
-    @cached_property
     def _record(self) -> tuple[list[Export], str]:
         try:
             return (read_exports(self.run) if self.run is not None else []), ""
@@ -138,10 +132,11 @@ class Scene:
     def estimate(self, spec: ModelSpec) -> MemoryEstimate:
         """What a run on another model would take with the same recipe, data and machine."""
         factor = self.correction.factor
-        parts = (repr(self.workload), self.place, factor)
+        longest = self.lengths.longest if self.lengths else None
+        parts = (self.recipe.model_dump_json(), longest, self.place, factor)
         estimates: dict[ModelSpec, MemoryEstimate] = self.bench.memo.get("estimates", parts, dict, keep=4)
         if spec not in estimates:
-            estimates[spec] = estimate_memory(spec, self.workload, self.place, factor)
+            estimates[spec] = estimate_memory(self.recipe, spec, self.place, longest, factor)
         return estimates[spec]
 
 
@@ -276,14 +271,14 @@ def _fit(
 ) -> RunFit | None:
     if spec is None:
         return None
-    workload = workload_of(recipe, place, lengths.longest if lengths else None)
+    longest = lengths.longest if lengths else None
     estimate = bench.memo.get(
         "fit",
-        (spec, repr(workload), place, measured.factor),
-        lambda: estimate_memory(spec, workload, place, measured.factor),
+        (spec, recipe.model_dump_json(), longest, place, measured.factor),
+        lambda: estimate_memory(recipe, spec, place, longest, measured.factor),
     )
     here = (chosen_folder(bench, choices) / "config.json").is_file()
-    return RunFit(spec, workload, measured, estimate, estimate.disk - (spec.file_bytes or 0) * here)
+    return RunFit(spec, measured, estimate, estimate.disk - (spec.file_bytes or 0) * here)
 
 
 def _time(
@@ -306,7 +301,7 @@ def _time(
     return bench.memo.get(
         "time",
         parts,
-        lambda: estimate_run(bench.home, recipe, fit.spec, machine, place, data.train_rows, average),
+        lambda: Fit.of(bench.home, recipe, fit.spec, place).time(machine, data.train_rows, average),
     )
 
 

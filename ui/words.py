@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 
 from core.base.jobs import JobState
-from core.fit import MemoryEstimate, Place
-from core.fit.workload import Verdict
+from core.fit import MemoryEstimate, Place, Verdict
 from core.machine import GIB
 
 MIB = 1 << 20

@@ -14,6 +14,7 @@ from core.base.errors import UserError, disk_free
 from core.base.files import remove, replace
 from core.base.home import Home
 from core.base.jobs import JobState, Worker, read_job, start_job
+from core.data.read import expand
 from core.hub.fetch import PARTS, Fetch, fetch
 from core.hub.files import KINDS, HubFile, HubRepo, Kind
 from core.hub.search import hub_repo
@@ -104,8 +105,6 @@ def _bring_all(worker: Worker, repo: HubRepo, target: Path) -> None:
     if repo.kind == "model":
         inspect_model(partial)
     else:
-        from core.data.read import expand
-
         expand([partial])
     finish(partial, target)
 
@@ -128,9 +127,9 @@ def _missing(file: HubFile, folder: Path) -> int:
 
 def remove_strays(repo: HubRepo, folder: Path) -> None:
     """Remove what an earlier start has brought that the repository has no more."""
-    known = {folder / file.path for file in repo.files}
+    wanted = {folder / file.path for file in repo.files}
     for path in folder.rglob("*"):
-        if path.is_file() and path not in known:
+        if path.is_file() and path not in wanted:
             path.unlink()
 
 

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from core.base.errors import UserError
 from core.base.files import sha256_file
+from core.data.read import DATA_ENDINGS
 
 Kind = Literal["model", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -39,9 +40,6 @@ def patterns(kind: Kind) -> tuple[str, ...]:
     """The names of the files that are fetched."""
     if kind == "model":
         return _MODEL_PATTERNS
-    # reading data sets brings half the app's modules along, which a command about models can do without
-    from core.data.read import DATA_ENDINGS
-
     data = (f"*{ending}{packed}" for ending in DATA_ENDINGS for packed in ("", ".gz"))
     return (*data, "*.txt", "*.md", "LICENSE")
 
@@ -61,8 +59,8 @@ class HubFile:
     @property
     def key(self) -> str:
         """A name for its content: a newer version of the file has another one."""
-        said = f"{self.path} {self.size} {self.sha256} {self.git_sha1}"
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        text = f"{self.path} {self.size} {self.sha256} {self.git_sha1}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def is_whole(self, file: Path) -> bool:
         """Whether `file` has the size and the content that the hub has."""

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import BaseModel, Field
+
 from core.base.registry import registered
 from core.methods.settle import Device
-from core.models import ModelSpec, lora_parameters, lora_targets
+from core.models import ModelSpec, lora_targets
 from core.models.spec import Linear
 from core.recipe import MethodEntry, Recipe
 
-__all__ = ["Method", "method_named", "method_of", "methods"]
-
 
 class Method(MethodEntry):
-    """How one method trains, and what it costs. Without changes it is an adapter of pairs of matrices."""
+    """How one method trains, and what it costs."""
 
     abstract = True
-    # adds tokens before each row, and touches no layer
-    soft_prompt = False
     # all weights of the model are trained, and there is no adapter
     trains_everything = False
+    # Unsloth computes it in kernels of its own
+    fused_by_unsloth = False
+    # each layer's update is made in full size, and kept for the backward pass
+    keeps_whole_updates = False
 
     def config(self, recipe: Recipe) -> Any:
         """PEFT's configuration; None where all weights train."""
@@ -32,27 +34,23 @@ class Method(MethodEntry):
 
     def parameters(self, spec: ModelSpec, recipe: Recipe) -> int:
         """How many parameters the optimizer moves."""
-        return lora_parameters(spec, recipe.rank, recipe.target_modules)
+        raise NotImplementedError
 
     def targets(self, spec: ModelSpec, recipe: Recipe) -> list[Linear]:
         """The layers that get an adapter."""
         return [target.linear for target in lora_targets(spec, recipe.target_modules)]
 
     def tensor_sizes(self, spec: ModelSpec, recipe: Recipe) -> list[tuple[int, int]]:
-        """(parameters, how many) of the adapter's tensors; nothing where they are no pairs of matrices."""
-        return [
-            (recipe.rank * side, linear.count)
-            for linear in self.targets(spec, recipe)
-            for side in (linear.inputs, linear.outputs)
-        ]
+        """(parameters, how many) of the trained tensors; nothing where nobody has counted them."""
+        return []
 
-    def scaled_outputs(self) -> int:
-        """How many copies of its layers' outputs are kept for the backward pass, beside the inputs."""
+    def kept_per_token(self, spec: ModelSpec, recipe: Recipe) -> float:
+        """Numbers that one layer keeps of a token for the backward pass, beside the adapters' inputs."""
+        return 0.0
+
+    def tokens_before(self, recipe: Recipe) -> int:
+        """Tokens of its own that it puts before every row."""
         return 0
-
-    def whole_updates(self) -> bool:
-        """Whether each layer's update is made in full size, and kept."""
-        return False
 
     def hooks(self, trainer: Any) -> None:
         """What changes in the Trainer: a schedule of ranks, groups of parameters, an optimizer."""
@@ -66,18 +64,66 @@ class Method(MethodEntry):
         if self.trains:
             return ""
         others = ", ".join(method.name for method in methods() if method.trains)
-        return f"{self.title} can be estimated, but not trained yet: take {others}."
+        return f"{self.title} can be estimated, but not trained yet. Set method to one of: {others}."
+
+    def describe(self, recipe: Recipe) -> str:
+        """What is trained, for a line of text: `LoRA of rank 16 on all linear layers`."""
+        return f"{recipe.method_title} of rank {recipe.rank} on {layer_words(recipe)}"
+
+
+class VirtualTokens(BaseModel, extra="forbid"):
+    """The knobs of prompts that are learned."""
+
+    virtual_tokens: int = Field(20, ge=1, le=4096, description="How many tokens are learned.")
+
+
+class SoftPrompt(Method):
+    """Learns tokens that stand before every row, and touches no layer."""
+
+    abstract = True
+    knobs = VirtualTokens
+    trains = False
+
+    def virtual_tokens(self, recipe: Recipe) -> int:
+        return VirtualTokens(**recipe.method_settings).virtual_tokens
+
+    def targets(self, spec: ModelSpec, recipe: Recipe) -> list[Linear]:
+        return []
+
+    def tokens_before(self, recipe: Recipe) -> int:
+        return self.virtual_tokens(recipe)
+
+    def describe(self, recipe: Recipe) -> str:
+        return f"{self.title} of {self.virtual_tokens(recipe)} tokens"
 
 
 def methods() -> tuple[Method, ...]:
-    """All methods, those that can be trained first."""
+    """All methods, in the order of the registry."""
     return registered("core.methods", Method)
-
-
-def method_named(name: str) -> Method:
-    return next(method for method in methods() if method.name == name)
 
 
 def method_of(recipe: Recipe) -> Method:
     """The method that a recipe trains with."""
-    return method_named(recipe.method)
+    return next(method for method in methods() if method.name == recipe.method)
+
+
+def layer_words(recipe: Recipe) -> str:
+    """The layers with an adapter, in words."""
+    targets = recipe.target_modules
+    return (
+        "all linear layers"
+        if targets == "all-linear"
+        else ", ".join([targets] if isinstance(targets, str) else targets)
+    )
+
+
+def passes_a_layer(spec: ModelSpec, linear: Linear) -> float:
+    """How many of such matrices one token passes in one layer: of experts only those it is sent to."""
+    a_layer = linear.count / spec.layers
+    return a_layer * active_share(spec) if linear.kind == "expert" else a_layer
+
+
+def active_share(spec: ModelSpec) -> float:
+    """The part of the experts that one token is sent to."""
+    experts = sum(linear.parameters for linear in spec.linears if linear.kind == "expert")
+    return 1.0 - (spec.parameters - spec.active) / experts if experts else 1.0

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from core.base.errors import UserError
 from core.machine import Gpu
 from core.recipe import Recipe
 
@@ -78,7 +77,8 @@ def settle(recipe: Recipe, device: Device, caps_scores: bool = False) -> tuple[R
     """The recipe as it will be trained on this device, and why.
 
     `caps_scores`: the model caps its attention scores (Gemma 2). Attention stays `auto` where the engine
-    takes the fastest that the model has. A UserError says what the recipe insists on and can't have.
+    takes the fastest that the model has. What the recipe insists on and can't have becomes what is nearest:
+    `refusal_of` says so, and no training starts.
     """
     engine, engine_why = _engine(recipe, device)
     precision, precision_why = _precision(recipe, device)
@@ -98,6 +98,19 @@ def settle(recipe: Recipe, device: Device, caps_scores: bool = False) -> tuple[R
     return recipe.model_copy(update={knob: taken for knob, (taken, _) in decided.items()}), reasons
 
 
+def refusal_of(recipe: Recipe, device: Device) -> str:
+    """What the recipe insists on and can't have there, with the remedy; empty where it can be trained."""
+    problem = _beyond_unsloth(recipe) or device.unsloth
+    if recipe.engine == "unsloth" and problem:
+        return f"The recipe asks for Unsloth, but {problem}. Set engine to “auto” or “peft”."
+    if recipe.attention == "flash_attention_2" and not _flash(device, _precision(recipe, device)[0]):
+        return (
+            "The recipe asks for flash_attention_2, which needs the package flash-attn and an NVIDIA GPU "
+            "that computes in bf16 or fp16. Set attention to “auto”."
+        )
+    return ""
+
+
 def reason_for(knob: str, reasons: Iterable[Reason]) -> str:
     """The sentence about one knob; empty where nothing had to be decided."""
     return next((reason.sentence for reason in reasons if reason.knob == knob), "")
@@ -114,8 +127,6 @@ def _engine(recipe: Recipe, device: Device) -> tuple[str, str]:
     problem = _beyond_unsloth(recipe) or device.unsloth
     if not problem:
         return "unsloth", "Unsloth is installed and runs on this machine."
-    if recipe.engine == "unsloth":
-        raise UserError(f"The recipe asks for Unsloth, but {problem}. Set engine to “auto” or “peft”.")
     return "peft", f"Transformers + PEFT, because {problem}."
 
 
@@ -186,13 +197,13 @@ def _attention(
     """Transformers' SDPA leaves out without a word that some models cap their scores; eager does not."""
     if recipe.attention == "auto" and engine == "peft" and caps_scores:
         return "eager", "Only eager attention caps its scores as this model wants it."
-    able = device.flash and device.kind == "cuda" and precision != "fp32"
-    if recipe.attention == "flash_attention_2" and not able:
-        raise UserError(
-            "The recipe asks for flash_attention_2, which needs the package flash-attn and an NVIDIA GPU "
-            "that computes in bf16 or fp16. Set attention to “auto”."
-        )
+    if recipe.attention == "flash_attention_2" and not _flash(device, precision):
+        return "auto", "flash_attention_2 can't be had here; the fastest that is there is taken."
     return recipe.attention, ""
+
+
+def _flash(device: Device, precision: str) -> bool:
+    return device.flash and device.kind == "cuda" and precision != "fp32"
 
 
 def _offload(recipe: Recipe, device: Device) -> tuple[bool, str]:

@@ -16,7 +16,6 @@ from core.base.home import open_home
 from core.base.jobs import Worker
 from core.fit import Place
 from core.fit.calibration import write_calibration
-from core.fit.measured import place_name
 from core.machine import find_hardware
 from core.methods.settle import Device, settle
 from core.recipe import Recipe
@@ -46,7 +45,7 @@ def main(arguments: list[str] | None = None) -> None:
         rate = measure(device, precision) * _REACHED
         hardware = find_hardware(home.root)
         place = Place.of(replace(hardware, gpus=()) if device.kind == "cpu" else hardware)
-        write_calibration(home, place_name(place), rate)
+        write_calibration(home, place.name, rate)
         worker.say("measured", operations_per_s=rate, device=device.name, precision=precision)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import torch
 
-from core.fit.overhead import context_bytes
+from core.fit.terms import context_bytes
 from core.machine import find_hardware
 from core.train.batches import Collator, plan_parts
 from core.train.rows import IGNORED, Rows

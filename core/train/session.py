@@ -18,9 +18,10 @@ from core.base.errors import UserError, disk_sentence, first_line, is_disk_troub
 from core.base.home import Home
 from core.base.jobs import Worker
 from core.data import ChatTokenizer
-from core.fit.estimate import count_steps
+from core.fit.answer import Fit
+from core.fit.speed import count_steps
 from core.methods.method import method_of
-from core.methods.settle import reason_for, settle
+from core.methods.settle import reason_for, refusal_of, settle
 from core.models import read_config, resolve_model
 from core.recipe import Recipe
 from core.runs.run import Run
@@ -29,7 +30,7 @@ from core.train.checkpoints import CheckpointStore, publish_adapter
 from core.train.device import find_device
 from core.train.engine import Engine, trainer_arguments
 from core.train.meters import HeldOut, peak_memory
-from core.train.record import Planned, note_origins, plan_run
+from core.train.record import note_origins, plan_run
 from core.train.rows import tokenize_snapshot
 from core.train.watch import Reporter
 
@@ -44,7 +45,7 @@ class Session:
     recipe: Recipe
     model_folder: Path
     tokenizer: ChatTokenizer
-    planned: Planned | None
+    planned: Fit | None
     trainer: Any
     reporter: Reporter
     store: CheckpointStore
@@ -67,10 +68,10 @@ class Session:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()))
         folder = resolve_model(home, run.recipe.model)
         device = find_device(unsloth)
+        if problem := refusal_of(run.recipe, device) or method_of(run.recipe).refuses(run.recipe, device):
+            raise UserError(problem)
         recipe, reasons = settle(run.recipe, device, caps_scores(folder))
         worker.update(engine=recipe.engine, reason=reason_for("engine", reasons))
-        if problem := method_of(recipe).refuses(recipe, device):
-            raise UserError(problem)
         note_origins(worker, run, run.recipe, folder, resume)
         tokenizer = ChatTokenizer.load(folder, recipe.chat_template, recipe.day)
         if tokenizer.template_note and not resume:
@@ -83,14 +84,14 @@ class Session:
             if reason.knob not in ("engine", "precision") and reason.changes_a_wish:
                 worker.say("warning", message=reason.sentence)
 
-        planned = plan_run(worker, home, recipe, folder, device.kind, rows.lengths)
+        planned = plan_run(worker, home, recipe, folder, device, rows.lengths)
         facts = {
             "engine": recipe.engine,
             "reason": reason_for("engine", reasons),
             "precision": recipe.precision,
             "precision_reason": reason_for("precision", reasons),
             "device": device.name,
-            "estimated_memory": planned.expected if planned else None,
+            "estimated_memory": planned.estimate.total if planned else None,
         }
         engine: Engine = importlib.import_module(f"core.train.{recipe.engine}")  # pyright: ignore[reportAssignmentType]
         with _loading_troubles(folder):
@@ -134,8 +135,10 @@ class Session:
         if self.planned is None or torch.backends.mps.is_available():
             return
         reporter = self.reporter
+        # the longest row makes the peak, so every row must have been computed once
+        whole = reporter.step * self.recipe.effective_batch >= len(self.trainer.train_dataset)
         try:
-            self.planned.note(self.home, self.run.name, peak_memory(), reporter.step, reporter.speed.overall)
+            self.planned.note(self.run.name, peak_memory() if whole else 0, reporter.speed.overall)
         except (OSError, UserError, Timeout) as problem:
             message = f"The measured memory could not be kept for later estimates: {problem}"
             self.worker.say("warning", message=message)

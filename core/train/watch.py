@@ -15,7 +15,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState
 
 from core.base.errors import UserError
 from core.base.jobs import Worker
-from core.fit.run_time import spread_of
+from core.fit.speed import spread_of
 from core.recipe import Recipe
 from core.train.meters import HeldOut, SpeedMeter, measuring_is_due, memory_used, peak_memory
 

@@ -98,6 +98,7 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
     with stages("training"):
         session.train()
     if session.stopped_by == "stop":
+        session.note_measured()
         worker.stopped(session.stop_sentence())
         return
     with stages("saving"):

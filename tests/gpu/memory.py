@@ -22,8 +22,8 @@ from core.base.errors import UserError
 from core.base.files import write_json
 from core.base.home import Home, open_home
 from core.base.jobs import request_stop, wait_job
-from core.fit import Place
-from core.fit.fitting import Lengths, estimate_recipe
+from core.fit import Lengths, Place
+from core.fit.answer import Fit
 from core.machine import GIB, Gpu
 from core.models import find_spec
 from core.models.starter import ensure_starter
@@ -139,9 +139,8 @@ def run_one(home: Home, gpu: Gpu, model: str, recipe: Recipe, changes: dict[str,
     """Train a few steps; the estimate is the formula's own, before any correction."""
     place = Place(gpu, gpu.total, 0)
     full = Lengths(recipe.max_length, recipe.max_length, recipe.max_length)
-    estimated = estimate_recipe(
-        open_home(home.root / "clean"), recipe, find_spec(home, recipe.model, print), place, full
-    )
+    clean = open_home(home.root / "clean")
+    estimated = Fit.of(clean, recipe, find_spec(home, recipe.model, print), place, full).estimate
     run = create_run(home, recipe)
     start_training(home, run)
     state = wait_job(run.folder, LIMIT_S)

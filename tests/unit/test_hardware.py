@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.base.cores import ask_cgroup, usable_cores
 from core.base.errors import UserError
-from core.fit import place_of
+from core.fit import Place
 from core.machine import GIB, MIB, Gpu, Hardware, ask, find_hardware, read_hardware, read_probe, refusal
 from core.train.device import the_training_gpu
 
@@ -114,8 +114,8 @@ def test_wsl_and_windows_in_words() -> None:
 
 
 def test_inside_wsl_windows_desktop_takes_its_part_of_the_card() -> None:
-    assert place_of(machine("wsl_rtx_5070_ti")).usable == 16303 * MIB - GIB
-    assert place_of(machine("linux_rtx_5080_and_4090")).usable == 24564 * MIB
+    assert Place.of(machine("wsl_rtx_5070_ti")).usable == 16303 * MIB - GIB
+    assert Place.of(machine("linux_rtx_5080_and_4090")).usable == 24564 * MIB
 
 
 def test_old_cards_carry_the_desktops_name_so_the_chassis_tells() -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from core.base.home import APP_FOLDER
-from core.fit import place_of
+from core.fit import Place
 from core.machine import Card, Gpu, cards, refusal
 from core.models.catalogue import load_catalogue
 from core.presets import Preset, choose_preset, load_presets, preset_named, suggested_models
@@ -57,7 +57,7 @@ def able_cards() -> Iterator[tuple[Gpu, Preset]]:
 
 def test_what_is_suggested_fits_every_card_of_the_class() -> None:
     for gpu, preset in able_cards():
-        place = place_of(machine(gpu))
+        place = Place.of(machine(gpu))
         models = suggested_models(preset, gpu) if preset.vendor != "cpu" else ()
         for model in models:
             found = estimate(preset, model, place)

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.fit.estimate import count_steps
+from core.fit.speed import count_steps
 from core.recipe import Recipe
 from core.train.batches import Collator, plan_parts, split_batch
 from core.train.engine import trainer_arguments

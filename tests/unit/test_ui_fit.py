@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from core.base.errors import UserError
 from core.fit import MemoryEstimate, Term
-from core.fit.measured import Measured, note_measured, read_measured
+from core.fit.learned import Measured, note_measured, read_measured
 from core.machine import GIB
 from core.presets import own_presets
 from tests.ui_page import act, drawn, edit, shown

@@ -14,8 +14,7 @@ import pytest
 from core.base.errors import UserError
 from core.base.files import write_json
 from core.base.jobs import JobState
-from core.fit import MemoryEstimate
-from core.fit.fitting import Lengths
+from core.fit import Lengths, MemoryEstimate
 from core.models.catalogue import load_catalogue
 from tests.ui_page import act, edit, recipe, shown
 from tests.unit.hub_server import Hub, Repo

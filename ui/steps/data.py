@@ -18,7 +18,7 @@ from core.data.report import Report
 from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
 from core.data.sight import worst_rows
 from core.data.template import TEMPLATES
-from core.fit.estimate import count_steps
+from core.fit.speed import count_steps
 from core.hub.download import dataset_folder, download_job, read_download, start_download
 from core.models import HUB_ID
 from ui.bench import Bench

@@ -9,7 +9,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.jobs import JobState, read_job, request_stop
 from core.fit import MemoryEstimate
-from core.fit.fitting import four_bits_help
+from core.fit.search import four_bits_help
 from core.hub.download import download_job, read_download, start_download
 from core.models import (
     HUB_ID,
@@ -286,7 +286,7 @@ def fit_lines(scene: Scene, spec: ModelSpec) -> list[Line]:
         return [("ok", f"Fits: {taken}.{guess}")]
     if estimate.verdict == "tight":
         return [("warn", f"Tight: {taken}. Other programs must leave the rest alone meanwhile.{guess}")]
-    helps = four_bits_help(spec, scene.workload, place)
+    helps = four_bits_help(recipe, spec, place, scene.lengths)
     words = largest(estimate, recipe.quantization == "nf4", helps)
     return [("bad", f"{VERDICTS['no'][1]} as it is: {taken}. {words}{guess}"), ("info", _remedy(scene, spec))]
 

@@ -9,29 +9,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any
+
+from filelock import FileLock
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from core.base.errors import UserError
 from core.base.files import read_json, write_json
 from core.base.home import Home
-from core.fit.workload import Place
+from core.fit.training import Place
 
-CPU = "CPU"
 # what a machine can do is well known after so many runs, and older ones may be from another driver
-_ASKED = 20
+_RUNS = 20
 _KEPT = 200
 # a formula that is off by more than this was asked the wrong question: a correction goes no further
 LOWEST, HIGHEST = 0.75, 1.5
 _PATIENCE_S = 10
 
 
-@dataclass(frozen=True)
-class Measured:
+class Measured(BaseModel):
     """One run's peak beside its estimate, in bytes, and how fast it went.
 
-    `estimated` is without any correction. `work` is the operations a second that its speed comes to.
+    `estimated` is without any correction; `measured` is 0 where not every row
+    was computed: its longest makes the peak. `work` is the operations a second that its speed comes to.
     """
+
+    model_config = ConfigDict(frozen=True, strict=True, protected_namespaces=())
 
     run: str
     day: str
@@ -53,7 +57,7 @@ class Measured:
 
     @property
     def plausible(self) -> bool:
-        return self.estimated > 0 and self.measured > 0
+        return self.estimated > 0 and (self.measured > 0 or self.measured == 0 < self.tokens_per_s)
 
 
 @dataclass(frozen=True)
@@ -65,19 +69,17 @@ class Correction:
     reason: str
 
 
-def place_name(place: Place) -> str:
-    """The kind of place that runs are compared on: the card's name, or the CPU."""
-    return place.gpu.name if place.gpu else CPU
-
-
 def read_measured(home: Home) -> list[Measured]:
     """Every noted run, oldest first. What is damaged is left out: it costs a correction, nothing else."""
-    found: Any = None
+    file: Any = None
     with suppress(UserError, OSError):
-        found = read_json(home.root / "measured.json", {})
-    entries = found.get("runs") if isinstance(found, dict) else None
-    read = (_entry(value) for value in entries) if isinstance(entries, list) else ()
-    return [entry for entry in read if entry is not None and entry.plausible]
+        file = read_json(home.root / "measured.json", {})
+    entries = file.get("runs") if isinstance(file, dict) else None
+    runs = []
+    for entry in entries if isinstance(entries, list) else ():
+        with suppress(ValidationError):
+            runs.append(Measured.model_validate(entry))
+    return [run for run in runs if run.plausible]
 
 
 def note_measured(home: Home, entry: Measured) -> None:
@@ -85,29 +87,28 @@ def note_measured(home: Home, entry: Measured) -> None:
     if not entry.plausible:
         return
     with _alone(home):
-        others = [known for known in read_measured(home) if known.run != entry.run]
-        _write(home, [*others, entry])
+        _write(home, [*(run for run in read_measured(home) if run.run != entry.run), entry])
 
 
 def reset_measured(home: Home, place: Place | None = None) -> None:
     """Forget the measured runs of one kind of place, or of all: later estimates are the formula's own."""
     with _alone(home):
-        name = place_name(place) if place else None
-        _write(home, [known for known in read_measured(home) if name is not None and known.card != name])
+        _write(home, [run for run in read_measured(home) if place is not None and run.card != place.name])
 
 
 def correction(home: Home, place: Place) -> Correction:
     """What the measured runs on such a place say about the formula."""
-    name = place_name(place)
-    here = [known for known in read_measured(home) if known.card == name][-_ASKED:]
+    here = [run for run in read_measured(home) if run.card == place.name and run.measured][-_RUNS:]
     if not here:
         return Correction(1.0, 0, "No run was measured on this machine yet.")
-    middle = median([(known.ratio, known.estimated) for known in here])
+    middle = median([(run.ratio, run.estimated) for run in here])
     factor = min(max(middle, LOWEST), HIGHEST)
     runs = "the one run measured" if len(here) == 1 else f"the last {len(here)} runs measured (their median)"
     less = "more" if factor >= 1 else "less"
-    reason = f"{abs(factor - 1):.0%} {less} than the formula says: {runs} on {_shown(name)}."
-    return Correction(factor, len(here), reason)
+    where = f"the {place.name}" if place.gpu else "this CPU"
+    return Correction(
+        factor, len(here), f"{abs(factor - 1):.0%} {less} than the formula says: {runs} on {where}."
+    )
 
 
 def median(weighted: Sequence[tuple[float, float]]) -> float:
@@ -115,43 +116,19 @@ def median(weighted: Sequence[tuple[float, float]]) -> float:
 
     Large runs weigh more: what libraries take beside the model says little of larger ones.
     """
-    half, seen = sum(weight for _, weight in weighted) / 2, 0.0
+    half, weight_so_far = sum(weight for _, weight in weighted) / 2, 0.0
     ordered = sorted(weighted)
     for value, weight in ordered:
-        seen += weight
-        if seen >= half:
+        weight_so_far += weight
+        if weight_so_far >= half:
             return value
     return ordered[-1][0]
 
 
 def _alone(home: Home) -> AbstractContextManager[Any]:
     """Only one process changes the file at a time."""
-    # whoever only reads can do without it
-    from filelock import FileLock
-
     return FileLock(home.root / ".measured.lock", timeout=_PATIENCE_S)
 
 
-def _shown(name: str) -> str:
-    return "this CPU" if name == CPU else f"the {name}"
-
-
 def _write(home: Home, entries: list[Measured]) -> None:
-    write_json(home.root / "measured.json", {"runs": [asdict(entry) for entry in entries[-_KEPT:]]})
-
-
-def _entry(value: Any) -> Measured | None:
-    """One entry as it was written; None for anything else."""
-    kinds = {"str": str, "int": int, "float": (int, float)}
-    if not isinstance(value, dict):
-        return None
-    known = {item.name: item for item in fields(Measured) if item.name in value}
-    if any(
-        not isinstance(value[name], kinds[str(item.type)]) or isinstance(value[name], bool)
-        for name, item in known.items()
-    ):
-        return None
-    try:
-        return Measured(**{name: value[name] for name in known})
-    except TypeError:
-        return None
+    write_json(home.root / "measured.json", {"runs": [entry.model_dump() for entry in entries[-_KEPT:]]})
