@@ -11,7 +11,7 @@ import gradio as gr
 from core.base.errors import UserError
 from core.base.jobs import read_job, request_stop
 from core.chat.talk import Side, Talk
-from core.export.service import Export, base_gguf, base_job, start_export
+from core.export.record import Export, base_gguf, base_job, start_export
 from core.runs.run import Run
 from ui.bench import Bench
 from ui.render import render
