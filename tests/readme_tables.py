@@ -174,7 +174,9 @@ def targets_table() -> str:
 
 
 def steps_table() -> str:
-    return table("Step | What it asks | What it is for", ((f"**{s.title}**", s.question, s.help) for s in steps()))
+    return table(
+        "Step | What it asks | What it is for", ((f"**{s.title}**", s.question, s.help) for s in steps())
+    )
 
 
 SECTIONS: dict[str, Callable[[], str]] = {
@@ -190,7 +192,10 @@ SECTIONS: dict[str, Callable[[], str]] = {
 def with_tables(text: str) -> str:
     """The README with today's tables between its marks."""
     for name, make in SECTIONS.items():
-        first, last = f"<!-- {name}: made by `python -m tests.readme_tables --write` -->", f"<!-- end of {name} -->"
+        first, last = (
+            f"<!-- {name}: made by `python -m tests.readme_tables --write` -->",
+            f"<!-- end of {name} -->",
+        )
         before, mark, rest = text.partition(first)
         _, end, after = rest.partition(last)
         if not mark or not end:

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import Home
-from core.commands.fit_text import Report, lines, to_json
+from core.commands.fit_text import FitReport, lines, to_json
 from core.commands.follow import follow
 from core.commands.options import add_knobs, knob_values, method_lines
 from core.fit import Place
@@ -83,7 +83,7 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
         data = read_data(home, args.data, recipe)
     fit = Fit.of(home, recipe, spec, place, data.lengths if data else None)
     refused = _refusal(place, hardware)
-    report = Report(
+    report = FitReport(
         fit=fit,
         refusal=refused,
         notes=(*fit.estimate.notes, *(_about_this_machine(hardware) if args.gpu is None else ())),

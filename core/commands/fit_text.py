@@ -25,7 +25,7 @@ _VERDICTS = {
 
 
 @dataclass(frozen=True)
-class Report:
+class FitReport:
     """One answer of `fit`. `refusal` says why the card can't train; `time` needs data."""
 
     fit: Fit
@@ -43,7 +43,7 @@ class Report:
         return "no" if self.refusal else self.fit.estimate.verdict
 
 
-def lines(report: Report) -> Iterator[str]:
+def lines(report: FitReport) -> Iterator[str]:
     yield from _heading(report.fit)
     yield ""
     yield from _terms(report.fit.estimate)
@@ -91,7 +91,7 @@ def _terms(estimate: MemoryEstimate) -> Iterator[str]:
     yield f"  {'Total':<{width}}  {_gib(estimate.total):>10}  {bar}{full}"
 
 
-def _verdict(report: Report) -> str:
+def _verdict(report: FitReport) -> str:
     estimate, largest = report.fit.estimate, report.fit.estimate.largest
     if report.refusal:
         return f"This card can't train. {report.refusal}"
@@ -104,7 +104,7 @@ def _verdict(report: Report) -> str:
     )
 
 
-def _facts(report: Report) -> Iterator[str]:
+def _facts(report: FitReport) -> Iterator[str]:
     estimate = report.fit.estimate
     share = estimate.trainable / max(estimate.parameters, 1)
     yield f"Trained: {estimate.trainable:,} of {estimate.parameters:,} parameters ({share:.2%})."
@@ -123,7 +123,7 @@ def _facts(report: Report) -> Iterator[str]:
         yield from _time(report)
 
 
-def _data(report: Report) -> Iterator[str]:
+def _data(report: FitReport) -> Iterator[str]:
     if report.data is None:
         return
     p95, p99, longest = report.data.lengths
@@ -135,7 +135,7 @@ def _data(report: Report) -> Iterator[str]:
     )
 
 
-def _time(report: Report) -> Iterator[str]:
+def _time(report: FitReport) -> Iterator[str]:
     trust = f"right within a factor of {report.speed.spread:g}"
     if report.time is None:
         yield from _paragraph(f"Speed: {report.speed.source} ({trust}). With --data also time and energy.")
@@ -176,7 +176,7 @@ def _steps(title: str, steps: Iterable[FitStep]) -> Iterator[str]:
         yield from _paragraph(f"- {step.words}: {_gib(step.total)} ({changed})", "    ")
 
 
-def _still_too_much(report: Report) -> Iterator[str]:
+def _still_too_much(report: FitReport) -> Iterator[str]:
     least = report.suggestions[-1].total if report.suggestions else report.fit.estimate.total
     if not report.refusal and least > report.fit.estimate.usable:
         yield from _paragraph(
@@ -198,7 +198,7 @@ def _gib(size: int) -> str:
     return f"{size / GIB:.2f} GiB"
 
 
-def to_json(report: Report) -> dict[str, Any]:
+def to_json(report: FitReport) -> dict[str, Any]:
     """The whole result, plain values only; memory in GiB."""
     fit, estimate, place = report.fit, report.fit.estimate, report.fit.place
     return {

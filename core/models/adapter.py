@@ -42,7 +42,7 @@ _MAMBA = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h")
 
 
 @dataclass(frozen=True)
-class Target:
+class AdaptedLayer:
     """A layer that gets an adapter; `times` the rank, where PEFT joins two adapters in one matrix."""
 
     linear: Linear
@@ -74,7 +74,7 @@ def lora_parameters(
     return total
 
 
-def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINEAR) -> list[Target]:
+def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINEAR) -> list[AdaptedLayer]:
     """The layers that get an adapter: PEFT's choice for all-linear, or for names (also short: "q,v,head")."""
     names = _names(target_modules)
     moved = _old_expert_names(spec)
@@ -82,13 +82,13 @@ def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINE
         targets = _moved_targets(spec, [*moved], moved)
         plain = (linear for linear in (*spec.linears, *spec.vision) if not linear.fused)
         left_out = {*moved, "out_proj"} if spec.model_type in _MAMBA else moved
-        return targets + [Target(linear) for linear in plain if linear.name not in left_out]
+        return targets + [AdaptedLayer(linear) for linear in plain if linear.name not in left_out]
     if all(name in _SHORT or name in ("lm_head", "embed_tokens") for name in names):
         names = [long for name in names for long in _SHORT.get(name, (name,))]
     rest = [name for name in names if not any(_ends(name, old) for old in moved)]
     targets = _moved_targets(spec, names, moved)
     candidates = (linear for linear in _everywhere(spec) if not linear.fused)
-    targets += [Target(chosen) for linear in candidates if (chosen := _named(linear, rest))]
+    targets += [AdaptedLayer(chosen) for linear in candidates if (chosen := _named(linear, rest))]
     if not targets:
         own = ", ".join(dict.fromkeys(linear.name for linear in spec.linears if not linear.fused))
         raise UserError(f"{spec.name or 'The model'} has no layers named {', '.join(names)}. It has {own}.")
@@ -140,7 +140,7 @@ def _old_expert_names(spec: ModelSpec) -> dict[str, str]:
     return {}
 
 
-def _moved_targets(spec: ModelSpec, names: list[str], moved: dict[str, str]) -> list[Target]:
+def _moved_targets(spec: ModelSpec, names: list[str], moved: dict[str, str]) -> list[AdaptedLayer]:
     """Adapters on the fused experts; the two halves of gate_up_proj make one of twice the rank."""
     chosen: dict[str, set[str]] = {}
     for name in names:
@@ -154,7 +154,7 @@ def _moved_targets(spec: ModelSpec, names: list[str], moved: dict[str, str]) -> 
             f"{spec.name or 'The model'} keeps {both} of its experts in one matrix. Target both or neither."
         )
     return [
-        Target(linear, 2 if linear.name == "gate_up_proj" else 1)
+        AdaptedLayer(linear, 2 if linear.name == "gate_up_proj" else 1)
         for linear in spec.linears
         if (linear.fused or linear.name == "gate") and linear.name in chosen
     ]

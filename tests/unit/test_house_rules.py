@@ -48,6 +48,22 @@ def test_every_room_stands_on_a_floor_and_imports_only_from_below() -> None:
     assert house.upward() == []
 
 
+def test_no_import_of_our_own_hides_a_circle() -> None:
+    """No file imports itself by way of others, and only workers import late, for what must come first."""
+    assert house.circles() == []
+    assert house.late() == []
+    checking = [name(path) for path in SOURCES if "TYPE_CHECKING" in path.read_text("utf-8")]
+    assert checking == []
+
+
+def test_a_class_name_stands_once() -> None:
+    assert house.doubled_classes() == {}
+
+
+def test_a_small_file_has_more_than_one_importer() -> None:
+    assert house.slips() == []
+
+
 def test_the_app_and_the_commands_load_nothing_heavy() -> None:
     """Imported for real: what the app's own process has loaded before any worker runs."""
     code = (
