@@ -39,6 +39,8 @@ REGISTRIES = (
 # the only files that may import our own modules late: what the worker imports loads torch, and Unsloth has to
 # be imported before that, in an environment that it sets first; `fit` loads the data check only for data
 LATE = ("core/train/worker.py", "core/commands/fit.py")
+# the only files with types of a heavy library that they load inside a function
+HEAVY_TYPES = ("core/data/read/formats/parquet.py", "core/models/starter.py")
 SMALL = 60
 
 

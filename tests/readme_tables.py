@@ -1,6 +1,6 @@
 """The README's tables, made from what they speak of: `python -m tests.readme_tables`.
 
-Presets from presets/*.yaml and the estimate; methods, formats, forms, targets and steps from their registries.
+Presets from presets/*.yaml and the estimate; methods, formats, forms, targets and steps from their folders.
 With --write they are put into README.md; without it they are printed, and exit code 1 says that the README
 has others.
 """

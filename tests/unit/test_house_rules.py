@@ -52,8 +52,8 @@ def test_no_import_of_our_own_hides_a_circle() -> None:
     """No file imports itself by way of others, and only workers import late, for what must come first."""
     assert house.circles() == []
     assert house.late() == []
-    checking = [name(path) for path in SOURCES if "TYPE_CHECKING" in path.read_text("utf-8")]
-    assert checking == []
+    for_types = {name(path) for path in SOURCES if "TYPE_CHECKING" in path.read_text("utf-8")}
+    assert for_types <= set(house.HEAVY_TYPES)
 
 
 def test_a_class_name_stands_once() -> None:
