@@ -20,6 +20,7 @@ from core.base.errors import UserError
 from core.base.events import EventLog
 from core.base.files import inside, replace
 from core.base.home import APP_FOLDER
+from core.data.read import DATA_ENDINGS, PACKED_ENDINGS, TEXT_ENDINGS
 from core.presets import preset_named
 from core.runs.run import open_run
 from ui.bench import Bench
@@ -27,7 +28,7 @@ from ui.data_look import look
 from ui.theme import colour_css
 
 ASSETS = APP_FOLDER / "assets" / "ui"
-DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".gz", ".zip")
+DATA_SUFFIXES = DATA_ENDINGS + TEXT_ENDINGS + PACKED_ENDINGS
 _STYLES = ("garage.css", "fit.css", "model.css")
 _SCRIPTS = ("frame.js", "plot.js", "fit.js", "model.js")
 

@@ -128,7 +128,7 @@ def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
     try:
         source = open_source(path)
         facts = replace(
-            facts, format=source.format, encoding=source.encoding, packed=source.packed, size=source.size
+            facts, format=source.format.name, encoding=source.encoding, packed=source.packed, size=source.size
         )
         for read, digest in pool.digests(source.blocks(), prefix):
             book.add(digest, read)

@@ -15,6 +15,7 @@ from core.base.errors import UserError
 from core.base.files import replace
 from core.base.home import Home
 from core.base.jobs import JobState, Worker, read_job, start_job
+from core.data.read import expand
 from core.hub.fetch import PARTS, Fetch, fetch
 from core.hub.files import KINDS, HubFile, HubRepo, Kind
 from core.hub.search import hub_repo
@@ -105,8 +106,6 @@ def _bring_all(worker: Worker, repo: HubRepo, target: Path) -> None:
     if repo.kind == "model":
         inspect_model(partial)
     else:
-        from core.data.read import expand
-
         expand([partial])
     finish(partial, target)
 
