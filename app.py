@@ -21,27 +21,32 @@ import argparse
 import json
 import os
 import subprocess
+from importlib import import_module
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.setup.places import Places
-from core.setup.ready import StepFailed, ready
+from core.commands.dispatch import HOME_HELP, commands, run
+from core.setup import doctor
+from core.setup.places import Places, StepFailed, ready
+from core.setup.prepare import prepare
 
-WITHOUT_SCREEN = ("demo", "train", "export", "chat", "check-data", "fit")
-HOME_HELP = "folder for models, datasets and runs (default: $LORA_GARAGE_HOME, else ~/lora-garage)"
 PLACES = Places()
 # set for the process inside .venv, so that a broken .venv can't start itself for ever
 INSIDE = "LORA_GARAGE_INSIDE"
+UPKEEP = {
+    "serve": "Serve the page on 127.0.0.1 (the default).",
+    "doctor": "Say what was found, what is installed, what is missing.",
+    "setup": "Set up only, after a new GPU or driver.",
+    "test": "Run the tests; other arguments go to pytest.",
+}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Carry out one command line. 0 done, 2 the user's error (one sentence), 1 ours (with the log's path)."""
     argv = sys.argv[1:] if argv is None else argv
-    args, rest = parser().parse_known_args(argv)
-    if rest and args.command != "test":
-        parser().error(f"unknown argument: {' '.join(rest)}")
+    args = parse(argv)
     try:
-        return carry_out(args, rest, argv)
+        return carry_out(args, argv)
     except UserError as error:
         return fail(args, 2, str(error))
     except StepFailed as error:
@@ -50,22 +55,21 @@ def main(argv: list[str] | None = None) -> int:
         return fail(args, 130, "\nStopped.")
 
 
-def carry_out(args: argparse.Namespace, rest: list[str], argv: list[str]) -> int:
+def carry_out(args: argparse.Namespace, argv: list[str]) -> int:
     """Dispatch; everything but doctor and setup happens inside `.venv`."""
     if args.command == "doctor":
-        from core.setup import doctor
-
         return doctor.main(args.json)
     testing = args.command == "test"
     if args.command == "setup" or not ready(PLACES, testing):
-        from core.setup.prepare import prepare
-
+        if args.command not in UPKEEP and {"-h", "--help"} & set(args.rest):
+            print(f"{commands()[args.command]} Its options are shown once `python app.py setup` is done.")
+            return 0
         prepare(PLACES, testing or getattr(args, "test", False), again=args.command == "setup")
     if args.command == "setup":
         print("Everything is set up.")
         return 0
     if Path(sys.prefix).resolve() == PLACES.venv.resolve():
-        return run_inside(args, rest)
+        return run_inside(args)
     return enter_venv(argv)
 
 
@@ -82,18 +86,15 @@ def enter_venv(argv: list[str]) -> int:
     return subprocess.call(command, env=environment)
 
 
-def run_inside(args: argparse.Namespace, rest: list[str]) -> int:
+def run_inside(args: argparse.Namespace) -> int:
     """The commands that need the packages in `.venv`."""
     os.environ.pop(INSIDE, None)
     if args.command == "test":
-        return run_tests(args.fast, rest)
-    if args.command in WITHOUT_SCREEN:
-        from core.commands import dispatch as commands
-
-        return commands.run(args)
-    from ui.server import serve
-
-    serve(args.home, args.port, not args.no_browser)
+        return run_tests(args.fast, args.rest)
+    if args.command != "serve":
+        return run(args.command, args.rest, args.home)
+    # the page needs packages that this file can do without
+    import_module("ui.server").serve(args.home, args.port, not args.no_browser)
     return 0
 
 
@@ -107,172 +108,59 @@ def run_tests(fast: bool, rest: list[str]) -> int:
 def fail(args: argparse.Namespace, code: int, sentence: str) -> int:
     """Say what went wrong; with --json also as the last line."""
     print(sentence, file=sys.stderr, flush=True)
-    if getattr(args, "json", False):
+    if getattr(args, "json", False) or "--json" in args.rest:
         print(json.dumps({"error": sentence.strip()}, ensure_ascii=False), flush=True)
     return code
 
 
-def parser() -> argparse.ArgumentParser:
-    """All commands and their arguments."""
-    about = "LoRA Garage: from your data to your own model."
-    whole = argparse.ArgumentParser(prog="app.py", description=about, allow_abbrev=False)
-    whole.set_defaults(home=None, port=None, no_browser=False)
+def parse(argv: list[str]) -> argparse.Namespace:
+    """The command line: `command`, its own arguments where it is one of these here, else those in `rest`."""
+    whole = argparse.ArgumentParser(
+        prog="app.py",
+        description="LoRA Garage: from your data to your own model.",
+        epilog="commands:\n" + "\n".join(f"  {name:<12}{text}" for name, text in every_command().items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
     add_serve(whole)
-    commands = whole.add_subparsers(dest="command", metavar="COMMAND")
-    add_serve(commands.add_parser("serve", help="serve the page on 127.0.0.1 (the default)"))
-    add_demo(commands)
-    add_train(commands)
-    add_export(commands)
-    add_chat(commands)
-    add_check_data(commands)
-    add_fit(commands)
-    add_upkeep(commands)
-    return whole
+    whole.add_argument("command", metavar="COMMAND", nargs="?", choices=list(every_command()))
+    whole.add_argument(
+        "rest", metavar="…", nargs=argparse.REMAINDER, help="what the command takes; see --help"
+    )
+    args = whole.parse_args(argv)
+    args.command = args.command or "serve"
+    if args.command in UPKEEP:
+        own = argparse.ArgumentParser(
+            prog=f"app.py {args.command}", description=UPKEEP[args.command], allow_abbrev=False
+        )
+        add_own(own, args)
+        args, args.rest = own.parse_known_args(args.rest, args)
+        if args.rest and args.command != "test":
+            own.error(f"unknown argument: {' '.join(args.rest)}")
+    return args
+
+
+def every_command() -> "dict[str, str]":
+    return {**UPKEEP, **commands()}
 
 
 def add_serve(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help=HOME_HELP)
-    to.add_argument(
-        "--port", type=int, default=argparse.SUPPRESS, help="port (default: the first free from 7860)"
-    )
-    to.add_argument("--no-browser", action="store_true", default=argparse.SUPPRESS, help="open no browser")
+    to.add_argument("--home", metavar="DIR", help=HOME_HELP)
+    to.add_argument("--port", type=int, help="port (default: the first free from 7860)")
+    to.add_argument("--no-browser", action="store_true", help="open no browser")
 
 
-def add_shared(to: argparse.ArgumentParser) -> None:
-    to.add_argument("--home", metavar="DIR", default=argparse.SUPPRESS, help=HOME_HELP)
-    to.add_argument("--json", action="store_true", help="the last line printed is one JSON object")
-
-
-def add_demo(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    add_shared(commands.add_parser("demo", help="the whole way on the starter model and the sample data"))
-
-
-def add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    train = commands.add_parser("train", help="train as a recipe file says, or resume a run")
-    train.add_argument("recipe", metavar="RECIPE.yaml|RUN", help="recipe file, or a run to resume")
-    add_shared(train)
-
-
-def add_export(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    export = commands.add_parser("export", help="merge, convert to GGUF and quantize a run")
-    export.add_argument("run", metavar="RUN", help="name or folder of a run")
-    export.add_argument("--quant", default="Q4_K_M", help="Q4_K_M (the default), Q5_K_M, Q6_K, Q8_0 or F16")
-    add_shared(export)
-
-
-def add_chat(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    chat = commands.add_parser("chat", help="ask a run's model, or any GGUF file")
-    chat.add_argument("target", metavar="RUN|FILE.gguf", help="name or folder of a run, or a GGUF file")
-    chat.add_argument("--prompt", required=True, help="what to say to it")
-    chat.add_argument("--system", help="system prompt")
-    chat.add_argument("--max-tokens", type=int, default=256, help="longest answer, in tokens (default: 256)")
-    chat.add_argument(
-        "--temperature", type=float, default=0.7, help="0: always the same answer (default: 0.7)"
-    )
-    add_shared(chat)
-
-
-def add_check_data(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    check = commands.add_parser("check-data", help="check a dataset: what it is, what is wrong, what fits")
-    check.add_argument("files", nargs="+", metavar="FILE", help="data files or folders of them")
-    check.add_argument(
-        "--model", default="starter", help="model folder for the token counts (default: starter)"
-    )
-    check.add_argument("--max-length", type=int, help="maximum length in tokens (default: the preset's)")
-    roles = "user, assistant, system, input, history, messages, text or ignore"
-    check.add_argument(
-        "--map",
-        action="append",
-        default=[],
-        metavar="COL=ROLE",
-        help=f"what a column is: {roles}; as often as needed",
-    )
-    check.add_argument("--heldout", metavar="FILE", help="your own held-out file")
-    check.add_argument("--fix", metavar="OUT.jsonl", help="take every fix and write a cleaned copy")
-    check.add_argument("--exact", action="store_true", help="count the tokens of every row, not of a sample")
-    add_shared(check)
-
-
-def add_fit(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    fit = commands.add_parser("fit", help="say what a training would take, term by term, before it starts")
-    add = fit.add_argument
-    add(
-        "--model",
-        required=True,
-        metavar="DIR|ID|config.json",
-        help="the base model; `starter` is the embedded one",
-    )
-    add("--gpu", metavar="NAME|GIB", help="a card, as in `RTX 3060` or 12, or cpu (default: this machine)")
-    add("--data", metavar="FILE", help="your data: its row lengths, and with them time and energy")
-    add(
-        "--method",
-        metavar="NAME",
-        help="qlora, lora, or another that PEFT has (default: qlora; lora on CPUs and Apple's GPUs)",
-    )
-    add("--rank", type=int, metavar="N", default=16, help="rank of the adapter (default: 16)")
-    add("--dropout", type=float, metavar="X", default=0.0, help="dropout on the adapter's input (default: 0)")
-    add(
-        "--target-modules",
-        metavar="NAMES",
-        default="all-linear",
-        help="layers with an adapter, as q,v (default: all-linear)",
-    )
-    add("--max-length", type=int, metavar="N", help="longest row in tokens (default: 2048; 512 on CPUs)")
-    add("--batch", type=int, metavar="N", default=1, help="micro-batch: rows computed at once (default: 1)")
-    add("--accumulate", type=int, metavar="N", default=16, help="micro-batches a step (default: 16)")
-    add(
-        "--epochs",
-        type=float,
-        metavar="X",
-        default=3.0,
-        help="how often every row is seen, for the time (default: 3)",
-    )
-    add(
-        "--optimizer",
-        metavar="NAME",
-        help="default: adamw_8bit; adamw_torch where bitsandbytes has no kernels",
-    )
-    add("--checkpointing", choices=("unsloth", "hf", "none"), help="default: the engine's own; none on CPUs")
-    add("--backend", choices=("unsloth", "peft"), help="engine (default: unsloth)")
-    add(
-        "--precision",
-        choices=("auto", "bf16", "fp16", "fp32"),
-        default="auto",
-        help="of what is not quantized",
-    )
-    add(
-        "--attention",
-        choices=("auto", "sdpa", "eager", "flash_attention_2"),
-        default="auto",
-        help="default: auto, the fastest that the engine finds",
-    )
-    add(
-        "--no-double-quantization",
-        action="store_true",
-        help="4-bit constants stay whole: 0.4 bits more a weight",
-    )
-    add("--offload-embedding", action="store_true", help="the token embedding waits in the computer's memory")
-    add(
-        "--loss",
-        choices=("whole", "pieces"),
-        help="what other programs do: all logits at once, or piece by piece (default: as the engine does)",
-    )
-    add(
-        "--adapter-bits", type=int, choices=(16, 32), default=32, help="other programs' adapters have 16 bits"
-    )
-    add("--rest-bits", type=int, choices=(16, 32), help="of embeddings and norms, where others convert them")
-    add("--calibrate", action="store_true", help="first measure this machine's speed (some ten seconds)")
-    add("--forget-measured", action="store_true", help="drop the correction by runs measured on this machine")
-    add_shared(fit)
-
-
-def add_upkeep(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    doctor = commands.add_parser("doctor", help="say what was found, what is installed, what is missing")
-    doctor.add_argument("--json", action="store_true", help="as one JSON object")
-    setup = commands.add_parser("setup", help="set up only, after a new GPU or driver")
-    setup.add_argument("--test", action="store_true", help="with what the tests need")
-    test = commands.add_parser("test", help="run the tests; other arguments go to pytest", allow_abbrev=False)
-    test.add_argument("--fast", action="store_true", help="only the short part (at most 3 minutes)")
+def add_own(to: argparse.ArgumentParser, given: argparse.Namespace) -> None:
+    """The arguments of the commands that are carried out here; `given` stood before the command."""
+    if given.command == "serve":
+        add_serve(to)
+        to.set_defaults(home=given.home, port=given.port, no_browser=given.no_browser)
+    elif given.command == "doctor":
+        to.add_argument("--json", action="store_true", help="as one JSON object")
+    elif given.command == "setup":
+        to.add_argument("--test", action="store_true", help="with what the tests need")
+    else:
+        to.add_argument("--fast", action="store_true", help="only the short part (at most 3 minutes)")
 
 
 if __name__ == "__main__":

@@ -16,11 +16,33 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from core.base.errors import UserError
 from core.base.files import write_atomic
 from core.base.plain_yaml import dump_yaml, load_yaml, short
+from core.base.registry import registered
 
 
 def knob(default: Any, help: str, group: str, unit: str = "", **limits: Any) -> Any:
     """One setting of the recipe with what a person needs to know about it."""
     return Field(default, description=help, json_schema_extra={"group": group, "unit": unit}, **limits)
+
+
+class MethodEntry:
+    """What the Recipe asks of a training method; each is one file of core/methods, found by listing it.
+
+    `settings` are the knobs that choosing it means: QLoRA is LoRA on a base in 4 bits. `knobs` are its own,
+    kept in the recipe's `method_settings`.
+    """
+
+    name = ""
+    title = ""
+    help = ""
+    order = 0
+    settings: dict[str, Any] = {}
+    knobs: type[BaseModel] | None = None
+    trains = True
+
+
+def method_entries() -> tuple[MethodEntry, ...]:
+    """All methods that a recipe may name, in their order."""
+    return registered("core.methods", MethodEntry)
 
 
 class Recipe(BaseModel):
@@ -70,10 +92,11 @@ class Recipe(BaseModel):
         "Engine",
     )
 
+    method: str = knob("lora", "What is trained.", "Adapter")
     rank: int = knob(
         16, "Rank r: how much the adapter can learn; each doubling doubles its size.", "Adapter", ge=1, le=512
     )
-    alpha: int = knob(16, "Alpha: the adapter's strength is alpha ÷ rank.", "Adapter", ge=1, le=2048)
+    alpha: int = knob(16, "Alpha: the adapter's strength is alpha / rank.", "Adapter", ge=1, le=2048)
     dropout: float = knob(0.0, "Dropout on the adapter's input while training.", "Adapter", ge=0, le=0.9)
     target_modules: str | list[str] = knob(
         "all-linear", "Which layers get an adapter: all-linear, or a list of module names.", "Adapter"
@@ -100,7 +123,7 @@ class Recipe(BaseModel):
         le=512,
     )
     accumulate: int = knob(
-        8, "Micro-batches per step; effective batch = micro-batch × this.", "Training", ge=1, le=1024
+        8, "Micro-batches per step; effective batch = micro-batch x this.", "Training", ge=1, le=1024
     )
     learning_rate: float = knob(2e-4, "How far each step moves the adapter.", "Training", gt=0, le=1)
     warmup: float = knob(
@@ -124,6 +147,9 @@ class Recipe(BaseModel):
         2, "How many checkpoints are kept; older ones are deleted.", "Checks", ge=1, le=100
     )
 
+    method_settings: dict[str, Any] = Field(
+        default_factory=dict, description="The knobs that only this method has: name → value."
+    )
     day: date | None = Field(
         None, description="The day that the chat template prints as today's; written when the run is made."
     )
@@ -133,6 +159,23 @@ class Recipe(BaseModel):
     hashes: dict[str, str] = Field(
         default_factory=dict, description="SHA-256 of data and model; written at the run's start."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _method_means_its_settings(cls, values: Any) -> Any:
+        """`qlora` becomes what it means: LoRA, and a base in 4 bits."""
+        if not isinstance(values, dict):
+            return values
+        entry = next((entry for entry in method_entries() if entry.name == values.get("method")), None)
+        return {**values, **entry.settings} if entry else values
+
+    @field_validator("method")
+    @classmethod
+    def _method_is_there(cls, value: str) -> str:
+        names = [entry.name for entry in method_entries()]
+        if value not in names:
+            raise ValueError(f"must be one of {', '.join(names)}")
+        return value
 
     @field_validator("target_modules")
     @classmethod
@@ -146,6 +189,11 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _pieces_agree(self) -> Recipe:
+        own = self._entry.knobs
+        if self.method_settings and own is None:
+            raise ValueError(f"the method “{self.method}” has no settings of its own")
+        if own is not None:
+            own.model_validate(self.method_settings)
         if self.checkpointing == "unsloth" and self.engine == "peft":
             raise ValueError("checkpointing “unsloth” needs the Unsloth engine; choose “hf”")
         if self.attention != "auto" and self.engine == "unsloth":
@@ -160,9 +208,14 @@ class Recipe(BaseModel):
         return self.micro_batch * self.accumulate
 
     @property
-    def method(self) -> str:
+    def _entry(self) -> MethodEntry:
+        return next(entry for entry in method_entries() if entry.name == self.method)
+
+    @property
+    def method_title(self) -> str:
         """The field's name for it: QLoRA trains on a quantized base, LoRA on a whole one."""
-        return "QLoRA" if self.quantization == "nf4" else "LoRA"
+        now = {"method": self.method, "quantization": self.quantization}
+        return next((entry.title for entry in method_entries() if entry.settings == now), self._entry.title)
 
     def with_changes(self, **changes: Any) -> Recipe:
         """A checked copy with some knobs changed."""
@@ -208,14 +261,14 @@ def _problem(item: Any) -> str:
 def knobs() -> dict[str, dict[str, Any]]:
     """Every setting a person may turn: name → {help, group, unit, default, minimum, maximum, choices}."""
     schema = Recipe.model_json_schema()["properties"]
-    found = {}
+    all_knobs = {}
     for name, field in Recipe.model_fields.items():
         extra = field.json_schema_extra
         if not isinstance(extra, dict):
             continue
         entry = schema[name]
         inner = next((part for part in entry.get("anyOf", []) if part.get("type") != "null"), entry)
-        found[name] = {
+        all_knobs[name] = {
             "help": field.description,
             "group": extra["group"],
             "unit": extra["unit"],
@@ -224,4 +277,6 @@ def knobs() -> dict[str, dict[str, Any]]:
             "maximum": inner.get("maximum", inner.get("exclusiveMaximum")),
             "choices": inner.get("enum"),
         }
-    return found
+    trainable = [entry for entry in method_entries() if entry.trains and not entry.settings]
+    all_knobs["method"]["choices"] = [entry.name for entry in trainable]
+    return all_knobs

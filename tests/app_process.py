@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from core.base.home import APP_FOLDER
-from core.setup.browser import find_browser
+from core.setup.downloads import find_browser
 
 FLAGS = [
     "--no-sandbox",

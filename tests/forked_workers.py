@@ -20,13 +20,14 @@ from pathlib import Path
 from typing import Any
 
 from core.base.home import APP_FOLDER
+from core.recipe import Recipe
 
 WORKER = "core.train.worker"
 CAN_FORK = sys.platform.startswith("linux")
 # what each engine's worker imports before its first step
 LIBRARIES = {
-    "peft": ["core.train.session", "core.train.peft_engine", "transformers.models.llama"],
-    "unsloth": ["unsloth", "core.train.session", "core.train.unsloth_engine", "trl"],
+    "peft": ["core.train.session", "core.train.peft", "transformers.models.llama"],
+    "unsloth": ["core.train.session"],
 }
 
 
@@ -108,16 +109,14 @@ def begin_forked(engine: str, arguments: list[str], log: Path, env: dict[str, st
 
 def serve(engine: str) -> None:
     """Load the engine's libraries, then fork a worker for every line of standard input."""
-    from core.train.worker import set_environment
+    from core.train.worker import set_environment, why_not_unsloth
 
     # standard output is for news only, whatever the libraries print
     news = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     set_environment()
     if engine == "unsloth":
-        from core.train.engine import import_unsloth
-
-        assert import_unsloth() is None
+        assert not why_not_unsloth(Recipe(day=None))
     for name in LIBRARIES[engine]:
         importlib.import_module(name)
     lock = threading.Lock()

@@ -13,8 +13,9 @@ from dataclasses import replace
 from functools import cache
 
 from core.base.home import APP_FOLDER
-from core.fit import MemoryEstimate, Place, Workload, estimate_memory, place_of
+from core.fit import MemoryEstimate, Place, estimate_memory
 from core.machine import GIB, Gpu, Hardware, cards, refusal
+from core.methods.settle import device_of
 from core.models import ModelSpec, spec_of_config
 from core.models.catalogue import catalogue_model
 from core.presets import Preset, load_presets
@@ -47,7 +48,7 @@ def machine(gpu: Gpu | None) -> Hardware:
 
 def class_cards(preset: Preset) -> tuple[Gpu, ...]:
     """The known cards of a preset's class, the smallest first; none for the CPU."""
-    able = (card.gpu() for card in cards())
+    able = (card.gpu for card in cards())
     fitting = [gpu for gpu in able if preset.hardware and preset.hardware.fits(gpu)]
     return tuple(sorted((g for g in fitting if refusal(g, machine(g)) is None), key=lambda gpu: gpu.total))
 
@@ -55,8 +56,8 @@ def class_cards(preset: Preset) -> tuple[Gpu, ...]:
 def smallest_place(preset: Preset) -> Place:
     """Where the preset has the least room."""
     if preset.vendor == "cpu":
-        return place_of(machine(None))
-    return min((place_of(machine(gpu)) for gpu in class_cards(preset)), key=lambda place: place.usable)
+        return Place.of(machine(None))
+    return min((Place.of(machine(gpu)) for gpu in class_cards(preset)), key=lambda place: place.usable)
 
 
 @cache
@@ -66,10 +67,7 @@ def spec_named(model: str) -> ModelSpec:
 
 def estimate(preset: Preset, model: str, place: Place) -> MemoryEstimate:
     """The preset's training of a model of the catalogue, with every row as long as it may be."""
-    recipe = preset.recipe()
-    backend = "peft" if recipe.engine == "peft" else "unsloth"
-    workload = Workload.of(recipe, backend, 32 if recipe.precision == "fp32" else 16)
-    return estimate_memory(spec_named(model), workload, place)
+    return estimate_memory(preset.recipe(), spec_named(model), replace(place, device=device_of(place.gpu)))
 
 
 def has_room(found: MemoryEstimate) -> bool:
@@ -85,7 +83,7 @@ def settings_table() -> Iterable[str]:
         moved = ", embedding in RAM" if recipe.offload_embedding else ""
         cells = (
             preset.title,
-            recipe.method,
+            recipe.method_title,
             f"{recipe.max_length:,}",
             f"{recipe.micro_batch} × {recipe.accumulate}",
             recipe.checkpointing + moved,

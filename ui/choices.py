@@ -1,10 +1,14 @@
-"""What the person has chosen, as it stands in the home folder's choices.json."""
+"""What the person has chosen, as it stands in the home folder's choices.json, and the way back from a fit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
+from core.base.files import read_json
 from core.chat.talk import Manner
 from core.data.kinds import KINDS
 from core.export.quants import DEFAULT_QUANT
@@ -42,6 +46,19 @@ class Choices:
     temperature: float = 0.7
     max_tokens: int = 256
 
+    @classmethod
+    def read(cls, file: Path) -> Choices:
+        """The choices on disk; what is damaged or unknown there falls back to the defaults."""
+        try:
+            saved = read_json(file, {})
+        except UserError:
+            saved = {}
+        if not isinstance(saved, dict):
+            return cls()
+        defaults = cls()
+        kinds = {item.name: type(getattr(defaults, item.name)) for item in fields(cls)}
+        return replace(defaults, **{k: v for k, v in saved.items() if k in kinds and isinstance(v, kinds[k])})
+
     @property
     def model(self) -> str:
         chosen = {"catalogue": self.catalogue, "folder": self.folder, "hub": self.hub}
@@ -61,22 +78,21 @@ class Choices:
     @property
     def mapping(self) -> dict[str, str]:
         """What was said about the columns of the chosen data: column → role."""
-        said = self.columns.get(self.data)
-        return {str(name): str(role) for name, role in said.items()} if isinstance(said, dict) else {}
+        roles = self.columns.get(self.data)
+        return {str(name): str(role) for name, role in roles.items()} if isinstance(roles, dict) else {}
 
     @property
     def taken(self) -> list[str]:
         """The kinds of problems of the chosen data whose fix was taken."""
-        said = self.fixes.get(self.data)
-        return [name for name in said if name in KINDS and KINDS[name].fix] if isinstance(said, list) else []
+        kinds = self.fixes.get(self.data)
+        return (
+            [name for name in kinds if name in KINDS and KINDS[name].fix] if isinstance(kinds, list) else []
+        )
 
     @property
     def template(self) -> str:
         """The chat template for the chosen model: `auto` is its own."""
         return str(self.templates.get(self.model, "auto"))
-
-    def with_changes(self, changes: dict[str, Any]) -> Choices:
-        return replace(self, changes=changes)
 
     def with_mapping(self, mapping: dict[str, str]) -> Choices:
         """The same with other words about the chosen data's columns; none means automatic."""
@@ -91,8 +107,54 @@ class Choices:
         """The same with another chat template for the chosen model."""
         return replace(self, templates=_with(self.templates, self.model, "" if name == "auto" else name))
 
+    def fit_note(self) -> FitNote | None:
+        """What Make it fit or Use the room has changed, as long as nothing was changed since."""
+        try:
+            steps = [FitChange(**step) for step in self.fitted["steps"]]
+            note = FitNote(**{**self.fitted, "steps": steps, "start": int(self.fitted["start"])})
+        except (KeyError, TypeError, ValueError):
+            return None
+        return note if note.after == _fit_part(self) and note.before.keys() == note.after.keys() else None
 
-def _with(said: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    def with_fit(self, way: str, start: int, steps: Sequence[FitChange], **after: Any) -> Choices:
+        """The choices after these steps, with the note that takes them back."""
+        changed = replace(self, **after)
+        note = FitNote(way, start, list(steps), _fit_part(self), _fit_part(changed))
+        return replace(changed, fitted=asdict(note))
+
+    def without_fit(self) -> Choices:
+        """The choices before the steps; as they are when something else was changed since."""
+        note = self.fit_note()
+        return replace(self, fitted={}, **note.before) if note else replace(self, fitted={})
+
+
+@dataclass(frozen=True)
+class FitChange:
+    """One step: what it changed in words, the memory it saved, and the total after it; in bytes."""
+
+    words: str
+    saves: int
+    total: int
+
+
+@dataclass(frozen=True)
+class FitNote:
+    """`way` is `fit` or `room`; `start` the total before it, in bytes. `before` and `after` are choices."""
+
+    way: str
+    start: int
+    steps: list[FitChange]
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
+def _fit_part(choices: Choices) -> dict[str, Any]:
+    """The choices that Make it fit may change."""
+    names = ("changes", "preset", "model_kind", "catalogue", "folder", "hub")
+    return {name: getattr(choices, name) for name in names}
+
+
+def _with(values: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     """A copy that says `value` about `key`; an empty value means that nothing is said."""
-    rest = {name: item for name, item in said.items() if name != key}
+    rest = {name: item for name, item in values.items() if name != key}
     return {**rest, key: value} if value else rest

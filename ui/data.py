@@ -1,214 +1,239 @@
-"""Step 2, Data: its parts, and what the person does there; what they show is in data_views."""
+"""The chosen data at one moment: its first rows, how the check goes, the report, the row in sight."""
 
 from __future__ import annotations
 
-from typing import Any
-
-import gradio as gr
+import json
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from core.base.errors import UserError
-from core.base.jobs import request_stop
-from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
-from core.hub.download import download_job, start_download
-from ui import data_files
+from core.base.files import inside
+from core.base.home import SAMPLE_DATA
+from core.base.records import encode
+from core.data.check import CheckState, Question, read_check, start_check, stop_check
+from core.data.cleaned import Changes, save_cleaned
+from core.data.measure import TokenFacts
+from core.data.report import Report, report
+from core.data.shapes import Refused, guess_columns, recognise
+from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
+from core.data.snapshot import wanted
+from core.data.store import Store
+from core.hub.download import dataset_folder
+from core.recipe import Recipe
+from core.runs.data import data_paths
 from ui.bench import Bench
 from ui.choices import Choices
-from ui.data_look import draft_of, look, question
-from ui.data_views import (
-    first_view,
-    found_view,
-    mapping_view,
-    next_view,
-    numbers_view,
-    row_view,
-    state_view,
-)
-from ui.download import hub_id
-from ui.html import heading
-from ui.parts import Step, View, panel
+from ui.memo import Same
+from ui.models import chosen_folder
 
-QUESTION = "What should it learn?"
-HELP = (
-    "Show it questions and the answers you would like: a few dozen rows teach a style, a few hundred a skill."
-)
+# a check that can't change any more is read again now and then; the files may
+_RUNNING_S = 0.3
+_SETTLED_S = 3.0
 
 
-def build(bench: Bench) -> Step:
-    """Lay the step out: each part is a panel of its own, so that news in one leaves the others alone."""
-    gr.HTML(heading("data", QUESTION, HELP), elem_id="data-heading", apply_default_css=False)
-    parts = {
-        "data-choice": data_files.choice_html,
-        "data-drop": data_files.drop_html,
-        "data-picked": data_files.picked_html,
-        "data-state": state_view,
-        "data-mapping": mapping_view,
-        "data-found": found_view,
-        "data-sight": row_view,
-        "data-measured": numbers_view,
-        "data-first": first_view,
-        "data-onward": next_view,
-    }
-    panels = {name: panel(name, first=name == "data-choice") for name in parts}
-    views = [View(panels[name], render) for name, render in parts.items()]
-    return Step("data", views, on_edit, on_act, list(panels.values()))
+@dataclass(frozen=True)
+class ChosenData:
+    """`refusal` says why the data can't be read at all. state and report are None until then.
+
+    `tokens` are the lengths at the recipe's maximum, `train_rows` the rows without those that are held out.
+    """
+
+    question: Question | None = None
+    first: FirstRows | None = None
+    state: CheckState | None = None
+    report: Report | None = None
+    tokens: TokenFacts | None = None
+    train_rows: int = 0
+    columns_unknown: bool = False
+    refusal: str = ""
+
+    @property
+    def store(self) -> Store | None:
+        return None if self.state is None else self.state.store
+
+    @property
+    def rows(self) -> int:
+        """How many rows can be looked at by now."""
+        if self.store is not None and len(self.store):
+            return len(self.store)
+        return len(self.first.rows) if self.first is not None else 0
+
+    @property
+    def reading_left_s(self) -> float:
+        """How long the reading still takes, from the rows so far; 0 while nobody knows."""
+        fields = self.state.job.fields if self.state is not None else {}
+        rows, speed, done, total = (
+            fields.get(name) or 0 for name in ("rows", "rows_per_s", "bytes", "total")
+        )
+        return rows / speed * (total - done) / done if speed and done and total else 0.0
+
+    @property
+    def partial(self) -> bool:
+        """Whether only a sample of the rows was measured."""
+        return (
+            self.store is not None and self.tokens is not None and self.tokens.rows_measured < len(self.store)
+        )
+
+    @property
+    def counting(self) -> str:
+        """How far the counting of tokens is, in words; empty when it isn't going on."""
+        if self.state is None or not self.state.job.active or not self.state.missing:
+            return ""
+        done, total = (self.state.job.fields.get(name) for name in ("measured", "to_measure"))
+        return f"Counting tokens: {done:,} of {total:,} rows" if done and total else "Counting tokens …"
 
 
-def on_edit(bench: Bench, name: str, value: Any) -> None:
-    """A field changed: which data, a column's role, the row that is shown, the chat template."""
-    if name == "data":
-        bench.choose(data_kind=str(value))
-        bench.desk.row = 0
-    elif name.startswith("file:"):
-        _tick(bench, name.removeprefix("file:"), bool(value))
-    elif name == "path":
-        bench.choose(path=str(value).strip().strip('"'), data_kind="path")
-        bench.desk.row = 0
-    elif name == "data-hub":
-        bench.choose(data_hub=hub_id(str(value)), data_kind="hub")
-        bench.desk.row = 0
-    elif name.startswith("column:"):
-        _draw(bench, name.removeprefix("column:"), str(value))
-    elif name == "row":
-        _go_to(bench, str(value))
-    elif name == "template":
-        bench.change(lambda choices: choices.with_template(str(value)))
+def chosen_paths(bench: Bench, choices: Choices) -> list[Path]:
+    """The files or folders with the training rows; none while nothing is chosen."""
+    if choices.data_kind == "sample":
+        return [SAMPLE_DATA / "train.jsonl"]
+    if choices.data_kind == "path":
+        return [Path(choices.path).expanduser()] if choices.path else []
+    if choices.data_kind == "hub":
+        folder = dataset_folder(bench.home, choices.data_hub)
+        return [folder] if choices.data_hub and folder.is_dir() else []
+    return [inside(bench.home.datasets, name) for name in choices.files]
 
 
-def on_act(bench: Bench, name: str, value: Any) -> None:
-    """A button was pressed, or an upload has arrived."""
-    if name in _ACTS:
-        _ACTS[name](bench, value)
+def chosen_data(bench: Bench, choices: Choices, recipe: Recipe) -> ChosenData:
+    """Read the first rows and how the check goes. Starts the check of new data."""
+    try:
+        paths = chosen_paths(bench, choices)
+        if not paths:
+            return ChosenData()
+        first = first_rows(paths[0])
+    except UserError as problem:
+        return ChosenData(refusal=str(problem))
+    folder = chosen_folder(bench, choices)
+    question = Question(
+        paths=paths,
+        columns=choices.mapping,
+        heldout=data_paths(recipe)[1],
+        model=folder if has_tokenizer(folder) else None,
+        template=choices.template,
+        exact=choices.data in bench.exact,
+    )
+    state = _check(bench, question)
+    judged = _report(bench, state, recipe)
+    rows = 0
+    if judged is not None:
+        held = 0 if question.heldout is not None else wanted(judged.rows_usable, recipe.heldout_share)
+        rows = judged.rows_usable - held
+    return ChosenData(
+        question, first, state, judged, _tokens(bench, state, recipe), rows, _unknown(first, choices, judged)
+    )
 
 
-def _uploaded(bench: Bench, value: Any) -> None:
-    bench.choose(files=[str(name) for name in value], data_kind="file")
-    bench.desk.row = 0
+def has_tokenizer(folder: Path) -> bool:
+    """Whether a model is there, so that tokens can be shown and counted."""
+    return (folder / "tokenizer.json").is_file()
 
 
-def _tick(bench: Bench, name: str, chosen: bool) -> None:
-    """Take a file to the chosen ones, or away from them."""
-    files = [file for file in bench.choices().files if file != name]
-    bench.choose(files=[*files, name] if chosen else files, data_kind="file")
-    bench.desk.row = 0
+def _check(bench: Bench, question: Question) -> CheckState:
+    """How the check goes. A new question starts one; what was stopped or failed stays so."""
+    key = json.dumps(encode(question))
+
+    def read() -> CheckState:
+        before = bench.checked
+        if before is not None and before[1].job.active and before[0].paths != question.paths:
+            # nobody waits for the data that was chosen before
+            stop_check(bench.home, before[0])
+        state = read_check(bench.home, question)
+        if state.missing and not state.asked and not state.job.active:
+            start_check(bench.home, question)
+            state = read_check(bench.home, question)
+        if question.exact and state.tokens is None:
+            # the sample's numbers stay on the page while all rows are measured
+            state = replace(state, tokens=read_check(bench.home, replace(question, exact=False)).tokens)
+        bench.checked = (question, state)
+        return state
+
+    state = bench.memo.get("check", key, read, keep=1, for_s=_SETTLED_S)
+    if state.missing:
+        # all that is drawn in one moment reads the same state; after it, how far the check is by then
+        return bench.memo.get("running check", key, read, keep=1, for_s=_RUNNING_S)
+    return state
 
 
-def _draw(bench: Bench, column: str, role: str) -> None:
-    seen = look(bench)
-    if role not in ROLES_OF_COLUMNS:
-        raise UserError(f"“{role}” is no role of a column.")
-    bench.desk.drafts[seen.choices.data] = {**draft_of(bench, seen), column: role}
+def start_again(bench: Bench, question: Question) -> None:
+    """Check again what was stopped or has failed."""
+    start_check(bench.home, question)
+    bench.memo.forget("check", "running check")
 
 
-def _map(bench: Bench, value: Any) -> None:
-    seen = look(bench)
-    mapping = draft_of(bench, seen)
-    check_mapping(mapping)
-    if seen.state is not None and seen.state.job.active:
-        bench.desk.stop(question(bench))
-    bench.change(lambda choices: choices.with_mapping(mapping))
-    bench.desk.row = 0
+def stop(bench: Bench, question: Question) -> None:
+    stop_check(bench.home, question)
+    bench.memo.forget("check", "running check")
 
 
-def _unmap(bench: Bench, value: Any) -> None:
-    bench.desk.drafts.pop(bench.choices().data, None)
-    bench.change(lambda choices: choices.with_mapping({}))
+def _report(bench: Bench, state: CheckState, recipe: Recipe) -> Report | None:
+    """The report on what was checked, as the recipe would train it."""
+    store = state.store
+    if store is None:
+        return None
+    parts = (Same(store), Same(state.heldout), Same(state.tokens), recipe.max_length, tuple(recipe.fixes))
+    return bench.memo.get(
+        "report",
+        parts,
+        lambda: report(
+            store,
+            tokens=state.tokens,
+            max_length=recipe.max_length,
+            fixes=recipe.fixes,
+            heldout=state.heldout,
+        ),
+        keep=4,
+    )
 
 
-def _take(bench: Bench, value: Any) -> None:
-    bench.change(lambda choices: choices.with_fix(str(value), True))
+def _tokens(bench: Bench, state: CheckState, recipe: Recipe) -> TokenFacts | None:
+    table = state.tokens
+    if table is None or not table.rows_measured:
+        return None
+    return bench.memo.get("tokens", (Same(table), recipe.max_length), lambda: table.at(recipe.max_length))
 
 
-def _untake(bench: Bench, value: Any) -> None:
-    bench.change(lambda choices: choices.with_fix(str(value), False))
+def _unknown(first: FirstRows, choices: Choices, judged: Report | None) -> bool:
+    """Whether the first rows have columns that mean nothing, as far as nobody has said more."""
+    if choices.mapping or (judged is not None and judged.rows_usable):
+        return False
+    shapes = [recognise(row) for row in first.rows]
+    return bool(shapes) and all(isinstance(one, Refused) and one.kind == "unknown columns" for one in shapes)
 
 
-def _go_to(bench: Bench, typed: str) -> None:
-    number = typed.strip().replace(",", "").replace(" ", "")
-    if not number.isdecimal():
-        raise UserError(f"“{typed}” is no row number.")
-    bench.desk.turn_to(int(number) - 1, look(bench).rows)
+def draft_roles(bench: Bench, choices: Choices, data: ChosenData) -> dict[str, str]:
+    """What the mapping table shows: what was set in it, else what holds, else a guess."""
+    if data.first is None:
+        return {}
+    drawn = bench.drafts.get(choices.data) or choices.mapping
+    columns = data.first.table.columns
+    guess = guess_columns(columns, [row.data for row in data.first.rows])
+    return {column: drawn.get(column, "ignore" if drawn else guess[column]) for column in columns}
 
 
-def _show(bench: Bench, value: Any) -> None:
-    bench.desk.turn_to(int(value), look(bench).rows)
+def row_in_sight(
+    bench: Bench, choices: Choices, data: ChosenData, fixes: Collection[str]
+) -> RowInSight | str:
+    """The row that is looked at, or why there is none. Before the check is done, one of the first rows."""
+    if data.store is not None and len(data.store):
+        return in_sight(data.store, bench.row, fixes)
+    if data.first is None:
+        return ""
+    return first_in_sight(
+        data.first, bench.row, draft_roles(bench, choices, data) if data.columns_unknown else {}
+    )
 
 
-def _previous(bench: Bench, value: Any) -> None:
-    bench.desk.turn_to(bench.desk.row - 1, look(bench).rows)
+def cleaned(bench: Bench, store: Store, fixes: Collection[str]) -> Changes:
+    """The cleaned copy for these fixes; the last one is kept beside the store."""
+    file = store.folder.parent / "cleaned" / "cleaned.jsonl"
 
+    def write() -> Changes:
+        file.parent.mkdir(exist_ok=True)
+        return save_cleaned(store, fixes, file)
 
-def _next(bench: Bench, value: Any) -> None:
-    bench.desk.turn_to(bench.desk.row + 1, look(bench).rows)
-
-
-def _random(bench: Bench, value: Any) -> None:
-    bench.desk.turn_to_any(look(bench).rows)
-
-
-def _worst(bench: Bench, value: Any) -> None:
-    seen = look(bench)
-    if seen.state is not None and seen.store is not None and len(seen.store):
-        tokens = seen.state.tokens
-        bench.desk.turn_to_worst(seen.store, tokens.at(seen.recipe.max_length) if tokens else None)
-
-
-def _measure(bench: Bench, value: Any) -> None:
-    bench.desk.measure_all(bench.choices().data)
-    bench.desk.start(question(bench))
-
-
-def _stop_measuring(bench: Bench, value: Any) -> None:
-    bench.desk.stop(question(bench))
-    bench.desk.measure_sample(bench.choices().data)
-
-
-def _take_length(bench: Bench, value: Any) -> None:
-    """The suggested maximum length becomes the recipe's."""
-    report = look(bench).report
-    if report is None or report.suggested_max_length is None:
-        raise UserError("There is no suggestion any more. Look again.")
-    length = report.suggested_max_length
-    usual = bench.preset()[0].recipe().max_length
-
-    def change(choices: Choices) -> Choices:
-        others = {name: value for name, value in choices.changes.items() if name != "max_length"}
-        return choices.with_changes(others if length == usual else {**others, "max_length": length})
-
-    bench.change(change)
-
-
-def _download(bench: Bench, value: Any) -> None:
-    start_download(bench.home, bench.choices().data_hub, "dataset")
-
-
-def _stop_download(bench: Bench, value: Any) -> None:
-    request_stop(download_job(bench.home, bench.choices().data_hub, "dataset"))
-
-
-def _cancel(bench: Bench, value: Any) -> None:
-    bench.desk.stop(question(bench))
-
-
-def _check(bench: Bench, value: Any) -> None:
-    bench.desk.start(question(bench))
-
-
-_ACTS = {
-    "uploaded": _uploaded,
-    "map": _map,
-    "unmap": _unmap,
-    "take": _take,
-    "untake": _untake,
-    "show": _show,
-    "previous-row": _previous,
-    "next-row": _next,
-    "random-row": _random,
-    "worst-row": _worst,
-    "measure": _measure,
-    "stop-measuring": _stop_measuring,
-    "length": _take_length,
-    "download": _download,
-    "stop-download": _stop_download,
-    "cancel": _cancel,
-    "check": _check,
-}
+    with bench.cleaning:
+        if not file.is_file():
+            bench.memo.forget("cleaned")
+        return bench.memo.get("cleaned", (file, tuple(fixes)), write, keep=1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import secrets
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,16 +14,17 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence
 from core.base.events import EventLog
-from core.base.files import inside, replace
+from core.base.files import inside, replacement
 from core.base.home import APP_FOLDER
 from core.data.read import DATA_ENDINGS, PACKED_ENDINGS, TEXT_ENDINGS
 from core.presets import preset_named
 from core.runs.run import open_run
 from ui.bench import Bench
-from ui.data_look import look
-from ui.theme import colour_css
+from ui.data import cleaned
+from ui.scene import scene_of
+from ui.step import steps
 
 ASSETS = APP_FOLDER / "assets" / "ui"
 DATA_SUFFIXES = DATA_ENDINGS + TEXT_ENDINGS + PACKED_ENDINGS
@@ -42,7 +41,7 @@ def routes(bench: Bench) -> list[BaseRoute]:
     def result(request: Request) -> Response:
         return send_result(bench, request.path_params["run"], request.path_params["file"])
 
-    def cleaned(_: Request) -> Response:
+    def cleaned_copy(_: Request) -> Response:
         return send_cleaned(bench, changes=False)
 
     def changes(_: Request) -> Response:
@@ -61,7 +60,7 @@ def routes(bench: Bench) -> list[BaseRoute]:
         Route("/garage/runs/{run}/export/{file}", result),
         Route("/garage/runs/{run}/losses.csv", losses),
         Route("/garage/presets/{key}.yaml", preset),
-        Route("/garage/data/cleaned.jsonl", cleaned),
+        Route("/garage/data/cleaned.jsonl", cleaned_copy),
         Route("/garage/data/changes.jsonl", changes),
     ]
 
@@ -91,19 +90,15 @@ async def take_upload(request: Request, folder: Path) -> Response:
 
 
 async def _receive(request: Request, target: Path) -> None:
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            async for piece in request.stream():
-                file.write(piece)
-        if temporary.stat().st_size == 0:
-            raise UserError(f"{target.name} is empty. Choose a file with at least a few rows.")
-        replace(temporary, target)
+        with replacement(target) as temporary:
+            with open(temporary, "wb") as file:
+                async for piece in request.stream():
+                    file.write(piece)
+            if temporary.stat().st_size == 0:
+                raise UserError(f"{target.name} is empty. Choose a file with at least a few rows.")
     except OSError as error:
-        raise UserError(f"{target.name} could not be saved: {error.strerror}.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        raise UserError(disk_sentence(error, f"{target.name} could not be saved", target.parent)) from error
 
 
 def dataset_name(name: str) -> str:
@@ -166,16 +161,16 @@ def send_preset(bench: Bench, key: str) -> Response:
 def send_cleaned(bench: Bench, changes: bool) -> Response:
     """The chosen data's rows after the fixes that were taken, or the list of what was changed."""
     try:
-        store = look(bench).store
+        store = scene_of(bench).data.store
         if store is None:
             raise UserError("The data isn't checked yet. Look at the Data step.")
-        saved = bench.desk.cleaned(store, bench.choices().taken)
+        copy = cleaned(bench, store, bench.choices().taken)
     except UserError as problem:
         return PlainTextResponse(str(problem), 422)
     stem = Path(store.summary.files[0].name).name.split(".")[0]
     if changes:
-        return FileResponse(saved.list, filename=f"{stem}.changes.jsonl")
-    return FileResponse(saved.file, filename=f"{stem}.cleaned.jsonl")
+        return FileResponse(copy.list, filename=f"{stem}.changes.jsonl")
+    return FileResponse(copy.file, filename=f"{stem}.cleaned.jsonl")
 
 
 class OwnHead:
@@ -216,14 +211,18 @@ class OwnHead:
 
 
 def own_head() -> str:
-    """Style sheet, scripts and colours. The version in the address is the file's time, so updates arrive."""
+    """Style sheet, scripts, and the names of the steps for both. The version in an address is the
+    file's time, so updates arrive."""
 
     def address(name: str) -> str:
         return f"/garage/assets/{name}?{int(os.path.getmtime(ASSETS / name))}"
 
     scripts = "".join(f'<script src="{address(name)}"></script>' for name in _SCRIPTS)
     styles = "".join(f'<link rel="stylesheet" href="{address(name)}">' for name in _STYLES)
-    return f"<style>{colour_css()}</style>{styles}{scripts}"
+    names = [step.name for step in steps()]
+    opened = ",".join(f'#lg[data-step="{name}"] #step-{name}' for name in names)
+    style = f"<style>{opened}{{display:flex!important}}</style>"
+    return f'<meta name="garage-steps" content="{" ".join(names)}">{style}{styles}{scripts}'
 
 
 def without_foreign(page: bytes) -> bytes:

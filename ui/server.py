@@ -14,6 +14,8 @@ import webbrowser
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from gradio.themes import Base
+from gradio.themes.utils import sizes
 from starlette.types import ASGIApp
 
 from core.base.errors import UserError
@@ -21,9 +23,11 @@ from core.base.home import open_home
 from ui import files
 from ui.bench import Bench
 from ui.guard import Guard
+from ui.models import read_ahead
 from ui.page import build_page
-from ui.theme import garage_theme
 
+FONT = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "Liberation Sans", "sans-serif"]
+MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace"]
 HOST = "127.0.0.1"
 FIRST_PORT = 7860
 PORTS_TRIED = 40
@@ -74,13 +78,19 @@ def build_app(bench: Bench, max_upload_mb: int | None = None) -> ASGIApp:
         max_file_size=limit,
         show_error=True,
         ssr_mode=False,
-        theme=garage_theme(),
+        theme=_theme(),
         favicon_path=str(files.ASSETS / "icon.svg"),
     )
     # Gradio looks for work 1,000 times a second, which costs a training on the same cores 5 % of one;
     # 20 times, as it does on Windows, is soon enough
     page._queue.sleep_when_free = QUEUE_POLL_S
     return Guard(files.OwnHead(app), limit)
+
+
+def _theme() -> Base:
+    """Gradio's plainest theme with system fonts only; its colours are those of assets/ui/garage.css."""
+    theme = Base(font=FONT, font_mono=MONO, radius_size=sizes.radius_md)
+    return theme.set(block_shadow="none", block_border_width="1px", button_large_text_weight="600")
 
 
 def listen(port: int | None) -> socket.socket:
@@ -122,4 +132,4 @@ def _announce(server: uvicorn.Server, address: str, bench: Bench, open_browser: 
     if open_browser:
         webbrowser.open(address)
     bench.build_starter()
-    bench.models.read_ahead()
+    read_ahead(bench)

@@ -1,7 +1,7 @@
 // The page's own script: steps in the address, light and dark, fields and buttons inside panels, uploads.
 "use strict";
 window.garage = (() => {
-  const STEPS = ["model", "data", "preset", "train", "export", "chat"];
+  const STEPS = document.querySelector("meta[name=garage-steps]").content.split(" ");
   const root = document.documentElement;
   root.id = "lg";
 

@@ -1,8 +1,13 @@
-"""Where things lie: the app's own folder, and the home folder that holds models, datasets and runs."""
+"""Where things lie: the app's own folder, the home folder with models, datasets and runs, torch's libraries.
+
+Standard library only: set-up imports this before anything is installed.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,3 +68,17 @@ def open_home(folder: str | Path | None = None) -> Home:
 def data_path(name: str) -> Path:
     """A path as it was typed; `sample` is the app's own data."""
     return SAMPLE_DATA / "train.jsonl" if name == "sample" else Path(name).expanduser()
+
+
+def library_env(packages: Path | None = None) -> dict[str, str]:
+    """What the environment of a process that imports llama_cpp needs: the CUDA libraries that torch brought.
+
+    A prebuilt CUDA wheel leaves them out. `packages` is the site-packages folder (default: this process's
+    own). Empty where there are none.
+    """
+    packages = packages or Path(sysconfig.get_path("purelib"))
+    folders = sorted({file.parent for file in packages.glob("nvidia/**/lib*/lib*.so*")})
+    if sys.platform != "linux" or not folders:
+        return {}
+    before = os.environ.get("LD_LIBRARY_PATH")
+    return {"LD_LIBRARY_PATH": os.pathsep.join([*map(str, folders), *([before] if before else [])])}

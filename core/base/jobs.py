@@ -18,25 +18,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import psutil
 from filelock import FileLock, Timeout
 
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence, disk_trouble, first_line, is_out_of_memory
 from core.base.events import EventLog, now
-from core.base.files import read_json, write_atomic, write_json
-from core.base.home import APP_FOLDER
-from core.base.job_words import death_sentence, error_sentence
-from core.base.processes import birth, lives
+from core.base.files import read_json, sweep, write_atomic, write_json
+from core.base.process import ABORTED, CRASHED, KILLED, birth, kill_tree, lives, spawn
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "died"]
 ACTIVE = ("starting", "running")
 HEARTBEAT_S = 2.0
+_OWN_FIELDS = {"status", "message", "pid", "born", "stage", "progress", "started", "heartbeat", "exit_code"}
 # what a lock is held for takes milliseconds; whoever waits longer waits for a process that hangs
 _LOCK_S = 10.0
 
 
 class Stopped(Exception):
-    """A worker was asked to end before it had anything to keep."""
+    """Somebody asked for the work to end before it had anything to keep: a worker then ends well."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +62,14 @@ def start_job(
     Its output goes to `worker.log`. A stop request left from an earlier start is removed. A job that runs
     already is left alone. A UserError says why nothing could be started.
     """
-    command = [sys.executable, "-m", module, str(folder), *(args or [])]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _turn(folder):
             if read_job(folder).active:
                 return
             (folder / "stop.request").unlink(missing_ok=True)
-            process = _spawn(folder, command, env or {})
+            sweep(folder)
+            process = _spawn(folder, module, [str(folder), *(args or [])], env)
             state = _new_state("starting", process.pid)
             _reap(folder, process, state["born"])
             try:
@@ -84,7 +82,7 @@ def start_job(
         raise UserError("Another window is starting this at the moment. Look again in a second.") from None
     except OSError as error:
         raise UserError(
-            f"Nothing could be started in {folder}: {error.strerror or error}. Look whether the disk is full."
+            disk_sentence(error, "The start could not be written", folder, "start again")
         ) from error
 
 
@@ -93,26 +91,11 @@ def _turn(folder: Path) -> FileLock:
     return FileLock(folder / ".state.lock", timeout=_LOCK_S)
 
 
-def _spawn(folder: Path, command: list[str], env: dict[str, str]) -> subprocess.Popen[Any]:
+def _spawn(folder: Path, module: str, args: list[str], env: dict[str, str] | None) -> subprocess.Popen[bytes]:
     with open(folder / "worker.log", "ab") as log:
-        log.write(f"\n--- {now()} {command[2]}\n".encode())
+        log.write(f"\n--- {now()} {module}\n".encode())
         log.flush()
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=APP_FOLDER,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONIOENCODING": "utf-8", **env},
-            **_detached(),
-        )
-
-
-def _detached() -> dict[str, Any]:
-    if sys.platform == "win32":
-        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-        return {"creationflags": flags}
-    return {"start_new_session": True}
+        return spawn(module, args, log, env, detached=True)
 
 
 def _reap(folder: Path, process: subprocess.Popen[bytes], born: float | None) -> None:
@@ -149,19 +132,18 @@ def read_state_file(folder: Path) -> dict[str, Any]:
 def read_job(folder: Path) -> JobState:
     """How the job in `folder` goes, whoever started it."""
     state = read_state_file(folder)
-    pid = _process_id(state)
+    pid = _process_id(state) if state.get("status") in ACTIVE else None
     return judge(state, pid is not None and lives(pid, _number(state.get("born"))))
 
 
 def judge(state: dict[str, Any], alive: bool) -> JobState:
     """Decide from the last written state and whether its process lives. Pure, so tests replay histories."""
-    status: Status = next((known for known in get_args(Status) if known == state.get("status")), "none")
+    status: Status = next((one for one in get_args(Status) if one == state.get("status")), "none")
     message = str(state.get("message", ""))
     if status in ACTIVE and not alive:
         status = "died"
     if status == "died":
         message = death_sentence(state.get("exit_code"))
-    known = {"status", "message", "pid", "born", "stage", "progress", "started", "heartbeat", "exit_code"}
     return JobState(
         status=status,
         message=message,
@@ -169,8 +151,40 @@ def judge(state: dict[str, Any], alive: bool) -> JobState:
         stage=str(state.get("stage", "")),
         progress=_number(state.get("progress")),
         started=str(state.get("started", "")),
-        fields={key: value for key, value in state.items() if key not in known},
+        fields={key: value for key, value in state.items() if key not in _OWN_FIELDS},
     )
+
+
+def death_sentence(exit_code: Any) -> str:
+    """What a worker's sudden end most likely means, in one or two sentences."""
+    if exit_code in KILLED:
+        return (
+            "The worker was killed by the system, most often because memory ran out. "
+            "Close other programs or choose a shorter maximum length."
+        )
+    if exit_code in (*CRASHED, *ABORTED):
+        return "The worker crashed inside a native library. Its log has the last words; try it once more."
+    if exit_code is not None and exit_code != 0:
+        return f"The worker ended suddenly with exit code {exit_code}. Its log says why."
+    return "The worker is gone without a word: it was killed, or the machine went down."
+
+
+def error_sentence(error: BaseException) -> str:
+    """One sentence about any exception that ended a worker."""
+    if isinstance(error, UserError):
+        return str(error)
+    trouble = disk_trouble(error) if isinstance(error, OSError) else None
+    if trouble is not None:
+        file = getattr(error, "filename", None) or "a file"
+        return (
+            f"The work with {file} failed: {trouble.problem}. {trouble.remedy}, then resume or start again."
+        )
+    if is_out_of_memory(error):
+        return "Memory ran out. Choose a shorter maximum length, micro-batch 1 or a smaller model."
+    if isinstance(error, KeyboardInterrupt):
+        return "The worker was interrupted. Resume it from the last checkpoint."
+    first = first_line(error, 300)
+    return f"An unexpected error ended the work: {type(error).__name__}: {first}. The log has the details."
 
 
 def _process_id(state: dict[str, Any]) -> int | None:
@@ -199,13 +213,8 @@ def kill_job(folder: Path) -> None:
     """End the worker and its children now. Only for a worker that doesn't answer a stop request."""
     state = read_state_file(folder)
     pid = _process_id(state)
-    if pid is None or not lives(pid, _number(state.get("born"))):
-        return
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for child in [*process.children(recursive=True), process]:
-            with suppress(psutil.Error):
-                child.kill()
+    if pid is not None and lives(pid, _number(state.get("born"))):
+        kill_tree(pid)
 
 
 def wait_job(folder: Path, timeout_s: float | None = None, poll_s: float = 0.2) -> JobState:
@@ -239,12 +248,14 @@ class Worker:
     """The worker's side of a job: `with Worker(folder) as worker: …`.
 
     Writes the state (with a heartbeat every 2 s), and on the way out what became of it: `done`, `stopped`
-    (after `worker.stopped(...)`), `failed` for a UserError (its sentence) or any other exception (traceback
-    in `worker.log`). Leaves the process with 0, 2 or 1.
+    (after `worker.stopped(...)`, or by Stopped, for which `when_stopped` is the sentence), `failed` for a
+    UserError (its sentence) or any other exception (traceback in `worker.log`). Leaves the process with 0,
+    2 or 1.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, when_stopped: str = "Stopped as asked.") -> None:
         self.folder = folder
+        self.when_stopped = when_stopped
         self.events = EventLog(folder / "events.jsonl")
         self._state = _new_state("running", os.getpid())
         self._lock = threading.Lock()
@@ -262,7 +273,7 @@ class Worker:
         """Set fields of the state (`stage`, `progress` 0..1, `message`, any other) and write it.
 
         A disk that is full for a moment must not end a run that could go on, so a failed write of
-        these *news* is said in the log and tried again with the next heartbeat.
+        news is written to the log and tried again with the next heartbeat.
         """
         with self._lock:
             self._state.update(fields, heartbeat=now())
@@ -270,6 +281,10 @@ class Worker:
                 write_json(self.folder / "state.json", self._state)
             except OSError as error:
                 print(f"state.json could not be written: {error}", file=sys.stderr)
+
+    def share(self, progress: float | None) -> None:
+        """Set how far the stage is, 0..1; None where nobody knows."""
+        self.update(progress=progress)
 
     def say(self, kind: str, **fields: Any) -> None:
         """Append an event; as with `update`, a full disk is said in the log and does not end the work."""
@@ -290,12 +305,14 @@ class Worker:
         while not self._over.wait(HEARTBEAT_S):
             self.update()
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
         self._over.set()
-        if error is None:
+        if isinstance(error, Stopped):
+            self.stopped(self.when_stopped)
+        if error is None or isinstance(error, Stopped):
             self.say(self._ending)
             self.update(status=self._ending)
-            return
+            return True
         traceback.print_exception(error)
         sentence = error_sentence(error)
         self.say("failed", message=sentence, error=type(error).__name__)

@@ -20,10 +20,10 @@ from fastapi.middleware.cors import CORSMiddleware
 from llama_cpp.server.app import create_app
 from llama_cpp.server.settings import ModelSettings, ServerSettings
 
-from core.base.children import die_with_parent
+from core.base.cores import idle_cores
 from core.base.errors import UserError
 from core.base.files import sha256_file, write_json
-from core.base.threads import idle_cores
+from core.base.process import die_with_parent
 from core.chat.characters import whole_characters
 from core.chat.hangup import Hangups, end_prompts_of_the_gone
 from core.chat.markers import keep_markers_text

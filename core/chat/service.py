@@ -20,9 +20,9 @@ from typing import Any
 
 import httpx
 
-from core.base.children import death, end, spawn, telling_line
 from core.base.errors import UserError
 from core.base.files import read_json
+from core.base.process import death, end, spawn, telling_line
 from core.export.service import noted_sha256
 from core.models.gguf_header import read_header
 

@@ -1,4 +1,4 @@
-"""`check-data`: the report on a dataset without a screen, and its cleaned copy."""
+"""Check a dataset: what it is, what is wrong with it, what fits; and write a cleaned copy."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from core.base.errors import UserError
 from core.base.home import Home, data_path
 from core.data.check import Question, check_columns, ensure_store, ensure_tokens
 from core.data.cleaned import Changes, save_cleaned
-from core.data.report import offered_fixes, report
+from core.data.report import Report, offered_fixes, report
 from core.data.scan import ScanProgress
 from core.data.shapes import ROLES_OF_COLUMNS
-from core.data.verdict import Report
 from core.machine import find_hardware
 from core.models import STARTER, model_folder
 from core.models.starter import ensure_starter
@@ -24,7 +23,19 @@ from core.presets import choose_preset
 _SIGNS = {"error": "x", "warning": "!", "note": "-"}
 
 
-def check_data(home: Home, args: argparse.Namespace) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("files", nargs="+", metavar="FILE", help="data files or folders of them")
+    add("--model", default=STARTER, help="model folder for the token counts (default: starter)")
+    add("--max-length", type=int, help="maximum length in tokens (default: the preset's)")
+    roles = f"what a column is: {', '.join(ROLES_OF_COLUMNS)}; as often as needed"
+    add("--map", action="append", default=[], metavar="COL=ROLE", help=roles)
+    add("--heldout", metavar="FILE", help="your own held-out file")
+    add("--fix", metavar="OUT.jsonl", help="take every fix and write a cleaned copy")
+    add("--exact", action="store_true", help="count the tokens of every row, not of a sample")
+
+
+def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     """Check the files and print the report; with --fix also write what every offered fix leaves of them."""
     question = Question(
         paths=[data_path(name) for name in args.files],

@@ -1,4 +1,7 @@
-"""`fit`: what a training would take, term by term, before it starts. Reads shapes, loads no library."""
+"""Say what a training would take, term by term, before it starts.
+
+Reads shapes, loads no library.
+"""
 
 from __future__ import annotations
 
@@ -9,70 +12,90 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import Home
-from core.commands.fit_arguments import workload_asked
-from core.commands.fit_json import to_json
-from core.commands.fit_text import print_fit
-from core.fit import Place, Workload
+from core.commands.fit_text import Report, lines, to_json
+from core.commands.follow import follow
+from core.commands.options import add_knobs, knob_values, method_lines
+from core.fit import Place
 from core.fit.answer import Fit
-from core.fit.data import Data, read_data
-from core.fit.energy import watts
-from core.fit.fitting import estimator, smaller_models
-from core.fit.measured import correction, reset_measured
-from core.fit.run_time import RunTime, run_time
-from core.fit.search import make_it_fit, use_the_room
-from core.fit.speed import Speed, speed_here
-from core.fit.steps import rows_seen, steps_of
+from core.fit.calibration import calibration_job, start_calibration
+from core.fit.learned import reset_measured
+from core.fit.search import smaller_models
 from core.machine import Hardware, card_named, find_hardware, inability, refusal
-from core.models import ModelSpec, find_spec
+from core.models import find_spec
+from core.presets import preset_for
+
+# the knobs that memory and time depend on
+KNOBS = (
+    "method",
+    "quantization",
+    "double_quantization",
+    "rank",
+    "dropout",
+    "target_modules",
+    "max_length",
+    "micro_batch",
+    "accumulate",
+    "epochs",
+    "max_steps",
+    "optimizer",
+    "checkpointing",
+    "engine",
+    "precision",
+    "attention",
+    "offload_embedding",
+    "keep_checkpoints",
+    "heldout_share",
+)
 
 
-def fit(home: Home, args: argparse.Namespace) -> dict[str, Any]:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"methods:\n{method_lines()}"
+    add = parser.add_argument
+    add(
+        "--model",
+        required=True,
+        metavar="DIR|ID|config.json",
+        help="the base model; `starter` is the embedded one",
+    )
+    add("--gpu", metavar="NAME|GIB", help="a card, as in `RTX 3060` or 12, or cpu (default: this machine)")
+    add("--data", metavar="FILE", help="your data: its row lengths, and with them time and energy")
+    add("--calibrate", action="store_true", help="first measure this machine's speed (some ten seconds)")
+    add("--forget-measured", action="store_true", help="drop the correction by runs measured on this machine")
+    add_knobs(parser, KNOBS, "as in the preset for the card")
+
+
+def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     """Estimate, print, and return the numbers. What does not fit is an answer, no error."""
     hardware = find_hardware(home.root, drivers=args.gpu is None)
     place = _place(args.gpu, hardware)
     if args.forget_measured:
         _forget(home, place)
     if args.calibrate:
-        _calibrate(home)
-    spec = find_spec(home, args.model)
-    workload = workload_asked(args, spec, place)
-    data = read_data(home, args.data, args.model, workload.max_length) if args.data else None
-    if data is not None:
-        workload = replace(workload, longest=data.lengths.longest)
-    found = _fit(home, hardware, place, spec, workload, data, args)
-    print_fit(found)
-    return to_json(found)
+        follow(calibration_job(home), lambda: start_calibration(home))
+    spec = find_spec(home, args.model, print)
+    recipe = preset_for(place.gpu).recipe(model=args.model, **knob_values(args, KNOBS))
+    data = None
+    if args.data:
+        # only data needs the libraries of its check
+        from core.fit.data import read_data
 
-
-def _fit(
-    home: Home,
-    hardware: Hardware,
-    place: Place,
-    spec: ModelSpec,
-    workload: Workload,
-    data: Data | None,
-    args: argparse.Namespace,
-) -> Fit:
-    known = correction(home, place)
-    estimate = estimator(place, known.factor)
-    estimated = estimate(spec, workload)
-    lengths, models = data.lengths if data else None, smaller_models()
-    speed = speed_here(home, spec, workload, place, hardware)
+        data = read_data(home, args.data, recipe)
+    fit = Fit.of(home, recipe, spec, place, data.lengths if data else None)
     refused = _refusal(place, hardware)
-    return Fit(
-        spec=spec,
-        workload=workload,
-        place=place,
-        estimate=estimated,
-        correction=known,
+    report = Report(
+        fit=fit,
         refusal=refused,
-        notes=(*estimated.notes, *(_about_this_machine(hardware) if args.gpu is None else ())),
-        suggestions=[] if refused else make_it_fit(spec, workload, place, estimate, lengths, models),
-        room=[] if refused else use_the_room(spec, workload, place, estimate),
-        speed=speed,
+        notes=(*fit.estimate.notes, *(_about_this_machine(hardware) if args.gpu is None else ())),
+        suggestions=[] if refused else fit.make_it_fit(smaller_models()),
+        room=[] if refused else fit.use_the_room(),
+        speed=fit.speed(hardware),
         data=data,
-        time=_time(data, workload, speed, place, hardware, args.epochs) if data else None,
+        time=fit.time(hardware, data.rows, data.tokens_a_row) if data else None,
     )
+    for line in lines(report):
+        print(line, flush=True)
+    return to_json(report)
 
 
 def _place(name: str | None, hardware: Hardware) -> Place:
@@ -91,14 +114,6 @@ def _forget(home: Home, place: Place) -> None:
         raise UserError(f"What runs have measured in {home.root} can't be changed: {error}.") from error
 
 
-def _calibrate(home: Home) -> None:
-    """Measure this machine now, and wait for it."""
-    from core.commands.follow import follow
-    from core.fit.calibration import calibration_job, start_calibration
-
-    follow(calibration_job(home), lambda: start_calibration(home))
-
-
 def _refusal(place: Place, hardware: Hardware) -> str:
     """Why the card can't train; one that is only named is not judged by what is installed here."""
     if place.gpu is None:
@@ -112,12 +127,3 @@ def _about_this_machine(hardware: Hardware) -> Iterator[str]:
     yield from hardware.problems
     if hardware.training_gpu is None and hardware.best_gpu is not None:
         yield refusal(hardware.best_gpu, hardware) or ""
-
-
-def _time(
-    data: Data, workload: Workload, speed: Speed, place: Place, hardware: Hardware, epochs: float
-) -> RunTime:
-    rows = workload.micro_batch * workload.accumulate
-    steps = steps_of(data.rows, rows, epochs)
-    tokens = rows_seen(steps, rows, data.rows) * data.tokens_a_row
-    return run_time(steps, tokens, speed, watts(place.gpu, hardware.cores))

@@ -1,21 +1,22 @@
-"""What `fit` prints: every term with its bar, the verdict, what would make it fit, and time and energy."""
+"""What `fit` prints, and its JSON line: every term, the verdict, what would make it fit, time and energy."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from core.fit import MemoryEstimate, Place, Workload
-from core.fit.adapter import SOFT_PROMPTS
-from core.fit.answer import Fit
-from core.fit.run_time import Range
-from core.fit.search import Step
+from core.fit import MemoryEstimate, Place
+from core.fit.answer import Data, Fit
+from core.fit.search import FitStep
+from core.fit.speed import Range, RunTime, Speed
 from core.machine import GIB
+from core.presets import preset_knobs
 
 # a terminal has 80 columns at least
 _WIDTH = 79
 _BAR = 36
-_METHODS = {"lora": "LoRA", "qlora": "QLoRA", "dora": "DoRA", "qdora": "QDoRA", "ia3": "IA3"}
 _VERDICTS = {
     "fits": "it fits",
     "tight": "it is tight: other programs on the card may break it",
@@ -23,56 +24,63 @@ _VERDICTS = {
 }
 
 
-def print_fit(found: Fit) -> None:
-    """The whole answer for a terminal, in ASCII where it draws."""
-    for line in lines(found):
-        print(line, flush=True)
+@dataclass(frozen=True)
+class Report:
+    """One answer of `fit`. `refusal` says why the card can't train; `time` needs data."""
+
+    fit: Fit
+    refusal: str
+    notes: tuple[str, ...]
+    suggestions: list[FitStep]
+    room: list[FitStep]
+    speed: Speed
+    data: Data | None
+    time: RunTime | None
+
+    @property
+    def verdict(self) -> str:
+        """A card that can't train has no room either."""
+        return "no" if self.refusal else self.fit.estimate.verdict
 
 
-def lines(found: Fit) -> Iterator[str]:
-    yield from _heading(found)
+def lines(report: Report) -> Iterator[str]:
+    yield from _heading(report.fit)
     yield ""
-    yield from _terms(found.estimate)
+    yield from _terms(report.fit.estimate)
     yield ""
-    yield from _paragraph(_verdict(found))
-    yield from _facts(found)
-    if found.suggestions:
-        yield from _steps("Make it fit:", found.suggestions)
-    yield from _still_too_much(found)
-    if found.room:
-        yield from _steps("Use the room, for speed:", found.room)
+    yield from _paragraph(_verdict(report))
+    yield from _facts(report)
+    if report.suggestions:
+        yield from _steps("Make it fit:", report.suggestions)
+    yield from _still_too_much(report)
+    if report.room:
+        yield from _steps("Use the room, for speed:", report.room)
 
 
-def _heading(found: Fit) -> Iterator[str]:
-    spec, work, place = found.spec, found.workload, found.place
+def _heading(fit: Fit) -> Iterator[str]:
+    spec, work, place = fit.spec, fit.work, fit.place
+    recipe = work.recipe
     guessed = "" if spec.exact else ", shapes guessed"
     kind = f"{spec.architecture}, " if spec.architecture else ""
     yield from _paragraph(f"{spec.name}: {kind}{spec.parameters / 1e9:.2f} B parameters{guessed}")
+    base = "" if work.method.trains_everything else ", base"
+    bits = 4 if work.packed else work.bits
     yield from _paragraph(
-        f"{_trained(work)}; {work.micro_batch} x {work.max_length:,} tokens at once, accumulated over "
-        f"{work.accumulate}; {work.optimizer}, checkpointing {work.checkpointing}, engine {work.backend}"
+        f"{work.method.describe(recipe)}{base} in {bits} bits; {recipe.micro_batch} x "
+        f"{recipe.max_length:,} tokens at once, accumulated over {recipe.accumulate}; "
+        f"{recipe.optimizer}, checkpointing {recipe.checkpointing}, engine {recipe.engine}"
     )
     where, whole = (place.gpu.name, place.gpu.total) if place.gpu else ("CPU and its memory", place.ram)
     yield from _paragraph(f"{where}: {_gib(place.usable)} of {_gib(whole)} for a training")
-
-
-def _trained(work: Workload) -> str:
-    """What is trained, and on what."""
-    bits = {"nf4": 4, "int8": 8}.get(work.quantization, work.bits)
-    if work.trains_everything:
-        return f"All weights, in {bits} bits"
-    name, base = _METHODS.get(work.method, work.method), f"base in {bits} bits"
-    if work.kind in SOFT_PROMPTS:
-        return f"{name} of {work.virtual_tokens} tokens, {base}"
-    rank = "" if work.kind == "ia3" else f" of rank {work.rank}"
-    layers = "all linear layers" if work.target_modules == ("all-linear",) else ", ".join(work.target_modules)
-    return f"{name}{rank} on {layers}, {base}"
+    refusal = work.method.refuses(recipe, place.device)
+    if refusal:
+        yield from _paragraph(refusal)
 
 
 def _terms(estimate: MemoryEstimate) -> Iterator[str]:
     shown = [(term.title, term.bytes) for term in estimate.terms if term.bytes > 0]
     if estimate.correction != 1:
-        shown.append(("Correction", estimate.total - sum(term.bytes for term in estimate.terms)))
+        shown.append(("Correction", estimate.total - estimate.formula))
     whole = max(estimate.total, estimate.usable, 1)
     width = max(len(title) for title, _ in shown)
     for title, size in shown:
@@ -83,10 +91,10 @@ def _terms(estimate: MemoryEstimate) -> Iterator[str]:
     yield f"  {'Total':<{width}}  {_gib(estimate.total):>10}  {bar}{full}"
 
 
-def _verdict(found: Fit) -> str:
-    estimate, largest = found.estimate, found.estimate.largest
-    if found.refusal:
-        return f"This card can't train. {found.refusal}"
+def _verdict(report: Report) -> str:
+    estimate, largest = report.fit.estimate, report.fit.estimate.largest
+    if report.refusal:
+        return f"This card can't train. {report.refusal}"
     share = f" ({estimate.total / estimate.usable:.0%})" if estimate.usable else ""
     most = "Most of it" if 2 * largest.bytes * estimate.correction >= estimate.total else "The largest part"
     why = largest.why[0].lower() + largest.why[1:].rstrip(".")
@@ -96,45 +104,47 @@ def _verdict(found: Fit) -> str:
     )
 
 
-def _facts(found: Fit) -> Iterator[str]:
-    estimate = found.estimate
+def _facts(report: Report) -> Iterator[str]:
+    estimate = report.fit.estimate
     share = estimate.trainable / max(estimate.parameters, 1)
     yield f"Trained: {estimate.trainable:,} of {estimate.parameters:,} parameters ({share:.2%})."
-    beside = f"{_gib(estimate.host_ram)} of the computer's memory and " if found.place.gpu else ""
+    beside = f"{_gib(estimate.host_ram)} of the computer's memory and " if report.fit.place.gpu else ""
     yield from _paragraph(
         f"Beside it: {beside}{_gib(estimate.disk)} on the disk (base, checkpoints, merged, GGUF)."
     )
-    if found.correction.runs:
-        yield from _paragraph(f"Corrected: {found.correction.reason} Take it back with --forget-measured.")
-    for note in found.notes:
+    if report.fit.correction.runs:
+        yield from _paragraph(
+            f"Corrected: {report.fit.correction.reason} Take it back with --forget-measured."
+        )
+    for note in report.notes:
         yield from _paragraph(f"Note: {note}")
-    yield from _data(found)
-    if not found.refusal:
-        yield from _time(found)
+    yield from _data(report)
+    if not report.refusal:
+        yield from _time(report)
 
 
-def _data(found: Fit) -> Iterator[str]:
-    if found.data is None:
+def _data(report: Report) -> Iterator[str]:
+    if report.data is None:
         return
-    p95, p99, longest = found.data.lengths
-    note = f" ({found.data.note})" if found.data.note else ""
-    rows = "1 row" if found.data.rows == 1 else f"{found.data.rows:,} rows"
+    p95, p99, longest = report.data.lengths
+    note = f" ({report.data.note})" if report.data.note else ""
+    rows = "1 row" if report.data.rows == 1 else f"{report.data.rows:,} rows"
     yield from _paragraph(
         f"Data: {rows} to train on; 95% of them have at most {p95:,} tokens, 99% at "
         f"most {p99:,}, the longest {longest:,}{note}."
     )
 
 
-def _time(found: Fit) -> Iterator[str]:
-    trust = f"right within a factor of {found.speed.spread:g}"
-    if found.time is None:
-        yield from _paragraph(f"Speed: {found.speed.source} ({trust}). With --data also time and energy.")
+def _time(report: Report) -> Iterator[str]:
+    trust = f"right within a factor of {report.speed.spread:g}"
+    if report.time is None:
+        yield from _paragraph(f"Speed: {report.speed.source} ({trust}). With --data also time and energy.")
         return
-    time = found.time
+    time = report.time
     yield from _paragraph(
         f"Time: {time.steps:,} steps, {time.tokens:,} tokens, about {_duration(time.seconds.likely)} "
         f"({_duration(time.seconds.low)} to {_duration(time.seconds.high)}) and {_energy(time.kwh)}; "
-        f"{found.speed.source}."
+        f"{report.speed.source}."
     )
 
 
@@ -158,7 +168,7 @@ def _rough(number: float) -> str:
     return f"{short:,.0f}" if short >= 10 else f"{short:g}"
 
 
-def _steps(title: str, steps: Iterable[Step]) -> Iterator[str]:
+def _steps(title: str, steps: Iterable[FitStep]) -> Iterator[str]:
     yield ""
     yield title
     for step in steps:
@@ -166,11 +176,11 @@ def _steps(title: str, steps: Iterable[Step]) -> Iterator[str]:
         yield from _paragraph(f"- {step.words}: {_gib(step.total)} ({changed})", "    ")
 
 
-def _still_too_much(found: Fit) -> Iterator[str]:
-    least = found.suggestions[-1].total if found.suggestions else found.estimate.total
-    if not found.refusal and least > found.estimate.usable:
+def _still_too_much(report: Report) -> Iterator[str]:
+    least = report.suggestions[-1].total if report.suggestions else report.fit.estimate.total
+    if not report.refusal and least > report.fit.estimate.usable:
         yield from _paragraph(
-            f"It does not fit here in any way: take a smaller model or {_more(found.place)}."
+            f"It does not fit here in any way: take a smaller model or {_more(report.fit.place)}."
         )
 
 
@@ -186,3 +196,67 @@ def _paragraph(text: str, hanging: str = "  ") -> list[str]:
 
 def _gib(size: int) -> str:
     return f"{size / GIB:.2f} GiB"
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The whole result, plain values only; memory in GiB."""
+    fit, estimate, place = report.fit, report.fit.estimate, report.fit.place
+    return {
+        "model": fit.spec.name,
+        "architecture": fit.spec.architecture,
+        "exact": fit.spec.exact,
+        "place": place.name,
+        "total_gib": _in_gib(estimate.total),
+        "usable_gib": _in_gib(estimate.usable),
+        "verdict": report.verdict,
+        "refusal": report.refusal or None,
+        "untrained": fit.work.method.refuses(fit.work.recipe, place.device) or None,
+        "terms": _terms_json(estimate),
+        "host_ram_gib": _in_gib(estimate.host_ram),
+        "disk_gib": _in_gib(estimate.disk),
+        "parameters": {"total": estimate.parameters, "trainable": estimate.trainable},
+        "settings": {**fit.work.recipe.model_dump(include=set(preset_knobs())), "bits": fit.work.bits},
+        "correction": {**asdict(fit.correction), "factor": round(fit.correction.factor, 3)},
+        "notes": list(report.notes),
+        "suggestions": [_step_json(step) for step in report.suggestions],
+        "room": [_step_json(step) for step in report.room],
+        "data": report.data.to_json() if report.data else None,
+        "speed": {**asdict(report.speed), "tokens_per_s": round(report.speed.tokens_per_s, 2)},
+        "time": _time_json(report.time) if report.time else None,
+    }
+
+
+def _terms_json(estimate: MemoryEstimate) -> dict[str, float]:
+    """Every term by its key, so that they add up to the total: the correction is one of them."""
+    terms = {term.key: _in_gib(term.bytes) for term in estimate.terms}
+    if estimate.correction != 1:
+        terms["correction"] = _in_gib(estimate.total - estimate.formula)
+    return terms
+
+
+def _step_json(step: FitStep) -> dict[str, Any]:
+    return {
+        "change": step.words,
+        "settings": step.change,
+        "total_gib": _in_gib(step.total),
+        "saves_gib": _in_gib(step.saves),
+    }
+
+
+def _time_json(time: RunTime) -> dict[str, Any]:
+    return {
+        "steps": time.steps,
+        "tokens": time.tokens,
+        "minutes": _range_json(Range(*(seconds / 60 for seconds in time.seconds))),
+        "kwh": _range_json(time.kwh),
+        "source": time.source,
+    }
+
+
+def _range_json(values: Range) -> dict[str, float]:
+    """In three digits: it is known no better."""
+    return {name: float(f"{value:.3g}") for name, value in values._asdict().items()}
+
+
+def _in_gib(size: int) -> float:
+    return round(size / GIB, 3)

@@ -19,14 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from core.base.aside import aside, remove, sweep
 from core.base.errors import UserError
-from core.base.files import read_json, write_json
+from core.base.files import aside, remove, sweep
 from core.base.home import Home
-from core.base.jobs import JobState, read_job, request_stop, start_job
+from core.base.jobs import JobState, Stopped, read_job, request_stop, start_job
+from core.base.records import read_if_whole, write_record
 from core.data.measure import TokenTable, measure, sample_rows
 from core.data.read import expand
-from core.data.scan import ScanProgress, ScanStopped, scan, write_problem
+from core.data.scan import ScanProgress, scan, write_problem
 from core.data.shapes import check_mapping
 from core.data.store import ROWS, SUMMARY, VERSION, Store
 from core.data.tokenize import ChatTokenizer
@@ -50,22 +50,6 @@ class Question:
     model: Path | None = None
     template: str = "auto"
     exact: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "paths": [str(path) for path in self.paths],
-            "columns": self.columns,
-            "heldout": str(self.heldout) if self.heldout else None,
-            "model": str(self.model) if self.model else None,
-            "template": self.template,
-            "exact": self.exact,
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Question:
-        heldout, model = (Path(value[key]) if value[key] else None for key in ("heldout", "model"))
-        paths = [Path(path) for path in value["paths"]]
-        return cls(paths, value["columns"], heldout, model, value["template"], value["exact"])
 
 
 @dataclass(frozen=True)
@@ -96,7 +80,7 @@ def start_check(home: Home, question: Question) -> Path:
     job = check_folder(home, question)
     if read_check(home, question).missing and not read_job(job).active:
         clear_old(home, keep=job)
-        write_json(job / "question.json", question.to_json())
+        write_record(job / "question.json", question)
         start_job(job, WORKER, ["--home", str(home.root)])
     return job
 
@@ -112,7 +96,7 @@ def read_check(home: Home, question: Question) -> CheckState:
         store = None
     tokens = open_tokens(job, question) if store is not None else None
     missing = store is None or (question.model is not None and tokens is None)
-    asked = read_json(job / "question.json") == question.to_json()
+    asked = read_if_whole(job / "question.json", Question) == question
     return CheckState(state, store, heldout, tokens, missing, asked)
 
 
@@ -144,12 +128,12 @@ def ensure_store(
 ) -> Store:
     """The store of this data, scanned now if it was not before. A UserError if the files change meanwhile."""
     columns = columns or {}
-    found = open_store(home, paths, columns)
+    store = open_store(home, paths, columns)
     folder = _folder(home, paths, columns)
-    if found is not None:
+    if store is not None:
         with suppress(OSError):
             os.utime(folder)
-        return found
+        return store
     clear_old(home, keep=folder)
     store = scan(paths, folder / "store", columns, say, stop)
     if _folder(home, paths, columns) != folder:
@@ -173,12 +157,12 @@ def ensure_tokens(
 ) -> TokenTable | None:
     """The token table that the question asks for, measured now if it was not before; None without a model.
 
-    Raises ScanStopped when `stop` says so.
+    Raises Stopped when `stop` says so.
     """
     job = check_folder(home, question)
-    found = open_tokens(job, question)
-    if found is not None or question.model is None:
-        return found
+    table = open_tokens(job, question)
+    if table is not None or question.model is None:
+        return table
     tokenizer = ChatTokenizer.load(question.model, question.template)
     everything = np.arange(len(store))
     numbers = everything if question.exact else sample_rows(everything)
@@ -191,7 +175,7 @@ def ensure_tokens(
         stop=stop,
     )
     if table.rows_measured < total:
-        raise ScanStopped
+        raise Stopped
     try:
         table.save(_tokens_file(job, question, total == len(everything)))
     except OSError as error:

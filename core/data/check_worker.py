@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import asdict
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.base.files import read_json
 from core.base.home import Home, open_home
-from core.base.jobs import Worker
+from core.base.jobs import Stopped, Worker
+from core.base.records import read_record
 from core.data.check import Question, ensure_store, ensure_tokens
 from core.data.compare import near_leaked
-from core.data.scan import ScanProgress, ScanStopped
+from core.data.scan import ScanProgress
 
 
 def main() -> None:
@@ -22,11 +23,11 @@ def main() -> None:
     parser.add_argument("job", type=Path)
     parser.add_argument("--home", required=True)
     args = parser.parse_args()
-    with Worker(args.job) as worker:
-        value = read_json(args.job / "question.json")
-        if value is None:
+    with Worker(args.job, "The check was stopped.") as worker:
+        question = read_record(args.job / "question.json", Question)
+        if question is None:
             raise UserError("This check has lost its question. Choose the data again.")
-        check(worker, open_home(args.home), Question.from_json(value))
+        check(worker, open_home(args.home), question)
 
 
 def check(worker: Worker, home: Home, question: Question) -> None:
@@ -34,33 +35,22 @@ def check(worker: Worker, home: Home, question: Question) -> None:
 
     def reading(progress: ScanProgress) -> None:
         share = progress.bytes / progress.total if progress.total else None
-        worker.update(
-            stage=progress.stage,
-            progress=share,
-            file=progress.file,
-            bytes=progress.bytes,
-            total=progress.total,
-            rows=progress.rows,
-            rows_per_s=round(progress.rows_per_s),
-        )
+        worker.update(progress=share, **asdict(progress))
 
     def measuring(done: int, total: int) -> None:
         worker.update(stage="measuring", progress=done / total, measured=done, to_measure=total)
 
     def tick() -> None:
         if stop():
-            raise ScanStopped
+            raise Stopped
 
     stop = worker.stop_requested
-    try:
-        worker.update(stage="reading")
-        store = ensure_store(home, question.paths, question.columns, reading, stop)
-        if question.heldout is not None:
-            heldout = ensure_store(home, [question.heldout], question.columns, reading, stop)
-            near_leaked(store, heldout, tick)
-        ensure_tokens(home, question, store, measuring, stop)
-    except ScanStopped:
-        worker.stopped("The check was stopped.")
+    worker.update(stage="reading")
+    store = ensure_store(home, question.paths, question.columns, reading, stop)
+    if question.heldout is not None:
+        heldout = ensure_store(home, [question.heldout], question.columns, reading, stop)
+        near_leaked(store, heldout, tick)
+    ensure_tokens(home, question, store, measuring, stop)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,8 @@ from typing import IO, Any
 
 import orjson
 
-from core.base.aside import aside, remove
-from core.base.errors import UserError
-from core.base.files import replace
+from core.base.errors import UserError, disk_sentence
+from core.base.files import replacement
 from core.data.doctor import rewrite
 from core.data.kinds import KINDS
 from core.data.shapes import Message
@@ -46,19 +45,17 @@ def save_cleaned(store: Store, fixes: Collection[str], out: Path) -> Changes:
     plain text. Both files are whole or not there.
     """
     changes = Changes(out, out.with_name(f"{out.stem}.changes.jsonl"))
-    one, two = aside(changes.file), aside(changes.list)
     try:
-        with open(one, "wb", buffering=1 << 20) as rows, open(two, "wb", buffering=1 << 20) as listed:
+        # the list is in its place first: the block that began last ends first
+        with (
+            replacement(changes.file) as one,
+            replacement(changes.list) as two,
+            open(one, "wb", buffering=1 << 20) as rows,
+            open(two, "wb", buffering=1 << 20) as listed,
+        ):
             _write(store, fixes, rows, listed, changes)
-        replace(two, changes.list)
-        replace(one, changes.file)
     except OSError as error:
-        raise UserError(
-            f"The cleaned copy can't be written to {out}: {error.strerror or error}. Choose another place."
-        ) from error
-    finally:
-        remove(one)
-        remove(two)
+        raise UserError(disk_sentence(error, "The cleaned copy could not be written", out)) from error
     return changes
 
 

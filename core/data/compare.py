@@ -14,7 +14,7 @@ from core.base.files import write_atomic
 from core.data.doctor import comparable_text, near_duplicates, near_leaks, rows_to_compare, whole_notes
 from core.data.kinds import BITS
 from core.data.measure import sample_rows
-from core.data.store import PLACES_KEPT, Found, Store, later_copies
+from core.data.store import PLACES_KEPT, Store, Tally, first_copies, later_copies
 
 SEED = 42
 _ASK_EVERY = 1000
@@ -32,7 +32,6 @@ def compare(store: Store, tick: Callable[[], None]) -> None:
     _flag(store, "duplicates", copies)
     alone = np.setdiff1d(np.arange(len(store)), copies, assume_unique=True)
     numbers = alone[rows_to_compare(store.chars[alone], SEED)]
-    store.summary.compared = len(numbers)
     pairs = near_duplicates(_texts(store, numbers, tick))
     store.near = numbers[np.array(pairs, np.int64).reshape(-1, 2)]
     later = np.unique(store.near[:, 0])
@@ -46,11 +45,9 @@ def compare(store: Store, tick: Callable[[], None]) -> None:
 def leaked(store: Store, heldout: Store, numbers: Numbers, fixes: Collection[str] = ()) -> Numbers:
     """Those of these rows that also stand in the held-out data, or almost do; they must not be learned."""
     keys, kept_back = store.keys(fixes), heldout.keys(fixes)
-    likely = numbers[np.isin(keys[numbers, 0], kept_back[:, 0])]
-    known = {tuple(key) for key in kept_back.tolist()}
-    same = [row for row in likely.tolist() if tuple(keys[row].tolist()) in known]
+    firsts = first_copies(np.concatenate([kept_back, keys[numbers]]))[len(kept_back) :]
     near = np.intersect1d(numbers, near_leaked(store, heldout), assume_unique=True)
-    return np.union1d(np.array(same, np.int64), near)
+    return np.union1d(numbers[firsts < len(kept_back)], near)
 
 
 def near_leaked(store: Store, heldout: Store, tick: Callable[[], None] = lambda: None) -> Numbers:
@@ -86,10 +83,10 @@ def _first_of(store: Store, row: int) -> int:
 def _flag(store: Store, kind: str, rows: Numbers) -> None:
     store.flags[rows] |= np.uint64(BITS[kind])
     if len(rows):
-        store.summary.found[kind].count = len(rows)
+        store.summary.tallies[kind].count = len(rows)
 
 
 def _note(store: Store, kind: str, pairs: list[tuple[int, int]]) -> None:
     for row, earlier in pairs:
-        found = store.summary.found.setdefault(kind, Found())
-        found.add(store.where(row), f"see {store.where(earlier)}")
+        tally = store.summary.tallies.setdefault(kind, Tally())
+        tally.add(store.where(row), f"see {store.where(earlier)}")

@@ -16,7 +16,7 @@ from core.data.doctor import inspect
 from core.data.kinds import BITS, KINDS, Remark
 from core.data.read import Block, Row, Unreadable
 from core.data.shapes import Recognised, Refused, recognise
-from core.data.store import Found
+from core.data.store import Tally
 
 _MOST_COLUMNS = 1000
 _LONGEST_NAME = 200
@@ -26,11 +26,12 @@ _LONGEST_NAME = 200
 class Digest:
     """A block's share of the store.
 
-    lines: the usable rows. arrays: one entry for each of them: size (bytes of its line) and those of
-    `Store`. first: column → (row of the block, place, usable row or -1) that fills it first. filled and
-    unused: column → rows.
+    read: how far the block reaches in its file, in bytes. lines: the usable rows. arrays: one entry for each
+    of them: size (bytes of its line) and those of `Store`. first: column → (row of the block, place, usable
+    row or -1) that fills it first. filled and unused: column → rows.
     """
 
+    read: int
     lines: bytes
     refused: bytes
     rows_read: int
@@ -38,29 +39,29 @@ class Digest:
     shapes: Counter[str]
     filled: dict[str, int]
     unused: Counter[str]
-    found: dict[str, Found]
+    tallies: dict[str, Tally]
     first: dict[str, tuple[int, str, int]]
 
 
 def no_digest() -> Digest:
     """The digest of nothing."""
-    return _Tally({}, "").digest()
+    return _Counter({}, "").digest(0)
 
 
 def digest_block(block: Block, columns: dict[str, str], prefix: str) -> Digest:
     """Parse, recognise and inspect every row of `block`; `prefix` goes before each row's place."""
-    tally = _Tally(columns, prefix)
+    counter = _Counter(columns, prefix)
     for item in block.rows():
         if isinstance(item, Unreadable):
-            tally.refuse("unreadable row", prefix + item.where, item.reason)
+            counter.refuse("unreadable row", prefix + item.where, item.reason)
         else:
-            tally.add(item)
-        tally.rows_read += 1
-    return tally.digest()
+            counter.add(item)
+        counter.rows_read += 1
+    return counter.digest(block.read)
 
 
 @dataclass(slots=True)
-class _Tally:
+class _Counter:
     columns: dict[str, str]
     prefix: str
     rows_read: int = 0
@@ -74,7 +75,7 @@ class _Tally:
     shapes: Counter[str] = field(default_factory=Counter)
     filled: dict[str, int] = field(default_factory=dict)
     unused: Counter[str] = field(default_factory=Counter)
-    found: dict[str, Found] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     first: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
@@ -130,9 +131,9 @@ class _Tally:
         return flags
 
     def _note(self, kind: str, place: str, reason: str) -> None:
-        if kind not in self.found:
-            self.found[kind] = Found()
-        self.found[kind].add(place, reason)
+        if kind not in self.tallies:
+            self.tallies[kind] = Tally()
+        self.tallies[kind].add(place, reason)
 
     def _count_columns(self, data: dict[str, Any], place: str, usable: int) -> None:
         filled = self.filled
@@ -148,8 +149,9 @@ class _Tally:
                 self.first[name] = (self.rows_read, place, usable)
             filled[name] = count + 1
 
-    def digest(self) -> Digest:
+    def digest(self, read: int) -> Digest:
         return Digest(
+            read=read,
             lines=b"".join(self.lines),
             refused=b"".join(self.refused),
             rows_read=self.rows_read,
@@ -164,7 +166,7 @@ class _Tally:
             shapes=self.shapes,
             filled=self.filled,
             unused=self.unused,
-            found=self.found,
+            tallies=self.tallies,
             first=self.first,
         )
 

@@ -7,7 +7,7 @@ from functools import cached_property
 
 from tokenizers import Tokenizer
 
-from core.data.controls import Span
+from core.data.layout import Span
 
 IGNORED = -100
 

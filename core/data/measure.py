@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from zipfile import BadZipFile
@@ -15,11 +13,10 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from core.base.aside import aside, remove
 from core.base.errors import UserError
-from core.base.files import replace
+from core.base.files import replacement
 from core.data.encoded import Encoded
-from core.data.helpers import start_helpers
+from core.data.helpers import Helpers
 from core.data.shapes import Conversation, Message
 from core.data.tokenize import ChatTokenizer
 
@@ -141,13 +138,8 @@ class TokenTable:
 
     def save(self, path: Path) -> None:
         """Write the table as .npz, aside first."""
-        temporary = aside(path)
-        try:
-            with open(temporary, "wb") as file:
-                np.savez(file, **{item.name: getattr(self, item.name) for item in fields(self)})  # pyright: ignore[reportArgumentType]
-            replace(temporary, path)
-        finally:
-            remove(temporary)
+        with replacement(path, flush=False) as temporary, open(temporary, "wb") as file:
+            np.savez(file, **{item.name: getattr(self, item.name) for item in fields(self)})  # pyright: ignore[reportArgumentType]
 
     @classmethod
     def load(cls, path: Path) -> TokenTable:
@@ -178,17 +170,18 @@ def measure(
 
     `say` hears how many rows are done. When `stop` says so, the table ends with the rows counted so far.
     """
-    batches = _batches(rows)
     parts: list[TokenTable] = []
     done = 0
-    counted = _side_by_side(tokenizer, batches) if total > SMALL else _one_by_one(tokenizer, batches)
-    for part in counted:
-        parts.append(part)
-        done += part.rows_measured
-        say(done)
-        if stop():
-            counted.close()
-            break
+    try:
+        with Helpers(PROCESSES if total > SMALL else 1) as helpers:
+            for part in helpers.map(partial(_count, tokenizer), _batches(rows)):
+                parts.append(part)
+                done += part.rows_measured
+                say(done)
+                if stop():
+                    break
+    except BrokenProcessPool as error:
+        raise UserError("Counting the tokens ended early, perhaps for want of memory. Try again.") from error
     return _joined(parts)
 
 
@@ -196,42 +189,6 @@ def _batches(rows: Iterable[tuple[int, Conversation]]) -> Iterator[Batch]:
     rest = iter(rows)
     while batch := [(number, row.messages) for number, row in islice(rest, _BATCH)]:
         yield batch
-
-
-def _one_by_one(tokenizer: ChatTokenizer, batches: Iterator[Batch]) -> Generator[TokenTable, None, None]:
-    for batch in batches:
-        yield _count(tokenizer, batch)
-
-
-def _side_by_side(tokenizer: ChatTokenizer, batches: Iterator[Batch]) -> Generator[TokenTable, None, None]:
-    pool = start_helpers(PROCESSES, _begin, tokenizer)
-    waiting: deque[Future[TokenTable]] = deque()
-    try:
-        for batch in batches:
-            waiting.append(pool.submit(_count_there, batch))
-            if len(waiting) > 2 * PROCESSES:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    except BrokenProcessPool as error:
-        raise UserError("Counting the tokens ended early, perhaps for want of memory. Try again.") from error
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _begin(tokenizer: ChatTokenizer) -> None:
-    global _tokenizer
-    # each process has one core
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"
-    _tokenizer = tokenizer
-
-
-_tokenizer: ChatTokenizer | None = None
-
-
-def _count_there(batch: Batch) -> TokenTable:
-    assert _tokenizer is not None
-    return _count(_tokenizer, batch)
 
 
 def _count(tokenizer: ChatTokenizer, batch: Batch) -> TokenTable:

@@ -1,9 +1,16 @@
-"""The report on a store: every problem with its count, places and fix, the token numbers, and a verdict."""
+"""The report on checked data, which a person decides by: problems with rows and fixes, numbers, a verdict.
+
+`report(store, …)` judges; `Report.to_json` is what `check-data --json` prints and what a run notes beside its
+copy of the data. The sentences are made for many rows, or said of one, with the first row's reason.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import replace
+from dataclasses import asdict, dataclass, field, replace
+from itertools import zip_longest
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +18,151 @@ from numpy.typing import NDArray
 from core.base.errors import UserError
 from core.data.compare import leaked
 from core.data.doctor import alike_answers
-from core.data.kinds import KINDS
+from core.data.kinds import KINDS, Severity
 from core.data.measure import TokenFacts, TokenTable
-from core.data.sentences import counted, sentence_of, shape_in_words
-from core.data.store import PLACES_KEPT, Found, Store
-from core.data.verdict import Problem, Report, Verdict
+from core.data.store import PLACES_KEPT, FileFacts, Store, Tally, sha256_of
 
 FEW = 20
 _RANK = {"error": 0, "warning": 1, "note": 2}
+Numbers = NDArray[np.int64]
+_ONE = {
+    "have": "has",
+    "hold": "holds",
+    "stand": "stands",
+    "are": "is",
+    "begin": "begins",
+    "end": "ends",
+    "lose": "loses",
+    "name": "names",
+    "write": "writes",
+    "their": "its",
+}
+_PLURAL = re.compile(rf"(?<!that )\b({'|'.join(_ONE)})\b")
+_BARE_PLACE = re.compile(r"[a-z]+ \d+")
+_VERBS = {"has", "holds", "is", "begins", "ends", "names", "lacks", "can't", "stands", "opens", "was"}
+
+Verdict = Literal["accept", "warn", "reject"]
+
+
+class RowPlace(NamedTuple):
+    """A row of a problem: where it stands in its file, what exactly is wrong with it (may be empty), and its
+    number in the store, None where it could not be made a row.
+    """
+
+    where: str
+    reason: str = ""
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One kind of problem: how many rows have it, where the first ones stand, and what is said about it.
+
+    `fix` is what one click would do, `taken` whether it is done already.
+    """
+
+    kind: str
+    severity: Severity
+    count: int
+    places: list[RowPlace]
+    message: str
+    fix: str | None
+    taken: bool = False
+
+    @property
+    def rows(self) -> list[str]:
+        """Where the first rows stand."""
+        return [place.where for place in self.places]
+
+    @property
+    def stands(self) -> bool:
+        """Whether it still counts for the verdict."""
+        return not self.taken
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "count": self.count,
+            "rows": self.rows,
+            "message": self.message,
+            "fix": self.fix,
+            "taken": self.taken,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything about a dataset that a person decides by. `rows_usable` rows would be trained.
+
+    tokens: None while nothing was measured; over `tokens_measured` rows, its totals are for all usable ones.
+    """
+
+    verdict: Verdict
+    shape: str
+    files: list[FileFacts]
+    rows_read: int
+    rows_usable: int
+    problems: list[Problem]
+    fixes: list[str]
+    max_length: int
+    tokens: dict[str, int] | None = None
+    tokens_measured: int = 0
+    suggested_max_length: int | None = None
+    suggested_reason: str = ""
+    unused: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def rows_dropped(self) -> int:
+        return self.rows_read - self.rows_usable
+
+    @property
+    def format(self) -> str:
+        return _joined(file.format for file in self.files)
+
+    @property
+    def encoding(self) -> str:
+        return _joined(file.encoding for file in self.files)
+
+    @property
+    def sha256(self) -> str:
+        return sha256_of(self.files)
+
+    @property
+    def first_error(self) -> str:
+        """The sentence of the first problem that rejects the data; empty if none does."""
+        return next((item.message for item in self.problems if item.severity == "error" and item.stands), "")
+
+    def to_json(self) -> dict[str, Any]:
+        """What `check-data --json` prints."""
+        return {
+            "verdict": self.verdict,
+            "format": self.format,
+            "encoding": self.encoding,
+            "shape": self.shape,
+            "rows_read": self.rows_read,
+            "rows_usable": self.rows_usable,
+            "rows_dropped": self.rows_dropped,
+            "problems": [item.to_json() for item in self.problems],
+            "tokens": self.tokens,
+            "tokens_measured": self.tokens_measured,
+            "max_length": self.max_length,
+            "suggested_max_length": self.suggested_max_length,
+            "suggested_reason": self.suggested_reason,
+            "sha256": self.sha256,
+            "files": [_without_path(file) for file in self.files],
+            "unused_columns": self.unused,
+            "fixes": self.fixes,
+        }
+
+
+def _without_path(file: FileFacts) -> dict[str, Any]:
+    """What may be shown to others: the name, not where it lies."""
+    return {name: value for name, value in asdict(file).items() if name != "path"}
+
+
+def _joined(words: Iterable[str]) -> str:
+    return ", ".join(dict.fromkeys(filter(None, words)))
 
 
 def report(
@@ -31,61 +175,29 @@ def report(
 ) -> Report:
     """Judge what the store holds, as it would be trained with the fixes that were taken."""
     check_fixes(fixes)
-    left = store.select(fixes)
-    leaks = leaked(store, heldout, left, fixes) if heldout is not None else left[:0]
-    usable = np.setdiff1d(left, leaks, assume_unique=True)
+    summary = store.summary
+    usable = store.select(fixes)
     problems = [
-        *_found_problems(store, fixes),
-        *_leak_problems(store, leaks, heldout, fixes, max_length),
-        *_whole_problems(store, usable),
+        _problem(kind, tally, _numbers(store, kind), taken=kind in fixes)
+        for kind, tally in summary.tallies.items()
     ]
-    facts = None
+    if heldout is not None:
+        leaks = leaked(store, heldout, usable, fixes)
+        usable = np.setdiff1d(usable, leaks, assume_unique=True)
+        problems += _heldout_problems(heldout, max_length, fixes)
+        problems += _row_problems(store, "held-out leak", leaks)
+    problems += _whole_problems(store, usable)
+    facts, suggested, why = None, None, ""
     if tokens is not None:
         facts = tokens.at(max_length)
         problems += _token_problems(store, tokens, facts, max_length)
         if tokens.rows_measured >= len(store):
             usable = np.setdiff1d(usable, np.union1d(facts.lost, facts.zero))
-    return _put_together(store, problems, usable, fixes, max_length, tokens, facts)
-
-
-def check_fixes(fixes: Collection[str]) -> None:
-    """A UserError unless every name is that of a kind of problem with a fix."""
-    for kind in fixes:
-        if kind not in KINDS or KINDS[kind].fix is None:
-            known = ", ".join(name for name, entry in KINDS.items() if entry.fix)
-            raise UserError(f"There is no fix called “{kind}”. Choose among: {known}.")
-
-
-def offered_fixes(problems: Iterable[Problem]) -> list[str]:
-    """Every fix that these problems offer."""
-    return [item.kind for item in problems if item.fix is not None]
-
-
-def _put_together(
-    store: Store,
-    problems: list[Problem],
-    usable: NDArray[np.int64],
-    fixes: Collection[str],
-    max_length: int,
-    tokens: TokenTable | None,
-    facts: TokenFacts | None,
-) -> Report:
-    summary = store.summary
-    if not len(usable) and not any(item.severity == "error" and item.stands for item in problems):
-        reasons = [item for item in problems if KINDS[item.kind].drops or item.taken]
-        why = max(reasons, key=lambda item: item.count).message if reasons else ""
-        sentence = f"No row is left to train on among {counted(summary.rows_read)}. {why}".strip()
-        problems.append(_whole("nothing usable", summary.rows_read, sentence))
-    elif len(usable) == 1:
-        problems.append(_whole("few rows", 1, "Only 1 row can be used; a few dozen teach a style."))
-    elif 0 < len(usable) < FEW:
-        sentence = f"Only {len(usable)} rows can be used; a few dozen teach a style, a few hundred a skill."
-        problems.append(_whole("little data", len(usable), sentence))
+        if tokens.rows_measured:
+            suggested, why = tokens.suggested_max_length()
+    problems += _scarcity(problems, summary.rows_read, len(usable))
     order = list(KINDS)
     problems.sort(key=lambda item: (_RANK[item.severity], order.index(item.kind)))
-    suggested, reason = None, ""
-    if tokens is not None and tokens.rows_measured:
-        suggested, reason = tokens.suggested_max_length()
     return Report(
         verdict=_verdict(problems),
         shape=shape_in_words(summary.shapes),
@@ -98,9 +210,22 @@ def _put_together(
         tokens=None if facts is None else _token_numbers(facts, len(usable)),
         tokens_measured=0 if facts is None else facts.rows_measured,
         suggested_max_length=suggested,
-        suggested_reason=reason,
+        suggested_reason=why,
         unused=summary.unused,
     )
+
+
+def check_fixes(fixes: Collection[str]) -> None:
+    """A UserError unless every name is that of a kind of problem with a fix."""
+    for kind in fixes:
+        if kind not in KINDS or KINDS[kind].fix is None:
+            fixable = ", ".join(name for name, entry in KINDS.items() if entry.fix)
+            raise UserError(f"There is no fix called “{kind}”. Choose among: {fixable}.")
+
+
+def offered_fixes(problems: Iterable[Problem]) -> list[str]:
+    """Every fix that these problems offer."""
+    return [item.kind for item in problems if item.fix is not None]
 
 
 def _verdict(problems: Iterable[Problem]) -> Verdict:
@@ -108,53 +233,73 @@ def _verdict(problems: Iterable[Problem]) -> Verdict:
     return "reject" if "error" in standing else "warn" if "warning" in standing else "accept"
 
 
-def _found_problems(store: Store, fixes: Collection[str]) -> list[Problem]:
-    """What the scan noted about files and rows."""
-    return [
-        Problem(
-            kind=kind,
-            severity=KINDS[kind].severity,
-            count=found.count,
-            rows=found.places,
-            message=sentence_of(kind, found),
-            fix=KINDS[kind].fix,
-            taken=kind in fixes,
-        )
-        for kind, found in store.summary.found.items()
-    ]
+def _problem(kind: str, tally: Tally, rows: Numbers, taken: bool = False) -> Problem:
+    """The problem of a kind; `rows` are the numbers of those rows in the tally that the store has."""
+    numbers = [*map(int, rows[: len(tally.places)])]
+    places = [RowPlace(*place) for place in zip_longest(tally.places, tally.reasons, numbers)]
+    message = sentence_of(kind, tally)
+    return Problem(kind, KINDS[kind].severity, tally.count, places, message, KINDS[kind].fix, taken)
 
 
-def _leak_problems(
-    store: Store, leaks: NDArray[np.int64], heldout: Store | None, fixes: Collection[str], max_length: int
+def _numbers(store: Store, kind: str) -> Numbers:
+    """The rows of a kind in the order in which the scan noted them; refused rows have no number."""
+    return store.near[:, 0] if kind == "near-duplicates" else store.having(kind)
+
+
+def _no_detail(row: int) -> str:
+    return ""
+
+
+def _row_problems(
+    store: Store, kind: str, rows: Numbers, detail: Callable[[int], str] = _no_detail
 ) -> list[Problem]:
-    if heldout is None:
-        return []
-    problems = []
+    """The problem of these rows, if there are any; `detail` says what exactly is wrong with one."""
+    first = [int(row) for row in rows[:PLACES_KEPT]]
+    tally = Tally(len(rows), [store.where(row) for row in first], [detail(row) for row in first])
+    return [_problem(kind, tally, rows)] if first else []
+
+
+def _whole(kind: str, count: int, sentence: str) -> Problem:
+    """A problem of the data as a whole."""
+    return Problem(kind, KINDS[kind].severity, count, [], sentence, KINDS[kind].fix)
+
+
+def _heldout_problems(heldout: Store, max_length: int, fixes: Collection[str]) -> list[Problem]:
     refusal = report(heldout, max_length=max_length, fixes=fixes).first_error
-    if refusal:
-        names = ", ".join(file.name for file in heldout.summary.files)
-        sentence = refusal if names in refusal else f"In the held-out file {names}: {refusal}"
-        problems.append(_whole("bad held-out file", 1, sentence))
-    if len(leaks):
-        problems.append(_row_problem(store, "held-out leak", leaks, _no_detail))
-    return problems
+    if not refusal:
+        return []
+    names = ", ".join(file.name for file in heldout.summary.files)
+    sentence = refusal if names in refusal else f"In the held-out file {names}: {refusal}"
+    return [_whole("bad held-out file", 1, sentence)]
 
 
-def _whole_problems(store: Store, usable: NDArray[np.int64]) -> list[Problem]:
+def _whole_problems(store: Store, usable: Numbers) -> list[Problem]:
     """What can only be said about the data as a whole."""
-    shapes = store.summary.shapes
-    problems = []
+    shapes, notes = store.summary.shapes, dict(store.summary.notes)
+    alike = alike_answers(np.unique(store.answer[usable], return_counts=True)[1])
+    if alike:
+        notes["alike answers"] = alike
+    problems = [_whole(kind, len(usable), sentence) for kind, sentence in notes.items()]
     if len(shapes) > 1:
         sentence = f"The rows have {len(shapes)} different shapes, {shape_in_words(shapes)}."
         problems.append(_whole("mixed shapes", sum(shapes.values()), sentence))
-    notes = store.summary.notes | _alike(store, usable)
-    problems += [_whole(kind, len(usable), sentence) for kind, sentence in notes.items()]
     return problems
 
 
-def _alike(store: Store, usable: NDArray[np.int64]) -> dict[str, str]:
-    alike = alike_answers(np.unique(store.answer[usable], return_counts=True)[1])
-    return {"alike answers": alike} if alike else {}
+def _scarcity(problems: Iterable[Problem], read: int, usable: int) -> list[Problem]:
+    """What is to be said when hardly any row is left to train on."""
+    if usable == 1:
+        return [_whole("few rows", 1, "Only 1 row can be used; a few dozen teach a style.")]
+    if 0 < usable < FEW:
+        sentence = f"Only {usable} rows can be used; a few dozen teach a style, a few hundred a skill."
+        return [_whole("little data", usable, sentence)]
+    if usable or any(item.severity == "error" and item.stands for item in problems):
+        return []
+    reasons = [item for item in problems if KINDS[item.kind].drops or item.taken]
+    why = max(reasons, key=lambda item: item.count).message if reasons else ""
+    return [
+        _whole("nothing usable", read, f"No row is left to train on among {counted(read)}. {why}".strip())
+    ]
 
 
 def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_length: int) -> list[Problem]:
@@ -163,24 +308,22 @@ def _token_problems(store: Store, tokens: TokenTable, facts: TokenFacts, max_len
     def length(row: int) -> str:
         return f"{tokens.length[np.searchsorted(tokens.row, row)]:,} tokens"
 
-    problems = []
     if len(facts.lost) and not facts.rows_kept:
         sentence = (
             f"Every row loses its whole answer to the maximum length of {max_length:,} tokens, so there is "
             f"nothing to learn. Choose a longer one: {tokens.suggested_max_length()[1]}"
         )
-        problems.append(_whole("every answer cut away", len(facts.lost), sentence))
+        problems = [_whole("every answer cut away", len(facts.lost), sentence)]
     else:
-        problems.append(_row_problem(store, "answer cut away", facts.lost, length))
-    problems += [
-        _row_problem(store, "over-long", facts.cut, length),
-        _row_problem(store, "nothing trained", facts.zero, tokens.reason),
-        _row_problem(store, "rewritten answers", tokens.rewritten, _no_detail),
-        _row_problem(store, "lost characters", tokens.lost_characters, _no_detail),
-    ]
-    sampled = facts.rows_measured < len(store)
-    after = f" This was counted in a sample of {counted(facts.rows_measured)}." if sampled else ""
-    return [replace(item, message=item.message + after) for item in problems if item.count]
+        problems = _row_problems(store, "answer cut away", facts.lost, length)
+    problems += _row_problems(store, "over-long", facts.cut, length)
+    problems += _row_problems(store, "nothing trained", facts.zero, tokens.reason)
+    problems += _row_problems(store, "rewritten answers", tokens.rewritten)
+    problems += _row_problems(store, "lost characters", tokens.lost_characters)
+    if facts.rows_measured == len(store):
+        return problems
+    after = f" This was counted in a sample of {counted(facts.rows_measured)}."
+    return [replace(item, message=item.message + after) for item in problems]
 
 
 def _token_numbers(facts: TokenFacts, usable: int) -> dict[str, int]:
@@ -196,17 +339,42 @@ def _token_numbers(facts: TokenFacts, usable: int) -> dict[str, int]:
     }
 
 
-def _row_problem(store: Store, kind: str, rows: NDArray[np.int64], detail: Callable[[int], str]) -> Problem:
-    """A problem of rows that are in the store; `detail` says what is said about the first."""
-    places = [store.where(int(row)) for row in rows[:PLACES_KEPT]]
-    found = Found(len(rows), places, [detail(int(row)) for row in rows[:1]])
-    message = sentence_of(kind, found) if places else ""
-    return Problem(kind, KINDS[kind].severity, len(rows), places, message, KINDS[kind].fix)
+def sentence_of(kind: str, tally: Tally) -> str:
+    """What is said about one kind: how many rows, and the first one with its reason."""
+    if not KINDS[kind].about_rows:
+        return " ".join(tally.reasons)
+    first = _first(tally)
+    if tally.count > 1:
+        return f"{counted(tally.count)} {KINDS[kind].says}. {first}"
+    if KINDS[kind].drops:
+        return first
+    return f"1 row {_singular(KINDS[kind].says)}. {first}"
 
 
-def _no_detail(row: int) -> str:
-    return ""
+def _first(tally: Tally) -> str:
+    """The first row and its reason: “Line 3 has no answer.”, “Line 3: “a@b.c”.” or “The first is line 3.”"""
+    place, reason = tally.places[0], tally.reasons[0]
+    if not reason:
+        return f"The first is {place}."
+    # “line 3” begins a sentence with a capital letter, the name of a file does not
+    begin = place.capitalize() if _BARE_PLACE.fullmatch(place) else place
+    between = " " if reason.split(" ", 1)[0] in _VERBS else ": "
+    return f"{begin}{between}{reason}{'' if reason.endswith('.') else '.'}"
 
 
-def _whole(kind: str, count: int, sentence: str) -> Problem:
-    return Problem(kind, KINDS[kind].severity, count, [], sentence, KINDS[kind].fix)
+def _singular(says: str) -> str:
+    """Words made for many rows, said of one."""
+    return _PLURAL.sub(lambda match: _ONE[match[0]], says)
+
+
+def counted(rows: int) -> str:
+    """“1 row”, “12 rows”."""
+    return "1 row" if rows == 1 else f"{rows:,} rows"
+
+
+def shape_in_words(shapes: dict[str, int]) -> str:
+    """The one shape, or all of them with their numbers."""
+    if len(shapes) < 2:
+        return next(iter(shapes), "")
+    ordered = sorted(shapes.items(), key=lambda item: -item[1])
+    return "mixed: " + ", ".join(f"{shape} ({counted(count)})" for shape, count in ordered)

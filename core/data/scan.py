@@ -1,38 +1,37 @@
-"""One pass over any data: read, recognise, inspect, and write what was found into a store."""
+"""One pass over any data: read, recognise, inspect, and write what comes of it into a store."""
 
 from __future__ import annotations
 
-import errno
-import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.base.aside import aside, remove, sweep
-from core.base.errors import UserError
-from core.base.files import sha256_file, write_json
+from core.base.cores import usable_cores
+from core.base.errors import UserError, disk_sentence
+from core.base.files import replacement, sha256_file, sweep
+from core.base.jobs import Stopped
+from core.base.records import write_record
 from core.data.compare import compare
-from core.data.digest import Digest, no_digest
+from core.data.digest import Digest, digest_block, no_digest
+from core.data.helpers import Helpers
 from core.data.kinds import BITS
-from core.data.pool import Pool
-from core.data.read import expand, open_source
-from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Found, Store, Summary
+from core.data.read import Block, expand, open_source
+from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Store, Summary, Tally
 
 # so many rows of a file without a value make a column that has one later worth a word
 LATE = 1000
+MOST_WORKERS = 4
+# below this many bytes a process of its own takes longer to start than the work does
+SMALL = 16 * 1024 * 1024
 _SAY_EVERY_S = 0.3
-
-
-class ScanStopped(Exception):
-    """The scan was ended because somebody asked for it; nothing of it is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class ScanProgress:
     bytes: int
     total: int
     rows: int
-    rows_per_s: float
+    rows_per_s: int
 
 
 def scan(
@@ -56,17 +55,14 @@ def scan(
 ) -> Store:
     """Read `paths` (files, folders) once and make a store of them in `folder`, whole or not at all.
 
-    What is wrong with a file or a row is noted in the store, never raised. Raises ScanStopped, and UserError
+    What is wrong with a file or a row is noted in the store, never raised. Raises Stopped, and UserError
     when the store can't be written. A store that another process made there meanwhile is left.
     """
-    temporary = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         sweep(folder.parent)
-        temporary = aside(folder)
-        temporary.mkdir()
-        _fill(temporary, paths, columns or {}, say, stop)
-        _move_in(temporary, folder)
+        with replacement(folder, keep=_is_whole, flush=False) as temporary:
+            temporary.mkdir()
+            _fill(temporary, paths, columns or {}, say, stop)
     except OSError as error:
         raise UserError(write_problem(error, folder)) from error
     except BrokenProcessPool as error:
@@ -74,9 +70,6 @@ def scan(
             "A process of the check was killed, most often because memory ran out. "
             "Close other programs and check the data again."
         ) from error
-    finally:
-        if temporary is not None:
-            remove(temporary)
     return Store.open(folder)
 
 
@@ -87,19 +80,24 @@ def _fill(
     say: Callable[[ScanProgress], None],
     stop: Callable[[], object],
 ) -> None:
-    began = time.monotonic()
     files, failure = _expanded(paths)
     total = sum(map(_size, files))
-    with _Book(folder, total, say, stop) as book:
+    workers = min(MOST_WORKERS, usable_cores()) if total > SMALL else 1
+    with (
+        open(folder / ROWS, "wb", buffering=1 << 20) as rows,
+        open(folder / REFUSED, "wb", buffering=1 << 20) as refused,
+        Helpers(workers) as helpers,
+    ):
+        book = _Book(rows, refused, total, say, stop)
         if failure:
             book.fail(_named(paths[0]) if paths else "", failure)
-        with Pool(total, columns) as pool:
-            for path in files:
-                _read_file(path, f"{_named(path)}, " if len(files) > 1 else "", pool, book)
+        for path in files:
+            prefix = f"{_named(path)}, " if len(files) > 1 else ""
+            digest = partial(digest_block, columns=columns, prefix=prefix)
+            _read_file(path, partial(helpers.map, digest), book)
     np.savez(folder / INDEX, **book.arrays())  # pyright: ignore[reportArgumentType]
     compare(Store(folder, book.summary), lambda: book.progress("comparing", total))
-    book.summary.seconds = round(time.monotonic() - began, 3)
-    write_json(folder / SUMMARY, book.summary.to_json())
+    write_record(folder / SUMMARY, book.summary)
 
 
 def _expanded(paths: list[Path]) -> tuple[list[Path], str]:
@@ -121,7 +119,7 @@ def _size(path: Path) -> int:
     return 0
 
 
-def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
+def _read_file(path: Path, digests: Callable[[Iterator[Block]], Iterator[Digest]], book: _Book) -> None:
     """One file into the book; what makes it unreadable is noted there."""
     book.begin(_named(path))
     facts = FileFacts(_named(path), str(path).encode("utf-8", "replace").decode(), size=_size(path))
@@ -130,8 +128,8 @@ def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
         facts = replace(
             facts, format=source.format.name, encoding=source.encoding, packed=source.packed, size=source.size
         )
-        for read, digest in pool.digests(source.blocks(), prefix):
-            book.add(digest, read)
+        for digest in digests(_readable(source.blocks())):
+            book.add(digest)
         facts = replace(facts, sha256=source.sha256)
     except UserError as error:
         book.fail(facts.name, str(error))
@@ -141,36 +139,34 @@ def _read_file(path: Path, prefix: str, pool: Pool, book: _Book) -> None:
     book.end(facts)
 
 
+def _readable(blocks: Iterator[Block]) -> Iterator[Block]:
+    """The blocks; what the system says against reading on becomes a sentence."""
+    try:
+        yield from blocks
+    except OSError as error:
+        raise UserError(f"can't be read to its end: {error.strerror or error}. Check the disk.") from error
+
+
 class _Book:
     """Takes the digests in order, writes their lines and keeps their arrays and counts."""
 
     def __init__(
         self,
-        folder: Path,
+        rows: BinaryIO,
+        refused: BinaryIO,
         total: int,
         say: Callable[[ScanProgress], None],
         stop: Callable[[], object],
     ) -> None:
         self.summary = Summary()
+        self._rows, self._refused = rows, refused
         self._total, self._say, self._stop = total, say, stop
         self._arrays: list[dict[str, NDArray[Any]]] = []
         self._file = ""
         self._filled: set[str] = set()
         self._rows_of_file = self._bytes_before = 0
         self._began = time.monotonic()
-        self._said = 0.0
-        self._folder = folder
-        self._open = ExitStack()
-
-    def __enter__(self) -> _Book:
-        self._rows = self._open.enter_context(open(self._folder / ROWS, "wb", buffering=1 << 20))
-        self._refused = self._open.enter_context(open(self._folder / REFUSED, "wb", buffering=1 << 20))
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
+        self._last_report = 0.0
 
     def begin(self, name: str) -> None:
         self._file, self._rows_of_file = name, 0
@@ -183,10 +179,10 @@ class _Book:
     def fail(self, name: str, sentence: str) -> None:
         """Note that the file called `name` can't be read (further), and why."""
         self.summary.failure = self.summary.failure or sentence
-        self.summary.found.setdefault("unreadable file", Found()).add(name, sentence)
+        self.summary.tallies.setdefault("unreadable file", Tally()).add(name, sentence)
 
-    def add(self, digest: Digest, read: int) -> None:
-        """Write one block's lines and add up what it found. `read` bytes of the file are done."""
+    def add(self, digest: Digest) -> None:
+        """Write one block's lines and add up what it counted."""
         self._note_late_columns(digest)
         self._rows.write(digest.lines)
         self._refused.write(digest.refused)
@@ -201,19 +197,19 @@ class _Book:
         ):
             for name, count in more.items():
                 kept[name] = kept.get(name, 0) + count
-        for kind, found in digest.found.items():
-            summary.found.setdefault(kind, Found()).merge(found)
-        self.progress("reading", self._bytes_before + read)
+        for kind, tally in digest.tallies.items():
+            summary.tallies.setdefault(kind, Tally()).merge(tally)
+        self.progress("reading", self._bytes_before + digest.read)
 
     def progress(self, stage: str, done: int) -> None:
         """Say how far it is, a few times a second, and end here if that was asked for."""
         if self._stop():
-            raise ScanStopped
+            raise Stopped
         now = time.monotonic()
-        if now - self._said >= _SAY_EVERY_S:
-            self._said = now
+        if now - self._last_report >= _SAY_EVERY_S:
+            self._last_report = now
             rows = self.summary.rows_read
-            speed = rows / max(now - self._began, 1e-6)
+            speed = round(rows / max(now - self._began, 1e-6))
             self._say(ScanProgress(stage, self._file, done, self._total, rows, speed))
 
     def _note_late_columns(self, digest: Digest) -> None:
@@ -224,7 +220,7 @@ class _Book:
             before = self._rows_of_file + row
             if before >= LATE:
                 reason = f"“{name}”, after {before:,} rows without it"
-                self.summary.found.setdefault("late column", Found()).add(place, reason)
+                self.summary.tallies.setdefault("late column", Tally()).add(place, reason)
                 if usable >= 0:
                     digest.arrays["flags"][usable] |= np.uint64(BITS["late column"])
 
@@ -239,25 +235,16 @@ class _Book:
         return {"start": starts, "near": np.empty((0, 2), np.int64), **whole}
 
 
-def _move_in(temporary: Path, folder: Path) -> None:
-    """Rename the finished store into place, unless another process was faster."""
+def _is_whole(folder: Path) -> bool:
+    """Whether there is a store that another process made."""
     try:
-        os.rename(temporary, folder)
-    except OSError:
-        with suppress(UserError):
-            Store.open(folder)
-            return
-        if not folder.exists():
-            raise
-        remove(folder)
-        os.rename(temporary, folder)
+        Store.open(folder)
+    except UserError:
+        return False
+    return True
 
 
 def write_problem(error: OSError, folder: Path) -> str:
     """A sentence about a store in `folder` that can't be written."""
-    if error.errno == errno.ENOSPC:
-        return (
-            f"The disk is full: the checked copy of the data in {folder.parent} needs about as much room as "
-            "the data itself. Free some space and check again."
-        )
-    return f"The checked copy of the data can't be written to {folder.parent}: {error.strerror or error}."
+    what = "The checked copy of the data, about as large as the data itself, could not be written"
+    return disk_sentence(error, what, folder.parent, "check again")

@@ -1,69 +1,37 @@
-"""The run's own copy of its data: train.jsonl, heldout.jsonl, report.json, written once."""
+"""The run's own copy of its data: train.jsonl, heldout.jsonl, report.json, written once.
+
+Rows for the held-out loss are set aside by a seed, alike in length to the others, and never the same row (or
+almost the same) on both sides.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import os
+import random
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
-import orjson
+from numpy.typing import NDArray
 
 from core.base.errors import UserError
-from core.base.files import read_json, replace, sha256_file, write_json
+from core.base.files import read_json, replacement, sha256_file, write_json
 from core.data.compare import leaked
 from core.data.report import report as judge
 from core.data.shapes import Conversation
-from core.data.split import DEFAULT_SHARE, split_heldout
-from core.data.store import Store
+from core.data.store import RowFile, Store, first_copies, row_line
 
 SNAPSHOT_REPORT = "report.json"
+# how many rows are held out, whatever share is asked for; never more than half
+FEWEST = 16
+MOST = 512
 # some tenths of a second of work
 _TICK_ROWS = 20_000
 _PLACE = re.compile(r"[A-Z]\w* \d+ ")
 
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What a run trains on and is measured on, and the report that says how it came about."""
-
-    train: Sequence[Conversation]
-    heldout: Sequence[Conversation]
-    report: dict[str, Any]
-
-
-class RowFile(Sequence[Conversation]):
-    """The rows of a JSONL file as the snapshot writes it, read one by one when they are asked for."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        sizes = []
-        with open(path, "rb") as file:
-            sizes = [len(line) for line in file]
-        self._starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes, dtype=np.int64)])
-
-    def __len__(self) -> int:
-        return len(self._starts) - 1
-
-    @overload
-    def __getitem__(self, place: int) -> Conversation: ...
-    @overload
-    def __getitem__(self, place: slice) -> list[Conversation]: ...
-    def __getitem__(self, place: int | slice) -> Conversation | list[Conversation]:
-        if isinstance(place, slice):
-            return [self[index] for index in range(*place.indices(len(self)))]
-        index = range(len(self))[place]
-        with open(self.path, "rb") as file:
-            file.seek(int(self._starts[index]))
-            return _conversation(file.readline())
-
-    def __iter__(self) -> Iterator[Conversation]:
-        with open(self.path, "rb") as file:
-            yield from map(_conversation, file)
+Numbers = NDArray[np.int64]
 
 
 def prepare_snapshot(
@@ -71,21 +39,21 @@ def prepare_snapshot(
     store: Store,
     heldout: Store | None = None,
     *,
-    share: float = DEFAULT_SHARE,
+    share: float,
     seed: int,
     fixes: Collection[str] = (),
     max_length: int,
     tick: Callable[[float], None] = lambda share: None,
-) -> Snapshot:
-    """Split the data (or take the user's held-out file) and write both parts to `folder`.
+) -> None:
+    """Hold out `share` of the data (or take the user's held-out file) and write both parts to `folder`.
 
     The report is written last and marks the snapshot complete. A UserError says why the data can't be used:
     a problem whose fix was not taken, or no row left to train on. `tick` hears now and then which share of
     the rows is written, and may raise to end it.
     """
-    found = judge(store, max_length=max_length, fixes=fixes, heldout=heldout)
-    if found.verdict == "reject":
-        raise UserError(refusal(store, found.first_error))
+    report = judge(store, max_length=max_length, fixes=fixes, heldout=heldout)
+    if report.verdict == "reject":
+        raise UserError(refusal(store, report.first_error))
     numbers = store.select(fixes)
     if heldout is None:
         train, kept_back = split_heldout(store, numbers, seed, share, fixes)
@@ -94,16 +62,13 @@ def prepare_snapshot(
         train = np.setdiff1d(numbers, leaked(store, heldout, numbers, fixes))
         measured = heldout.rows(fixes)
     folder.mkdir(parents=True, exist_ok=True)
-    hashes = {
-        "train_sha256": _write(folder / "train.jsonl", _ticking(store.mend(train, fixes), len(train), tick)),
-        "heldout_sha256": _write(folder / "heldout.jsonl", measured),
-    }
-    rows = RowFile(folder / "train.jsonl"), RowFile(folder / "heldout.jsonl")
-    noted = {**found.to_json(), "train": len(rows[0]), "heldout": len(rows[1]), **hashes}
+    record = report.to_json()
+    rows = _ticking(store.mend(train, fixes), len(train), tick)
+    record["train"], record["train_sha256"] = _write(folder / "train.jsonl", rows)
+    record["heldout"], record["heldout_sha256"] = _write(folder / "heldout.jsonl", measured)
     if heldout is not None:
-        noted["heldout_report"] = judge(heldout, max_length=max_length, fixes=fixes).to_json()
-    write_json(folder / SNAPSHOT_REPORT, noted)
-    return Snapshot(*rows, noted)
+        record["heldout_report"] = judge(heldout, max_length=max_length, fixes=fixes).to_json()
+    write_json(folder / SNAPSHOT_REPORT, record)
 
 
 def refusal(store: Store, sentence: str) -> str:
@@ -146,21 +111,89 @@ def _ticking(
         yield row
 
 
-def _write(path: Path, rows: Iterable[Conversation]) -> str:
-    """Write the rows as JSON lines, whole or not at all; the SHA-256 of what was written."""
-    digest = hashlib.sha256()
-    aside = path.with_name(f".{path.name}.tmp")
-    with open(aside, "wb", buffering=1 << 20) as file:
+def _write(path: Path, rows: Iterable[Conversation]) -> tuple[int, str]:
+    """Write the rows as JSON lines, whole or not at all: how many, and the SHA-256 of what was written."""
+    digest, count = hashlib.sha256(), 0
+    with replacement(path) as temporary, open(temporary, "wb", buffering=1 << 20) as file:
         for row in rows:
-            line = orjson.dumps({"messages": row.messages, "where": row.where}) + b"\n"
+            line = row_line(row)
             digest.update(line)
             file.write(line)
-        file.flush()
-        os.fsync(file.fileno())
-    replace(aside, path)
-    return digest.hexdigest()
+            count += 1
+    return count, digest.hexdigest()
 
 
-def _conversation(line: bytes) -> Conversation:
-    value = orjson.loads(line)
-    return Conversation(value["messages"], value["where"])
+def split_heldout(
+    store: Store, numbers: Numbers, seed: int, share: float, fixes: Collection[str] = ()
+) -> tuple[Numbers, Numbers]:
+    """(train, held-out): the row numbers `numbers`, both sides rising.
+
+    Held out are `share` of the rows, at least 16 and at most 512, but never more than half; none when
+    `share` is 0. They are drawn evenly over the rows' lengths. Copies and near copies stay together on one
+    side, so a few rows less may be held out.
+    """
+    groups = groups_of(store, numbers, fixes)
+    lengths = store.chars[numbers]
+    chosen = choose(groups, lengths, wanted(len(numbers), share), seed)
+    return numbers[~chosen], numbers[chosen]
+
+
+def choose(groups: NDArray[np.int64], lengths: NDArray[np.uint32], left: int, seed: int) -> NDArray[np.bool_]:
+    """Which rows are held out: whole groups, at most `left` rows, drawn evenly over the lengths.
+
+    groups: each row's group, named by any number. The groups are ordered by length and dealt out to as
+    many equal shelves as rows are wanted; one group of each shelf is drawn.
+    """
+    chosen = np.zeros(len(groups), bool)
+    if left <= 0:
+        return chosen
+    heads, first, sizes = np.unique(groups, return_index=True, return_counts=True)
+    order = np.argsort(lengths[first], kind="stable")
+    heads, sizes = heads[order], sizes[order]
+    chance = random.Random(seed)
+    taken = np.zeros(len(heads), bool)
+    for place in _draw(len(heads), left, chance):
+        if taken[place] or sizes[place] > left:
+            continue
+        taken[place] = True
+        left -= int(sizes[place])
+        if not left:
+            break
+    return np.isin(groups, heads[taken])
+
+
+def _draw(groups: int, shelves: int, chance: random.Random) -> Iterator[int]:
+    """One place of every shelf, the shelves in a random order; then, where these don't do, all by chance."""
+    shelves = min(shelves, groups)
+    borders = [groups * shelf // shelves for shelf in range(shelves + 1)]
+    drawn = [chance.randrange(start, end) for start, end in zip(borders, borders[1:])]
+    chance.shuffle(drawn)
+    yield from drawn
+    yield from chance.sample(range(groups), groups)
+
+
+def groups_of(store: Store, numbers: Numbers, fixes: Collection[str] = ()) -> Numbers:
+    """For each of these rows, a row that stands for all of its copies and near copies."""
+    heads = first_copies(store.keys(fixes))
+    joined: dict[int, int] = {}
+    for row, earlier in heads[store.near].tolist():
+        one, two = _head(joined, row), _head(joined, earlier)
+        joined[max(one, two)] = min(one, two)
+    final = np.arange(len(heads))
+    for head in joined:
+        final[head] = _head(joined, head)
+    return final[heads][numbers]
+
+
+def _head(joined: dict[int, int], row: int) -> int:
+    while (above := joined.get(row, row)) != row:
+        joined[row] = joined.get(above, above)
+        row = above
+    return row
+
+
+def wanted(rows: int, share: float) -> int:
+    """How many rows to hold out."""
+    if not share:
+        return 0
+    return min(max(round(rows * share), FEWEST), MOST, rows // 2)

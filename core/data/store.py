@@ -1,5 +1,7 @@
 """The store: every usable row of a dataset as messages on disk, with a few small arrays beside them.
 
+`RowFile` is how rows rest, here and in a run's own copy.
+
     rows.jsonl      one line a row: {"messages": […], "where": "line 3"}
     refused.jsonl   one line a row that is none: {"where", "kind", "reason"}
     index.npz       where each line starts, arrays with one entry a row, and the pairs of near-duplicates
@@ -12,11 +14,11 @@ split, snapshot, cleaned copy.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import tee
 from pathlib import Path
-from typing import Any
+from typing import overload
 from zipfile import BadZipFile
 
 import numpy as np
@@ -25,15 +27,15 @@ import xxhash
 from numpy.typing import NDArray
 
 from core.base.errors import UserError
-from core.base.files import read_json
+from core.base.records import read_if_whole
 from core.data.doctor import empty_turn, rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.shapes import Conversation, Message
 
-VERSION = 3
+VERSION = 4
 PLACES_KEPT = 20
 _COMPARED = ("duplicates", "near-duplicates")
-_ARRAYS = ("start", "key", "answer", "flags", "chars", "turns", "near")
+_ARRAYS = ("key", "answer", "flags", "chars", "turns", "near")
 ROWS, REFUSED, INDEX, SUMMARY = "rows.jsonl", "refused.jsonl", "index.npz", "summary.json"
 
 
@@ -63,7 +65,7 @@ def sha256_of(files: list[FileFacts]) -> str:
 
 
 @dataclass(slots=True)
-class Found:
+class Tally:
     """How many rows a kind of problem has, where the first ones stand, and the reason or detail of each."""
 
     count: int = 0
@@ -76,8 +78,8 @@ class Found:
             self.places.append(place)
             self.reasons.append(reason)
 
-    def merge(self, later: Found) -> None:
-        """Add what was found further on in the data."""
+    def merge(self, later: Tally) -> None:
+        """Add what comes further on in the data."""
         self.count += later.count
         room = PLACES_KEPT - len(self.places)
         self.places += later.places[:room]
@@ -86,12 +88,11 @@ class Found:
 
 @dataclass(slots=True)
 class Summary:
-    """What one pass over the data found.
+    """What one pass over the data came to.
 
     shapes: shape → rows. columns: column → rows that fill it, in the order of their appearance; unused:
     the same for columns that no message was made of. notes: kind → a sentence about the whole data.
-    found: kind of problem → rows. failure: why a file could not be read to its end. compared: rows that
-    were compared for near-duplicates.
+    tallies: kind of problem → rows. failure: why a file could not be read to its end.
     """
 
     files: list[FileFacts] = field(default_factory=list)
@@ -100,20 +101,60 @@ class Summary:
     columns: dict[str, int] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
-    found: dict[str, Found] = field(default_factory=dict)
+    tallies: dict[str, Tally] = field(default_factory=dict)
     failure: str = ""
-    compared: int = 0
-    seconds: float = 0.0
     version: int = VERSION
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Summary:
-        files = [FileFacts(**entry) for entry in value.pop("files")]
-        found = {kind: Found(**entry) for kind, entry in value.pop("found").items()}
-        return cls(files=files, found=found, **value)
+class RowFile(Sequence[Conversation]):
+    """Rows that rest on disk, one JSON line each, read when they are asked for.
+
+    start: where each line begins, and the file's size; told by one pass over the file if it isn't given.
+    """
+
+    def __init__(self, path: Path, start: NDArray[np.int64] | None = None) -> None:
+        self.path = path
+        if start is None:
+            with open(path, "rb") as file:
+                sizes = np.fromiter(map(len, file), np.int64)
+            start = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        self.start = start
+
+    def __len__(self) -> int:
+        return len(self.start) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> Conversation: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Conversation]: ...
+    def __getitem__(self, place: int | slice) -> Conversation | list[Conversation]:
+        numbers = range(len(self))[place]
+        return next(self.read([numbers])) if isinstance(numbers, int) else list(self.read(numbers))
+
+    def __iter__(self) -> Iterator[Conversation]:
+        with open(self.path, "rb") as file:
+            yield from map(_conversation, file)
+
+    def read(self, numbers: Iterable[int]) -> Iterator[Conversation]:
+        """These rows in the given order. Rising numbers are fast."""
+        with open(self.path, "rb") as file:
+            position = 0
+            for number in numbers:
+                start, end = int(self.start[number]), int(self.start[number + 1])
+                if position != start:
+                    file.seek(start)
+                position = end
+                yield _conversation(file.read(end - start))
+
+
+def row_line(row: Conversation) -> bytes:
+    """The row as a line that `RowFile` reads."""
+    return orjson.dumps({"messages": row.messages, "where": row.where}) + b"\n"
+
+
+def _conversation(line: bytes) -> Conversation:
+    value = orjson.loads(line)
+    return Conversation(value["messages"], value["where"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +178,7 @@ class Store:
         self.folder = folder
         self.summary = summary
         with np.load(folder / INDEX, allow_pickle=False) as arrays:
-            self.start: NDArray[np.int64] = arrays["start"]
+            self.file = RowFile(folder / ROWS, arrays["start"])
             self.key: NDArray[np.uint64] = arrays["key"]
             self.answer: NDArray[np.uint64] = arrays["answer"]
             self.flags: NDArray[np.uint64] = arrays["flags"]
@@ -149,12 +190,12 @@ class Store:
     @classmethod
     def open(cls, folder: Path) -> Store:
         """The store in `folder`. A UserError says when there is none, or an old or damaged one."""
-        value = read_json(folder / SUMMARY)
-        if not isinstance(value, dict) or value.get("version") != VERSION:
+        summary = read_if_whole(folder / SUMMARY, Summary)
+        if summary is None or summary.version != VERSION:
             raise UserError(f"{folder} holds no checked data. Check the file again.")
         try:
-            store = cls(folder, Summary.from_json(value))
-            if (folder / ROWS).stat().st_size != store.start[-1]:
+            store = cls(folder, summary)
+            if (folder / ROWS).stat().st_size != store.file.start[-1]:
                 raise ValueError("its rows are cut off")
             return store
         except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
@@ -162,35 +203,23 @@ class Store:
 
     def save_index(self) -> None:
         """Write the arrays as they are now."""
-        np.savez(self.folder / INDEX, **{name: getattr(self, name) for name in _ARRAYS})
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        np.savez(self.folder / INDEX, start=self.file.start, **arrays)
 
     def __len__(self) -> int:
-        return len(self.start) - 1
+        return len(self.file)
 
     def row(self, number: int) -> Conversation:
         """One row as it stands in the data, without fixes."""
-        start, end = int(self.start[number]), int(self.start[number + 1])
-        with open(self.folder / ROWS, "rb") as file:
-            file.seek(start)
-            return _conversation(file.read(end - start))
+        return self.file[number]
 
     def where(self, number: int) -> str:
         """Where row `number` stands in its file."""
-        return self.row(number).where
+        return self.file[number].where
 
     def read(self, numbers: Iterable[int] | None = None) -> Iterator[Conversation]:
-        """These rows (all, if none are named) in the given order, without fixes. Rising numbers are fast."""
-        with open(self.folder / ROWS, "rb") as file:
-            if numbers is None:
-                yield from map(_conversation, file)
-                return
-            position = 0
-            for number in numbers:
-                start, end = int(self.start[number]), int(self.start[number + 1])
-                if position != start:
-                    file.seek(start)
-                position = end
-                yield _conversation(file.read(end - start))
+        """These rows (all, if none are named) in the given order, without fixes."""
+        return iter(self.file) if numbers is None else self.file.read(numbers)
 
     def refused(self) -> Iterator[dict[str, str]]:
         """The rows that are none: {"where", "kind", "reason"} each."""
@@ -297,8 +326,3 @@ def first_copies(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
 def later_copies(keys: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Places of the keys that stand earlier already, rising."""
     return np.flatnonzero(first_copies(keys) != np.arange(len(keys)))
-
-
-def _conversation(line: bytes) -> Conversation:
-    value = orjson.loads(line)
-    return Conversation(value["messages"], value["where"])

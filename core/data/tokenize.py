@@ -8,6 +8,7 @@ import string
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,11 @@ from tokenizers import Tokenizer
 
 from core.base.errors import UserError, first_line
 from core.base.files import read_json
-from core.data.chunks import Chunks
-from core.data.controls import ControlToken, ControlTokens, Layout
 from core.data.encoded import Encoded, Section
-from core.data.layout import Layouts, Message, RowRefused
-from core.data.standard_templates import AUTO
+from core.data.layout import Chunk, ControlTokens, Layout, Layouts, RowRefused, chunks
+from core.data.shapes import Message
 from core.data.template import (
+    AUTO,
     ChatTemplate,
     TemplateRefused,
     fitting_templates,
@@ -43,7 +43,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_ma
 TEXT = "text"
 
 # texts between control tokens whose ids are remembered: how many, and of how many characters
-_MOST_KNOWN, _LONGEST_KNOWN = 4096, 120
+_MOST_REMEMBERED, _LONGEST_REMEMBERED = 4096, 120
 
 _NAMED = 5
 
@@ -51,7 +51,7 @@ _NAMED = 5
 _WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
 
 
-class _Chunk(NamedTuple):
+class _Part(NamedTuple):
     """Text for one call of `encoder`, or the control token `id`."""
 
     text: str
@@ -64,7 +64,7 @@ class _Chunk(NamedTuple):
 class _Row:
     """One row before its tokens are known."""
 
-    chunks: list[_Chunk] = field(default_factory=list)
+    parts: list[_Part] = field(default_factory=list)
     lost: str = ""
     masked_turns: int = 0
     notes: list[str] = field(default_factory=list)
@@ -101,7 +101,9 @@ class ChatTokenizer:
         self._layouts = Layouts(template, controls)
         self._leading, self._continuing = plain_tokenizers(definition, controls)
         encoders = {id(encoder): encoder for encoder in (self._leading, self._continuing)}
-        self._known: list[tuple[Tokenizer, dict[str, list[int]]]] = [(one, {}) for one in encoders.values()]
+        self._remembered: list[tuple[Tokenizer, dict[str, list[int]]]] = [
+            (encoder, {}) for encoder in encoders.values()
+        ]
         self._prefix_after_token = not prefixes_only_first(definition)
         self._unknown = unknown_id(definition, self._leading)
         self._forbidden = set(self.control_tokens.values()) - {self._unknown}
@@ -115,8 +117,8 @@ class ChatTokenizer:
         self.turn_end = self._find_turn_end()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Another process reads the folder again."""
-        return (ChatTokenizer.load, self._loaded_from)
+        """Another process reads the folder again, once."""
+        return (_load_once, self._loaded_from)
 
     @classmethod
     def load(cls, folder: Path, template: str = AUTO, now: date | None = None) -> ChatTokenizer:
@@ -166,7 +168,7 @@ class ChatTokenizer:
     def render(self, messages: list[Message], add_generation_prompt: bool = False) -> str:
         """The row as text. Raises UserError with the template's own reason when it refuses the chat."""
         if is_text(messages):
-            return "".join(chunk.text for chunk in self._text_row(messages[0]["content"]).chunks)
+            return "".join(part.text for part in self._text_row(messages[0]["content"]).parts)
         try:
             return self._template.render(messages, add_generation_prompt)
         except TemplateRefused as error:
@@ -182,8 +184,8 @@ class ChatTokenizer:
     def encode_many(self, rows: Iterable[list[Message]], max_length: int | None = None) -> list[Encoded]:
         """`encode` of several rows, in one call of the tokenizer, which is faster."""
         laid_out = [self._lay_out(messages) for messages in rows]
-        numbers = iter(self._numbers([chunk for row in laid_out for chunk in row.chunks]))
-        return [self._encoded(row, list(islice(numbers, len(row.chunks))), max_length) for row in laid_out]
+        ids = iter(self._ids([part for row in laid_out for part in row.parts]))
+        return [self._encoded(row, list(islice(ids, len(row.parts))), max_length) for row in laid_out]
 
     def _lay_out(self, messages: list[Message]) -> _Row:
         try:
@@ -193,50 +195,50 @@ class ChatTokenizer:
             _check_characters(layout.text)
         except RowRefused as error:
             return _Row(reason=str(error))
-        chunks = [self._chunk(*chunk) for chunk in Chunks(layout).found]
-        lost = self._lost(chunks)
-        return _Row(chunks, lost, layout.masked_turns, [*_notes(layout), *_lost_notes(lost)])
+        parts = [self._part(chunk) for chunk in chunks(layout)]
+        lost = self._lost(parts)
+        return _Row(parts, lost, layout.masked_turns, [*_notes(layout), *_lost_notes(lost)])
 
     def _text_row(self, text: str) -> _Row:
         """Plain text to go on writing: all of it is trained, and the end-of-text token after it."""
         _check_characters(text)
-        chunks = [_Chunk(text, True, self._leading)]
+        parts = [_Part(text, True, self._leading)]
         notes = []
         if self._adds_bos and self.bos_id is not None:
-            chunks.insert(0, _Chunk(self.special_tokens["bos_token"], False, None, self.bos_id))
+            parts.insert(0, _Part(self.special_tokens["bos_token"], False, None, self.bos_id))
         if self.eos_id is None:
             notes.append("no end-of-text token is trained: the model has none")
         else:
-            chunks.append(_Chunk(self.special_tokens["eos_token"], True, None, self.eos_id))
-        lost = self._lost(chunks)
-        return _Row(chunks, lost, 0, [*notes, *_lost_notes(lost)])
+            parts.append(_Part(self.special_tokens["eos_token"], True, None, self.eos_id))
+        lost = self._lost(parts)
+        return _Row(parts, lost, 0, [*notes, *_lost_notes(lost)])
 
-    def _chunk(self, text: str, place: str, trained: bool, control: ControlToken | None) -> _Chunk:
-        if control is not None:
-            return _Chunk(text, trained, None, control.id)
-        leading = place == "start" or (place == "after" and self._prefix_after_token)
-        return _Chunk(text, trained, self._leading if leading else self._continuing)
+    def _part(self, chunk: Chunk) -> _Part:
+        if chunk.control is not None:
+            return _Part(chunk.text, chunk.trained, None, chunk.control.id)
+        leading = chunk.place == "start" or (chunk.place == "after" and self._prefix_after_token)
+        return _Part(chunk.text, chunk.trained, self._leading if leading else self._continuing)
 
-    def _numbers(self, chunks: list[_Chunk]) -> list[list[int]]:
-        """The token ids of each chunk. What the template writes between the texts is encoded once."""
-        found = [[chunk.id] for chunk in chunks]
-        for encoder, known in self._known:
-            places = [place for place, chunk in enumerate(chunks) if chunk.encoder is encoder]
-            fresh = list({chunks[place].text for place in places}.difference(known))
+    def _ids(self, parts: list[_Part]) -> list[list[int]]:
+        """The token ids of each part. What the template writes between the texts is encoded once."""
+        ids = [[part.id] for part in parts]
+        for encoder, remembered in self._remembered:
+            places = [place for place, part in enumerate(parts) if part.encoder is encoder]
+            fresh = list({parts[place].text for place in places}.difference(remembered))
             encodings = encoder.encode_batch_fast(fresh, add_special_tokens=False)
-            ids = {text: encoding.ids for text, encoding in zip(fresh, encodings, strict=True)}
+            new = {text: encoding.ids for text, encoding in zip(fresh, encodings, strict=True)}
             for place in places:
-                text = chunks[place].text
-                found[place] = ids[text] if text in ids else known[text]
-            if len(known) < _MOST_KNOWN:
-                known.update((text, ids[text]) for text in fresh if len(text) <= _LONGEST_KNOWN)
-        return found
+                text = parts[place].text
+                ids[place] = new[text] if text in new else remembered[text]
+            if len(remembered) < _MOST_REMEMBERED:
+                remembered.update((text, new[text]) for text in fresh if len(text) <= _LONGEST_REMEMBERED)
+        return ids
 
     def _encoded(self, row: _Row, numbers: list[list[int]], max_length: int | None) -> Encoded:
         encoded = Encoded([], max_length, row.masked_turns, row.lost, row.notes, row.reason)
         try:
-            for chunk, ids in zip(row.chunks, numbers, strict=True):
-                encoded.sections += self._sections(chunk, ids)
+            for part, ids in zip(row.parts, numbers, strict=True):
+                encoded.sections += self._sections(part, ids)
         except RowRefused as error:
             return Encoded(max_length=max_length, reason=str(error))
         for section in encoded.sections:
@@ -250,28 +252,28 @@ class ChatTokenizer:
         encoded.reason = row.reason or _unusable(encoded)
         return encoded
 
-    def _sections(self, chunk: _Chunk, ids: list[int]) -> list[Section]:
-        """The chunk as it is, or in pieces where it holds a control token as an ordinary word."""
-        if chunk.encoder is None or self._forbidden.isdisjoint(ids):
-            return [Section(chunk.text, ids, chunk.trained, chunk.encoder)]
-        text = chunk.text
+    def _sections(self, part: _Part, ids: list[int]) -> list[Section]:
+        """The part as it is, or in pieces where it holds a control token as an ordinary word."""
+        if part.encoder is None or self._forbidden.isdisjoint(ids):
+            return [Section(part.text, ids, part.trained, part.encoder)]
+        text = part.text
         # Some vocabularies hold the control token as an ordinary word too: break that word.
         breaks = [0, *(match.start() + 1 for match in self._controls.pattern.finditer(text)), len(text)]
         sections = []
         for start, end in pairwise(breaks):
-            encoder = chunk.encoder if start == 0 else self._continuing
+            encoder = part.encoder if start == 0 else self._continuing
             ids = encoder.encode(text[start:end], add_special_tokens=False).ids
-            sections.append(Section(text[start:end], ids, chunk.trained, encoder))
+            sections.append(Section(text[start:end], ids, part.trained, encoder))
         if all(self._forbidden.isdisjoint(section.ids) for section in sections):
             return sections
-        found = self._controls.pattern.search(text)
+        written = self._controls.pattern.search(text)
         raise RowRefused(
-            f"this tokenizer can't write “{found[0] if found else text[:20]}” as plain text; reword it"
+            f"this tokenizer can't write “{written[0] if written else text[:20]}” as plain text; reword it"
         )
 
-    def _lost(self, chunks: list[_Chunk]) -> str:
-        """The characters in the chunks that the vocabulary can't write."""
-        texts = [chunk.text for chunk in chunks if chunk.encoder is not None]
+    def _lost(self, parts: list[_Part]) -> str:
+        """The characters in the parts that the vocabulary can't write."""
+        texts = [part.text for part in parts if part.encoder is not None]
         if all(map(str.isascii, texts)):
             return "".join(one for one in self._lost_ascii if any(one in text for text in texts))
         strange = set().union(*texts) - self._writable
@@ -301,6 +303,11 @@ class ChatTokenizer:
             return None
         ends = {control.end: control.token.text for control in layout.controls}
         return ends.get(layout.trained[-1][1]) if layout.trained else None
+
+
+@lru_cache(maxsize=1)
+def _load_once(folder: Path, template: str, day: date) -> ChatTokenizer:
+    return ChatTokenizer.load(folder, template, day)
 
 
 def _notes(layout: Layout) -> list[str]:

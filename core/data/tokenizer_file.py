@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from core.base.errors import UserError
-from core.data.controls import ControlToken, ControlTokens
+from core.data.layout import ControlToken, ControlTokens
 
 
 def added_texts(definition: dict[str, Any]) -> set[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-from core.base.children import die_with_parent
+from core.base.process import die_with_parent
 from core.models.converter import GGUF_PACKAGE, SCRIPT
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from core.base.children import ChildFailed, death, run_child
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_free, disk_sentence, disk_trouble
+from core.base.process import ChildFailed, death, run_child
 from core.models.converter import require_converter
 
 Tell = Callable[[float], None]
@@ -54,24 +53,17 @@ def _child(
         # a model folder is all the converter needs; it must not look anything up
         run_child(module, args, line, stop, {"HF_HUB_OFFLINE": "1"})
     except ChildFailed as failure:
-        if "No space left" in failure.line or disk_is_full(target.parent):
-            raise UserError(full_disk(what, target.parent)) from failure
+        if disk_trouble(failure, target.parent) is not None:
+            sentence = disk_sentence(failure, f"{what} could not write", target.parent, "export again")
+            raise UserError(sentence) from failure
         raise UserError(
             f"{what} failed: llama.cpp {death(failure.code)}, saying “{failure.line}”."
         ) from failure
 
 
-def disk_is_full(folder: Path) -> bool:
-    return shutil.disk_usage(folder).free < 1 << 20
-
-
-def full_disk(what: str, folder: Path) -> str:
-    return f"{what} failed because the disk of {folder} is full. Free some space and export again."
-
-
 def require_space(folder: Path, needed: int) -> None:
     """A UserError unless the disk of `folder` has `needed` bytes and a little more."""
-    free = shutil.disk_usage(folder).free
+    free = disk_free(folder)
     if free < needed + _SPARE:
         raise UserError(
             f"This export needs about {_size(needed + _SPARE)} for a while, and the disk of {folder} has "

@@ -6,10 +6,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from core.base.aside import aside, remove
-from core.base.children import telling_line
-from core.base.errors import UserError
-from core.base.files import link_or_copy, read_json, replace
+from core.base.errors import UserError, disk_sentence
+from core.base.files import link_or_copy, read_json, replacement
+from core.base.process import telling_line
 from core.export.modelfile import ollama_command
 
 __all__ = ["lmstudio_models", "lmstudio_place", "ollama_command", "ollama_create", "ollama_installed"]
@@ -81,13 +80,9 @@ def lmstudio_place(gguf: Path, name: str, user: Path | None = None) -> Path:
     A hard link where both lie on one disk, so it takes no room; a copy otherwise. An older file gives way.
     """
     target = lmstudio_models(user) / PUBLISHER / name / gguf.name
-    temporary = aside(target)
     try:
-        link_or_copy(gguf, temporary)
-        replace(temporary, target)
+        with replacement(target) as temporary:
+            link_or_copy(gguf, temporary)
     except OSError as error:
-        raise UserError(f"The model could not be placed in {target.parent}: {error.strerror}.") from error
-    finally:
-        # a rename onto another link of the same file leaves the temporary name behind
-        remove(temporary)
+        raise UserError(disk_sentence(error, "The model could not be placed", target.parent)) from error
     return target

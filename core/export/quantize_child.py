@@ -10,8 +10,8 @@ import sys
 
 import llama_cpp
 
-from core.base.children import die_with_parent
-from core.base.threads import physical_cores
+from core.base.cores import physical_cores
+from core.base.process import die_with_parent
 
 
 def quantize(source: str, target: str, quant: str) -> int:

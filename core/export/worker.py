@@ -6,25 +6,31 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.base.aside import aside, remove, sweep
-from core.base.children import ChildStopped
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence, disk_trouble
 from core.base.events import now
-from core.base.files import fsync_folder, link_or_copy, replace, sha256_file, write_atomic, write_json
+from core.base.files import (
+    aside,
+    link_or_copy,
+    remove,
+    replace,
+    sha256_file,
+    sweep,
+    write_atomic,
+    write_json,
+)
 from core.base.home import Home, open_home
 from core.base.jobs import Worker
+from core.base.process import ChildStopped
 from core.data import ChatTokenizer
 from core.data.template import write_template
-from core.export.gguf import convert, full_disk, quantize, require_space
+from core.export.gguf import convert, quantize, require_space
 from core.export.quants import Quant, quant_named
 from core.export.run_modelfile import modelfile_of, tokenizer_of
 from core.export.service import (
@@ -101,9 +107,10 @@ def main() -> None:
         except (Stopped, ChildStopped):
             worker.stopped("The export was stopped. Nothing half-made is left.")
         except OSError as error:
-            if error.errno != errno.ENOSPC:
+            if disk_trouble(error) is None:
                 raise
-            raise UserError(full_disk("The export", arguments.job)) from error
+            what = "The export could not be written"
+            raise UserError(disk_sentence(error, what, arguments.job, "export again")) from error
 
 
 def _arguments() -> argparse.Namespace:
@@ -234,15 +241,12 @@ def _check(made: Path, task: Task) -> str:
 
 
 def _keep(made: Path, target: Path) -> None:
-    with open(made, "rb+") as file:
-        os.fsync(file.fileno())
     try:
         replace(made, target)
     except PermissionError as error:
         raise UserError(
             f"{target.name} is in use and can't be replaced. End the chat with it, then export again."
         ) from error
-    fsync_folder(target.parent)
 
 
 if __name__ == "__main__":

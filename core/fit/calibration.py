@@ -11,8 +11,8 @@ from core.base.errors import UserError
 from core.base.events import now
 from core.base.files import read_json, write_json
 from core.base.home import Home
-from core.fit.measured import place_name
-from core.fit.workload import Place
+from core.base.jobs import read_job, start_job
+from core.fit.training import Place
 
 WORKER = "core.train.calibrate"
 
@@ -24,8 +24,6 @@ def calibration_job(home: Home) -> Path:
 
 def start_calibration(home: Home) -> Path:
     """Start the measurement, which takes some ten seconds; its job folder. One that runs goes on."""
-    from core.base.jobs import read_job, start_job
-
     job = calibration_job(home)
     if not read_job(job).active:
         start_job(job, WORKER, ["--home", str(home.root)])
@@ -34,12 +32,11 @@ def start_calibration(home: Home) -> Path:
 
 def read_calibration(home: Home, place: Place) -> float | None:
     """Operations a second of a training on this place; None where nobody measured it."""
-    found = _read(home).get(place_name(place))
-    rate = found.get("operations_per_s") if isinstance(found, dict) else None
-    usable = (
-        isinstance(rate, (int, float)) and not isinstance(rate, bool) and math.isfinite(rate) and rate > 0
-    )
-    return float(rate) if usable and rate is not None else None
+    entry = _read(home).get(place.name)
+    rate = entry.get("operations_per_s") if isinstance(entry, dict) else None
+    if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+        return None
+    return float(rate) if math.isfinite(rate) and rate > 0 else None
 
 
 def write_calibration(home: Home, card: str, operations_per_s: float) -> None:
@@ -50,8 +47,8 @@ def write_calibration(home: Home, card: str, operations_per_s: float) -> None:
 
 def _read(home: Home) -> dict[str, Any]:
     with suppress(UserError, OSError):
-        found = read_json(_file(home), {})
-        return found if isinstance(found, dict) else {}
+        speeds = read_json(_file(home), {})
+        return speeds if isinstance(speeds, dict) else {}
     return {}
 
 

@@ -2,66 +2,47 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from core.base.errors import UserError
 from core.base.home import Home, data_path
-from core.fit.levers import Lengths
+from core.data.check import Question, ensure_store, ensure_tokens
+from core.data.measure import TokenTable
+from core.data.snapshot import wanted
+from core.fit.answer import Data
+from core.fit.training import Lengths
 from core.models import STARTER, model_folder
-from core.models.cache import cached_model
-
-if TYPE_CHECKING:
-    from core.data.measure import TokenTable
+from core.models.folder import cached_model
+from core.models.starter import ensure_starter
+from core.recipe import Recipe
 
 # all rows are measured up to so many; of more a sample, whose longest row is not the longest of all
 _MEASURED_WHOLE = 20_000
-# what a run keeps back to measure the held-out loss when nothing else is said (Recipe.heldout_share)
-_HELDOUT_SHARE = 0.05
 
 
-@dataclass(frozen=True)
-class Data:
-    """Rows to train on, their mean length within the maximum, and their lengths; all in tokens.
-
-    `note` says what is not exact about them.
-    """
-
-    rows: int
-    tokens_a_row: float
-    lengths: Lengths
-    note: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        p95, p99, longest = self.lengths
-        mean = round(self.tokens_a_row, 1)
-        return {"rows": self.rows, "mean": mean, "p95": p95, "p99": p99, "max": longest, "note": self.note}
-
-
-def read_data(home: Home, name: str, model: str, max_length: int) -> Data:
+def read_data(home: Home, name: str, recipe: Recipe) -> Data:
     """Check the data as `check-data` does, and count its tokens with the model's tokenizer if it is here."""
     path = data_path(name)
     if not path.exists():
         raise UserError(f"There is no data {path}. Give a file, a folder of files, or `sample`.")
-    own = tokenizer_folder(home, model)
+    own = tokenizer_folder(home, recipe.model)
     table, rows = _measured(home, path, own)
-    facts = table.at(max_length) if table else None
+    facts = table.at(recipe.max_length) if table else None
     if table is None or facts is None or not facts.rows_kept:
-        raise UserError(f"{name} has no row to train on at {max_length:,} tokens. `check-data` says why.")
+        raise UserError(
+            f"{name} has no row to train on at {recipe.max_length:,} tokens. `check-data` says why."
+        )
     exact = table.rows_measured == rows
-    share = facts.rows_kept / facts.rows_measured * (1.0 if name == "sample" else 1 - _HELDOUT_SHARE)
-    lengths = Lengths(facts.p95, facts.p99, facts.max if exact else max(facts.max, max_length))
-    note = _note(own is not None or model == STARTER, exact, table.rows_measured)
-    return Data(max(1, round(rows * share)), facts.total / facts.rows_kept, lengths, note)
+    usable = round(rows * facts.rows_kept / facts.rows_measured)
+    # the sample has a held-out file of its own
+    held_out = 0 if name == "sample" else wanted(usable, recipe.heldout_share)
+    lengths = Lengths(facts.p95, facts.p99, facts.max if exact else max(facts.max, recipe.max_length))
+    note = _note(own is not None or recipe.model == STARTER, exact, table.rows_measured)
+    return Data(max(1, usable - held_out), facts.total / facts.rows_kept, lengths, note)
 
 
 def _measured(home: Home, path: Path, tokenizer: Path | None) -> tuple[TokenTable | None, int]:
     """The lengths of the rows, and how many rows there are; of many a sample is measured."""
-    # these load the data check's libraries, which `fit` without data does not need
-    from core.data.check import Question, ensure_store, ensure_tokens
-    from core.models.starter import ensure_starter
-
     store = ensure_store(home, [path])
     if not len(store):
         return None, 0

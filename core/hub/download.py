@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 from pathlib import Path
 
-from core.base.errors import UserError
-from core.base.files import replace
+from core.base.errors import UserError, disk_free
+from core.base.files import remove, replace
 from core.base.home import Home
 from core.base.jobs import JobState, Worker, read_job, start_job
 from core.data.read import expand
@@ -20,7 +19,7 @@ from core.hub.fetch import PARTS, Fetch, fetch
 from core.hub.files import KINDS, HubFile, HubRepo, Kind
 from core.hub.search import hub_repo
 from core.models import HUB_ID, inspect_model, model_folder, read_config
-from core.models.hub_account import gated_words, hub_words, logged_in
+from core.models.hub import gated_words, hub_words, logged_in
 
 # what a disk needs beside the files themselves, so that the system and the app go on
 _DISK_MARGIN = 512 << 20
@@ -113,7 +112,7 @@ def _bring_all(worker: Worker, repo: HubRepo, target: Path) -> None:
 def check_room(repo: HubRepo, folder: Path) -> None:
     """Refuse a download that the disk has no room for. What is here already counts as done."""
     needed = sum(_missing(file, folder) for file in repo.files)
-    free = shutil.disk_usage(folder).free
+    free = disk_free(folder)
     if needed and needed + _DISK_MARGIN > free:
         raise UserError(
             f"{repo.name} needs {needed / _GIB:.1f} GiB more on the disk, and {free / _GIB:.1f} GiB are free "
@@ -136,13 +135,8 @@ def remove_strays(repo: HubRepo, folder: Path) -> None:
 
 def finish(partial: Path, target: Path) -> None:
     """Give the complete folder its name; an older one of that name goes once the new one is in its place."""
-    shutil.rmtree(partial / PARTS, ignore_errors=True)
-    older = partial.with_name(f"{target.name}.older")
-    shutil.rmtree(older, ignore_errors=True)
-    if target.exists():
-        replace(target, older)
+    remove(partial / PARTS)
     replace(partial, target)
-    shutil.rmtree(older, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from core.base.errors import UserError
 from core.base.files import replace
 from core.base.jobs import Worker
 from core.hub.files import HubFile, HubRepo
-from core.models.hub_account import endpoint, hub_words
+from core.models.hub import endpoint, hub_words
 
 # one connection rarely fills the line, many are refused
 _SIDE_BY_SIDE = 4

@@ -9,7 +9,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.hub.files import HubFile, HubRepo, Kind, check_complete, wanted
 from core.models import HUB_ID
-from core.models.hub_account import Want, hub_api, hub_words, readable_answer
+from core.models.hub import Want, hub_api, hub_words, readable_answer
 
 _TIMEOUT_S = 20
 # how the hub names the types of weights, in bits (safetensors' own names)

@@ -2,7 +2,7 @@
 
 import json
 
-from core.machine.probe import ask_machine
+from core.machine import ask_machine
 
 if __name__ == "__main__":
     print(json.dumps(ask_machine(), indent=1))

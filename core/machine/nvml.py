@@ -1,9 +1,10 @@
 """Asks NVIDIA's management library (NVML), as a process of its own: a driver can crash or hang who asks it.
 
-`python -I -S nvml.py [LIBRARY]` answers every line of its input with a line of JSON, and ends with its input.
-Standard library only, so that it starts in 20 ms and works before anything is installed. The structures and
-numbers are those of nvml.h, which NVIDIA keeps stable.
+`python -I -S nvml.py [LIBRARY]` prints one JSON object. Standard library only, so that it starts in 20 ms and
+works before anything is installed. The structures and numbers are those of nvml.h, which NVIDIA keeps stable.
 """
+
+from __future__ import annotations
 
 import ctypes
 import json
@@ -11,7 +12,6 @@ import os
 import sys
 from typing import Any
 
-_STRING = 96  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
 _NAMED_ERRORS = {
     2: "invalid argument",
     3: "not supported",
@@ -24,12 +24,25 @@ _NAMED_ERRORS = {
 }
 
 
-class Refused(Exception):
-    """NVML's answer is an error; the text is its number in words."""
-
-
 class _Memory(ctypes.Structure):
     _fields_ = [(name, ctypes.c_ulonglong) for name in ("total", "free", "used")]
+
+
+_INT, _UINT, _HANDLE = (ctypes.c_int,), (ctypes.c_uint,), (ctypes.c_void_p,)
+_TEXT = (ctypes.c_char * 96,)  # NVML_DEVICE_NAME_V2_BUFFER_SIZE
+# what is asked of a card: the function, and what it writes
+_OF_A_CARD = {
+    "name": ("nvmlDeviceGetName", _TEXT),
+    "memory": ("nvmlDeviceGetMemoryInfo", (_Memory,)),
+    "capability": ("nvmlDeviceGetCudaComputeCapability", (*_INT, *_INT)),
+    "display_active": ("nvmlDeviceGetDisplayActive", _INT),
+    "power_limit_mw": ("nvmlDeviceGetEnforcedPowerLimit", _UINT),
+    "mig": ("nvmlDeviceGetMigMode", (*_UINT, *_UINT)),
+}
+
+
+class NvmlError(Exception):
+    """NVML's answer is an error; the text is its number in words."""
 
 
 def library_names() -> list[str]:
@@ -43,126 +56,88 @@ def library_names() -> list[str]:
     ]
 
 
-def load(names: list[str]) -> ctypes.CDLL:
-    """The library. Raises Refused where there is none."""
+def answer(names: list[str]) -> dict[str, Any]:
+    """Everything of interest that the driver says now."""
+    try:
+        library = _load(names)
+        _call(library, "nvmlInit_v2")
+    except NvmlError as error:
+        return {"error": str(error)}
+    try:
+        (count,) = _written(library, "nvmlDeviceGetCount_v2", _UINT)
+        return {
+            "driver": _value(library, "nvmlSystemGetDriverVersion", _TEXT),
+            "cuda": _value(library, "nvmlSystemGetCudaDriverVersion_v2", _INT),
+            "devices": [_card(library, index) for index in range(count)],
+        }
+    except NvmlError as error:
+        return {"error": str(error)}
+    finally:
+        library.nvmlShutdown()  # a library that stays open keeps a laptop's card awake
+
+
+def _load(names: list[str]) -> ctypes.CDLL:
     for name in names:
         try:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise Refused(_NAMED_ERRORS[12])
+    raise NvmlError(_NAMED_ERRORS[12])
 
 
-def call(library: ctypes.CDLL, name: str, *arguments: Any) -> None:
-    """Call one function. Raises Refused with what it answered; older libraries lack some functions."""
+def _card(library: ctypes.CDLL, index: int) -> dict[str, Any]:
+    try:
+        (number,) = _written(library, "nvmlDeviceGetHandleByIndex_v2", _HANDLE, ctypes.c_uint(index))
+    except NvmlError as error:
+        return {"error": str(error)}
+    handle = ctypes.c_void_p(number)
+    values = {key: _value(library, name, kinds, handle) for key, (name, kinds) in _OF_A_CARD.items()}
+    return {**values, "slices": _slices(library, handle)}
+
+
+def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> list[Any]:
+    """The memory of every part that MIG has split the card into; none on other cards."""
+    most = _value(library, "nvmlDeviceGetMaxMigDeviceCount", _UINT, handle)
+    places = range(most if isinstance(most, int) else 0)
+    name = "nvmlDeviceGetMigDeviceHandleByIndex"
+    # an error is a place where no part was made
+    parts = [_value(library, name, _HANDLE, handle, ctypes.c_uint(index)) for index in places]
+    memory, kinds = _OF_A_CARD["memory"]
+    return [_value(library, memory, kinds, ctypes.c_void_p(p)) for p in parts if isinstance(p, int)]
+
+
+def _value(library: ctypes.CDLL, name: str, kinds: tuple[Any, ...], *before: Any) -> Any:
+    """What one function writes (two values as a list), or `{"error": …}`."""
+    try:
+        values = _written(library, name, kinds, *before)
+    except NvmlError as error:
+        return {"error": str(error)}
+    return values[0] if len(values) == 1 else values
+
+
+def _written(library: ctypes.CDLL, name: str, kinds: tuple[Any, ...], *before: Any) -> list[Any]:
+    """Call a function that takes `before` and writes a value of each kind. Raises NvmlError."""
+    places = [kind() for kind in kinds]
+    length = [ctypes.c_uint(ctypes.sizeof(places[0]))] if kinds is _TEXT else []
+    _call(library, name, *before, *map(ctypes.byref, places), *length)
+    return [_plain(place) for place in places]
+
+
+def _plain(place: Any) -> Any:
+    if isinstance(place, _Memory):
+        return {"total": place.total, "free": place.free}
+    return place.value.decode("utf-8", "replace") if isinstance(place.value, bytes) else place.value
+
+
+def _call(library: ctypes.CDLL, name: str, *arguments: Any) -> None:
+    """Raises NvmlError with what the function answered; older libraries lack some functions."""
     function = getattr(library, name, None)
     if function is None:
-        raise Refused("function not found")
+        raise NvmlError("function not found")
     code = function(*arguments)
     if code != 0:
-        raise Refused(_NAMED_ERRORS.get(code, f"error {code}"))
-
-
-def answer(names: list[str]) -> dict[str, Any]:
-    """Everything of interest that the driver says now."""
-    try:
-        library = load(names)
-        call(library, "nvmlInit_v2")
-    except Refused as refused:
-        return {"error": str(refused)}
-    try:
-        return _system(library)
-    except Refused as refused:
-        return {"error": str(refused)}
-    finally:
-        library.nvmlShutdown()  # a library that stays open keeps a laptop's card awake
-
-
-def _system(library: ctypes.CDLL) -> dict[str, Any]:
-    count = ctypes.c_uint()
-    call(library, "nvmlDeviceGetCount_v2", ctypes.byref(count))
-    return {
-        "driver": _text(library, "nvmlSystemGetDriverVersion"),
-        "cuda": _number(library, "nvmlSystemGetCudaDriverVersion_v2", ctypes.c_int),
-        "devices": [_device(library, index) for index in range(count.value)],
-    }
-
-
-def _device(library: ctypes.CDLL, index: int) -> dict[str, Any]:
-    handle = ctypes.c_void_p()
-    try:
-        call(library, "nvmlDeviceGetHandleByIndex_v2", ctypes.c_uint(index), ctypes.byref(handle))
-    except Refused as refused:
-        return {"error": str(refused)}
-    return {
-        "name": _text(library, "nvmlDeviceGetName", handle),
-        "memory": _memory(library, handle),
-        "capability": _pair(library, "nvmlDeviceGetCudaComputeCapability", handle),
-        "display_active": _number(library, "nvmlDeviceGetDisplayActive", ctypes.c_int, handle),
-        "power_limit_mw": _number(library, "nvmlDeviceGetEnforcedPowerLimit", ctypes.c_uint, handle),
-        "mig": _pair(library, "nvmlDeviceGetMigMode", handle),
-        "slices": _slices(library, handle),
-    }
-
-
-def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> "list[dict[str, int] | dict[str, str]]":
-    """The memory of every part that MIG has split the card into; none on other cards."""
-    most = _number(library, "nvmlDeviceGetMaxMigDeviceCount", ctypes.c_uint, handle)
-    found = []
-    for index in range(most if isinstance(most, int) else 0):
-        part = ctypes.c_void_p()
-        try:
-            name = "nvmlDeviceGetMigDeviceHandleByIndex"
-            call(library, name, handle, ctypes.c_uint(index), ctypes.byref(part))
-        except Refused:
-            continue  # a place where no part was made
-        found.append(_memory(library, part))
-    return found
-
-
-def _text(library: ctypes.CDLL, name: str, *handle: ctypes.c_void_p) -> "str | dict[str, str]":
-    buffer = ctypes.create_string_buffer(_STRING)
-    try:
-        call(library, name, *handle, buffer, ctypes.c_uint(_STRING))
-    except Refused as refused:
-        return {"error": str(refused)}
-    return buffer.value.decode("utf-8", "replace")
-
-
-def _number(
-    library: ctypes.CDLL, name: str, kind: "type[ctypes.c_int | ctypes.c_uint]", *handle: ctypes.c_void_p
-) -> "int | dict[str, str]":
-    value = kind()
-    try:
-        call(library, name, *handle, ctypes.byref(value))
-    except Refused as refused:
-        return {"error": str(refused)}
-    return value.value
-
-
-def _pair(library: ctypes.CDLL, name: str, handle: ctypes.c_void_p) -> "list[int] | dict[str, str]":
-    first, second = ctypes.c_uint(), ctypes.c_uint()
-    try:
-        call(library, name, handle, ctypes.byref(first), ctypes.byref(second))
-    except Refused as refused:
-        return {"error": str(refused)}
-    return [first.value, second.value]
-
-
-def _memory(library: ctypes.CDLL, handle: ctypes.c_void_p) -> "dict[str, int] | dict[str, str]":
-    memory = _Memory()
-    try:
-        call(library, "nvmlDeviceGetMemoryInfo", handle, ctypes.byref(memory))
-    except Refused as refused:
-        return {"error": str(refused)}
-    return {"total": memory.total, "free": memory.free}
-
-
-def main() -> None:
-    names = sys.argv[1:] or library_names()
-    for _ in sys.stdin:
-        print(json.dumps(answer(names)), flush=True)
+        raise NvmlError(_NAMED_ERRORS.get(code, f"error {code}"))
 
 
 if __name__ == "__main__":
-    main()
+    print(json.dumps(answer(sys.argv[1:] or library_names())))

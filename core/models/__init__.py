@@ -1,15 +1,21 @@
-"""Base models: find one, check it, and read its shapes without loading it."""
+"""Base models: find one, check it, and read its shapes without loading it.
+
+`find_spec` leads from what a person types to a ModelSpec, all that memory, time and adapters ask of a model.
+Shapes come at once from the formula for ordinary dense decoders (dense: a new one is a row there), the
+catalogue (presets/models.yaml and shapes.json) or an earlier count, else from Transformers in a process of
+its own (shapes_worker). Imports only core.base; no config reaches a library before `check_config`.
+"""
 
 from core.models.adapter import lora_parameters, lora_targets
-from core.models.cache import cached_model, hf_cache_models
-from core.models.checks import check_config
-from core.models.config import spec_of_config
-from core.models.find import find_spec, resolve_model, spec_of_file, spec_of_folder, spec_of_hub
+from core.models.config import check_config
+from core.models.find import STARTER_ID, find_spec, resolve_model, spec_of_folder, spec_of_hub
 from core.models.folder import (
     HUB_ID,
     STARTER,
     STARTER_NAME,
     ModelInfo,
+    cached_model,
+    hf_cache_models,
     inspect_model,
     is_hub_id,
     local_models,
@@ -19,11 +25,13 @@ from core.models.folder import (
     weight_files,
 )
 from core.models.headers import safetensors_header
+from core.models.shapes import Uncounted, spec_of_config
 from core.models.spec import Linear, ModelSpec
 
 __all__ = [
     "HUB_ID",
     "STARTER",
+    "STARTER_ID",
     "STARTER_NAME",
     "cached_model",
     "check_config",
@@ -40,11 +48,11 @@ __all__ = [
     "resolve_model",
     "safetensors_header",
     "spec_of_config",
-    "spec_of_file",
     "spec_of_folder",
     "spec_of_hub",
     "weight_files",
     "Linear",
     "ModelInfo",
     "ModelSpec",
+    "Uncounted",
 ]

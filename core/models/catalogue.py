@@ -13,6 +13,8 @@ from core.base.errors import UserError
 from core.base.home import APP_FOLDER
 
 CATALOGUE = APP_FOLDER / "presets" / "models.yaml"
+# shapes of those that are no ordinary dense decoders: `python -m core.models.shapes_worker --catalogue`
+SHAPES = CATALOGUE.with_name("shapes.json")
 Kind = Literal["instruct", "base"]
 # weights are published as bfloat16 unless the entry says otherwise
 _BYTES_A_PARAMETER = 2

@@ -1,4 +1,4 @@
-"""Find a base model: the starter, a Hugging Face folder, or a hub id; read what it is without loading it."""
+"""Models on this machine, in the home, in Hugging Face's cache or anywhere: what each folder says."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import Home
-from core.models.checks import WEIGHTS, check_config
-from core.models.config import architecture_of, context_of
-from core.models.fields import Fields
+from core.models.config import WEIGHTS, architecture_of, check_config, context_of
 from core.models.headers import safetensors_header, shard_names, stored_in
 
 STARTER = "starter"
@@ -80,14 +78,13 @@ def inspect_model(folder: Path) -> ModelInfo:
         raise UserError(f"{folder} has no tokenizer.json. Save the model again with its fast tokenizer.")
     tied = config.get("tie_word_embeddings") is True
     stored = stored_in([safetensors_header(file) for file in weights], tied)
-    text = config.get("text_config")
     return ModelInfo(
         folder=folder,
         name=model_name(folder),
         architecture=architecture_of(config),
         parameters=stored.parameters,
         bytes=sum(file.stat().st_size for file in weights),
-        context=context_of(Fields(text if isinstance(text, dict) else config, str(folder))),
+        context=context_of(config),
         chat_template=_has_template(folder),
     )
 
@@ -150,3 +147,47 @@ def local_models(home: Home) -> list[Path]:
     return sorted(
         path.parent for path in home.models.glob("*/config.json") if not path.parent.name.startswith(".")
     )
+
+
+def cache_folder() -> Path:
+    """Where huggingface_hub keeps what it downloaded (its environment variables, in its order)."""
+    for variable, below in (("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub")):
+        if os.environ.get(variable):
+            return Path(os.environ[variable]).expanduser() / below
+    root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(root).expanduser() / "huggingface" / "hub"
+
+
+def hf_cache_models() -> list[Path]:
+    """Snapshots of complete models in the local Hugging Face cache, by name; the newest of each."""
+    folders = sorted(cache_folder().glob("models--*--*"), key=lambda path: path.name.casefold())
+    return [snapshot for folder in folders if (snapshot := _snapshot(folder)) is not None]
+
+
+def cached_model(name: str) -> Path | None:
+    """The snapshot of the hub id `name` in the Hugging Face cache, if it is complete."""
+    return _snapshot(cache_folder() / f"models--{name.replace('/', '--')}")
+
+
+def _snapshot(folder: Path) -> Path | None:
+    """The revision that `main` means, else the newest one that has a config and safetensors."""
+    snapshots = sorted(folder.glob("snapshots/*/config.json"), key=_changed, reverse=True)
+    complete = [path.parent for path in snapshots if _complete(path.parent)]
+    main = folder / "refs" / "main"
+    revision = main.read_text(encoding="utf-8", errors="replace").strip() if main.is_file() else ""
+    return next((path for path in complete if path.name == revision), complete[0] if complete else None)
+
+
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        # a link whose file was cleaned away
+        return 0.0
+
+
+def _complete(folder: Path) -> bool:
+    try:
+        return bool(weight_files(folder))
+    except (UserError, OSError):
+        return False

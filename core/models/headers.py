@@ -1,4 +1,4 @@
-"""safetensors headers: what is stored, how many parameters, and shapes where the config tells none."""
+"""safetensors headers: what is stored, how many parameters, the shapes of types that Transformers lacks."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.models.fields import shown
-from core.models.spec import Linear, LinearKind
+from core.models.config import Fields, architecture_of, context_of, shown, stored_as, text_part
+from core.models.spec import Linear, LinearKind, ModelSpec
 
 # room for 200,000 tensors; safetensors itself takes three times that
 MAX_HEADER = 32 << 20
@@ -43,6 +43,11 @@ _BESIDE = re.compile(
 _NOT_LOADED = re.compile(r"^(model\.)?mtp\.|\.rotary_emb\.inv_freq$|\.(attn|attention)\.(masked_)?bias$")
 _LAYER = re.compile(r"^model\.(?:language_model\.)?layers\.(\d+)\.")
 _NUMBER = re.compile(r"\.(\d+)(?=\.)")
+# the width of a head in most models, where a config tells none
+_USUAL_HEAD = 128
+_EMBEDDINGS = tuple(
+    f"{name}.weight" for name in ("embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings")
+)
 
 
 @dataclass(frozen=True)
@@ -198,3 +203,48 @@ def _kind_of(path: str) -> LinearKind:
     if "attn" in path or "attention" in path:
         return "attention"
     return "mlp" if re.search(r"mlp|feed_forward|ffn", path) else "other"
+
+
+def spec_of_headers(config: dict[str, Any], stored: Stored, name: str, where: str) -> ModelSpec | None:
+    """A model of an unknown type, counted from its weights: the sum is right, each matrix's use is guessed.
+
+    None where the weights are packed, so that they don't show their shapes.
+    """
+    linears = linears_of(stored.shapes) if stored.kind in UNPACKED else ()
+    if not linears:
+        return None
+    fields = Fields(text_part(config), where)
+    vocab, hidden = _embedding(stored, where)
+    heads = fields.whole("num_attention_heads", "n_head", "n_heads", default=max(1, hidden // _USUAL_HEAD))
+    layers = 1 + max(max(linear.layers, default=0) for linear in linears)
+    number = fields.whole(
+        "num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", default=0, least=0
+    )
+    used = fields.whole("num_experts_per_tok", "top_k_experts", "moe_k", default=number, least=0)
+    experts = sum(linear.parameters for linear in linears if linear.kind == "expert")
+    return ModelSpec(
+        name=name,
+        architecture=architecture_of(config),
+        model_type=str(config.get("model_type", "")),
+        hidden=hidden,
+        layers=fields.whole("num_hidden_layers", "n_layer", "n_layers", default=layers),
+        heads=heads,
+        kv_heads=fields.whole("num_key_value_heads", "num_kv_heads", default=heads),
+        head_dim=fields.whole("head_dim", default=max(1, hidden // heads)),
+        vocab=vocab,
+        tied=not any(tensor.endswith("lm_head.weight") for tensor in stored.shapes),
+        linears=linears,
+        parameters=stored.parameters,
+        active=stored.parameters - experts * max(0, number - used) // max(1, number),
+        context=context_of(config),
+        experts=number,
+        exact=False,
+        stored=stored_as(config),
+    )
+
+
+def _embedding(stored: Stored, where: str) -> tuple[int, int]:
+    for name, shape in stored.shapes.items():
+        if name.endswith(_EMBEDDINGS) and len(shape) == 2:
+            return shape[0], shape[1]
+    raise UserError(f"{where} is of an unknown type, and the weights have no embedding to count from.")

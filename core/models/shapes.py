@@ -1,199 +1,167 @@
-"""The parts a decoder is built of: attention, MLP, experts, norms; each adds its shapes to a sum."""
+"""The shapes that a config.json describes: at once where they are known, else counted once by Transformers.
+
+At once: the formula for ordinary dense decoders, the catalogue's shapes (presets/shapes.json), and what was
+counted before (`shapes` in the home folder). Everything else is counted in a process of its own, which takes
+some seconds, so that no page and no command loads torch for it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
 
-from core.models.fields import MOST_LAYERS, Fields
-from core.models.spec import Linear, LinearKind
+from core.base.errors import UserError
+from core.base.files import read_json, write_json
+from core.base.home import Home
+from core.base.jobs import read_job, start_job, wait_job
+from core.models.catalogue import SHAPES, load_catalogue
+from core.models.config import (
+    MOST_LAYERS,
+    Fields,
+    architecture_of,
+    check_config,
+    config_values,
+    context_of,
+    stored_as,
+    text_part,
+    transformers_has,
+)
+from core.models.dense import TABLE, dense_spec, is_dense
+from core.models.spec import ModelSpec, spec_from_json
+
+Say = Callable[[str], None]
+_ACTIVATION = ("hidden_act", "hidden_activation", "activation_function")
+_EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "kv_lora_rank")
+# a worker that died without a word is not started anew at every look of the page
+_AGAIN_S = 60.0
+# what a model of the same shapes may say otherwise
+_FREE = ("architectures", "max_position_embeddings")
 
 
-@dataclass
-class Parts:
-    """A model in the making: its linear layers, and a count of all other parameters.
+class Uncounted(UserError):
+    """The shapes are being counted, or can be: ask again in some seconds."""
 
-    `idle` are the parameters that one token does not use: the experts that it is not sent to.
+
+def spec_of_config(
+    config: Any, name: str = "", where: str = "", home: Home | None = None, say: Say | None = None
+) -> ModelSpec:
+    """The shapes that a config.json describes. `where` names the file in what is said to the user.
+
+    Shapes that are not known at once are counted in a worker, whose results `home` keeps. Without `say` this
+    only starts it and raises Uncounted; with it the person is told, and it is waited for.
     """
-
-    linears: list[Linear] = field(default_factory=list)
-    other: int = 0
-    idle: int = 0
-
-    def linear(
-        self,
-        path: str,
-        inputs: int,
-        outputs: int,
-        layers: Iterable[int] = (),
-        kind: LinearKind = "other",
-        bias: bool = False,
-        fused: bool = False,
-        each: int = 1,
-    ) -> None:
-        """`each` matrices in every one of `layers` (none: one matrix outside the layers)."""
-        numbers = tuple(layers)
-        count = (len(numbers) if "{}" in path else 1) * each
-        if count:
-            name = path.rpartition(".")[2]
-            self.linears.append(Linear(name, inputs, outputs, count, kind, fused, path, numbers))
-            self.other += outputs * count if bias else 0
-
-    def extra(self, size: int, times: int = 1) -> None:
-        """Parameters that are no linear layer: a norm, an embedding, a convolution."""
-        self.other += size * times
-
-    @property
-    def total(self) -> int:
-        return self.other + sum(linear.parameters for linear in self.linears)
+    where = where or (f"config.json of {name}" if name else "config.json")
+    config = check_config(config, where)
+    text = text_part(config)
+    spec = _at_once(config, where)
+    if spec is None and not transformers_has(str(config.get("model_type") or "")):
+        spec = _guess(text, where)
+    if spec is None:
+        spec = _counted(config, where, home, say)
+    return replace(
+        spec,
+        name=name,
+        architecture=architecture_of(config),
+        model_type=str(config.get("model_type") or spec.model_type),
+        context=context_of(config),
+        stored=stored_as(config),
+        # only what the config itself says: other programs have their own function for a family
+        activation=str(next((text[key] for key in _ACTIVATION if text.get(key)), "")),
+    )
 
 
-_WIDTHS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
-_LAYERS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
+def _at_once(config: dict[str, Any], where: str) -> ModelSpec | None:
+    """By the formula, or those of the catalogue's model with the same fields."""
+    if is_dense(config):
+        return dense_spec(Fields(config, where))
+    shipped = _shipped()
+    same = (model.id for model in load_catalogue() if model.id in shipped and _agrees(model.config, config))
+    first = next(same, None)
+    return spec_from_json(shipped[first]) if first else None
 
 
-def _listed(fields: Fields) -> int | None:
-    """The number of layers, where a config lists their kinds instead."""
-    pattern = fields.get("hybrid_override_pattern")
-    kinds = fields.words("layers_block_type") or fields.words("layer_types")
-    return len(pattern if isinstance(pattern, str) else kinds) or None
+@cache
+def _shipped() -> dict[str, Any]:
+    return read_json(SHAPES, {})
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """The numbers that nearly every family has."""
-
-    hidden: int
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    intermediate: int
-    vocab: int
-
-    @classmethod
-    def of(cls, fields: Fields, inner: int = 0) -> Sizes:
-        """Read from a config; without a width of the MLP it is `inner` times the hidden one."""
-        hidden = fields.whole("hidden_size", "n_embd", "d_model", "n_embed")
-        heads = fields.whole("num_attention_heads", "n_head", "n_heads", "num_heads")
-        if heads > hidden:
-            raise fields.impossible("num_attention_heads", heads)
-        kv_heads = fields.whole("num_key_value_heads", "num_kv_heads", default=heads)
-        if heads % kv_heads:
-            raise fields.impossible("num_key_value_heads", kv_heads)
-        return cls(
-            hidden=hidden,
-            layers=fields.whole(*_LAYERS, default=_listed(fields), most=MOST_LAYERS),
-            heads=heads,
-            kv_heads=kv_heads,
-            head_dim=fields.whole("head_dim", default=hidden // heads),
-            intermediate=fields.whole(
-                *_WIDTHS, default=inner * hidden or fields.get("moe_intermediate_size")
-            ),
-            vocab=fields.whole("vocab_size"),
-        )
-
-    @property
-    def query(self) -> int:
-        return self.heads * self.head_dim
-
-    @property
-    def key(self) -> int:
-        return self.kv_heads * self.head_dim
+def _agrees(entry: dict[str, Any], config: dict[str, Any]) -> bool:
+    """Whether a config says all that the catalogue's does."""
+    return all(
+        _agrees(value, config[key])
+        if isinstance(value, dict) and isinstance(config.get(key), dict)
+        else value == config.get(key)
+        for key, value in entry.items()
+        if key not in _FREE
+    )
 
 
-# a yes or no, or the config's field that says it
-Flag = bool | str
-Norm = Literal["", "head", "full"]
+def _guess(text: dict[str, Any], where: str) -> ModelSpec:
+    """Something like Llama, where Transformers has no such type and the weights are not at hand."""
+    kind = str(text.get("model_type") or "")
+    try:
+        if any(text.get(name) for name in _EXPERTS):
+            raise UserError(f"{where} describes experts or an attention of its own.")
+        return replace(dense_spec(Fields(text, where), TABLE["llama"]), exact=False)
+    except UserError as error:
+        raise UserError(
+            f"{error} The type {kind} is not known here: give a folder or a hub id, whose weights tell it."
+        ) from error
 
 
-@dataclass(frozen=True)
-class Attention:
-    """Query, key and value, apart or `fused` in one matrix; normed by head or over the full width."""
-
-    path: str = "self_attn"
-    names: tuple[str, str, str] = ("q_proj", "k_proj", "v_proj")
-    out: str = "o_proj"
-    fused: str = ""
-    bias: Flag = False
-    out_bias: Flag = False
-    norm: Norm = ""
-    norm_if: Flag = True
-    # the way out takes the hidden width, whatever a head's is
-    square: bool = False
-
-    def add(self, parts: Parts, fields: Fields, sizes: Sizes, blocks: str, layers: Iterable[int]) -> None:
-        numbers = tuple(layers)
-        at, bias = f"{blocks}.{{}}.{self.path}", fields.flag(self.bias)
-        widths = (sizes.query, sizes.key, sizes.key)
-        if self.fused:
-            parts.linear(f"{at}.{self.fused}", sizes.hidden, sum(widths), numbers, "attention", bias)
-        else:
-            for name, width in zip(self.names, widths):
-                parts.linear(f"{at}.{name}", sizes.hidden, width, numbers, "attention", bias)
-        out_bias = fields.flag(self.out_bias)
-        inner = sizes.hidden if self.square else sizes.query
-        parts.linear(f"{at}.{self.out}", inner, sizes.hidden, numbers, "attention", out_bias)
-        if self.norm and fields.flag(self.norm_if):
-            size = 2 * sizes.head_dim if self.norm == "head" else sizes.query + sizes.key
-            parts.extra(size, len(numbers))
+def _counted(config: dict[str, Any], where: str, home: Home | None, say: Say | None) -> ModelSpec:
+    """What the worker has counted, now or before."""
+    sentence = f"The shapes of {config['model_type']} models are counted by Transformers, once: some seconds."
+    for path, value in config_values(config, where):
+        if "layers" in path and type(value) is int and value > MOST_LAYERS:
+            raise UserError(f"{where} has an impossible {path}: {value}.")
+    if home is None:
+        raise Uncounted(sentence)
+    folder = home.root / "shapes" / _key(config)
+    spec = _read(folder)
+    if spec is not None:
+        return spec
+    state = read_job(folder)
+    if state.status == "failed" or (state.status == "died" and say is None and _just_now(folder)):
+        raise UserError(f"{where}: {state.message}")
+    if not state.active:
+        write_json(folder / "config.json", config)
+        start_job(folder, "core.models.shapes_worker")
+    if say is None:
+        raise Uncounted(sentence)
+    say(sentence)
+    state = wait_job(folder)
+    spec = _read(folder)
+    if spec is None:
+        raise UserError(f"{where}: {state.message or 'its shapes could not be counted.'}")
+    return spec
 
 
-def sinks(parts: Parts, fields: Fields, sizes: Sizes) -> None:
-    """One learnt sink for each head (gpt-oss model card, section 2.3)."""
-    parts.extra(sizes.heads, sizes.layers)
+def _key(config: dict[str, Any]) -> str:
+    """Another config or another Transformers is counted anew."""
+    try:
+        library = version("transformers")
+    except PackageNotFoundError:
+        library = ""
+    text = json.dumps([library, config], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-@dataclass(frozen=True)
-class LatentAttention:
-    """DeepSeek's multi-head latent attention: keys and values through one narrow matrix (MLA)."""
-
-    def add(self, parts: Parts, fields: Fields, sizes: Sizes, blocks: str, layers: Iterable[int]) -> None:
-        numbers = tuple(layers)
-        at, bias = f"{blocks}.{{}}.self_attn", fields.flag("attention_bias")
-        plain, turned = fields.whole("qk_nope_head_dim", least=0), fields.whole("qk_rope_head_dim")
-        value, narrow = fields.whole("v_head_dim"), fields.whole("kv_lora_rank")
-        width = sizes.heads * (plain + turned)
-        query_rank = fields.get("q_lora_rank")
-        if query_rank is None:
-            parts.linear(f"{at}.q_proj", sizes.hidden, width, numbers, "attention")
-        else:
-            rank = fields.whole("q_lora_rank")
-            parts.linear(f"{at}.q_a_proj", sizes.hidden, rank, numbers, "attention", bias)
-            parts.linear(f"{at}.q_b_proj", rank, width, numbers, "attention")
-            parts.extra(rank, len(numbers))
-        parts.linear(f"{at}.kv_a_proj_with_mqa", sizes.hidden, narrow + turned, numbers, "attention", bias)
-        parts.linear(f"{at}.kv_b_proj", narrow, sizes.heads * (plain + value), numbers, "attention")
-        parts.extra(narrow, len(numbers))
-        parts.linear(f"{at}.o_proj", sizes.heads * value, sizes.hidden, numbers, "attention", bias)
+def _read(folder: Path) -> ModelSpec | None:
+    try:
+        values = read_json(folder / "shapes.json", None)
+        return spec_from_json(values) if values else None
+    except (UserError, OSError, ValueError):
+        # damaged: counted anew
+        return None
 
 
-@dataclass(frozen=True)
-class Mlp:
-    """The dense part of a block. `into` are the matrices to the wide side, each with its multiple of it."""
-
-    path: str = "mlp"
-    into: tuple[tuple[str, int], ...] = (("gate_proj", 1), ("up_proj", 1))
-    down: str = "down_proj"
-    bias: Flag = False
-
-    def add(
-        self,
-        parts: Parts,
-        fields: Fields,
-        sizes: Sizes,
-        blocks: str,
-        layers: Iterable[int],
-        width: int | None = None,
-        kind: LinearKind = "mlp",
-    ) -> None:
-        numbers = tuple(layers)
-        wide, bias = width or sizes.intermediate, fields.flag(self.bias)
-        at = f"{blocks}.{{}}.{self.path}" if self.path else f"{blocks}.{{}}"
-        for name, times in self.into:
-            parts.linear(f"{at}.{name}", sizes.hidden, wide * times, numbers, kind, bias)
-        parts.linear(f"{at}.{self.down}", wide, sizes.hidden, numbers, kind, bias)
-
-
-FUSED_GATE = (("gate_up_proj", 2),)
+def _just_now(folder: Path) -> bool:
+    return time.time() - (folder / "state.json").stat().st_mtime < _AGAIN_S

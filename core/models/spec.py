@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import TypeAdapter
 
 LinearKind = Literal["attention", "mlp", "expert", "other"]
 
@@ -41,6 +44,8 @@ class Linear:
 class ModelSpec:
     """What a model's config.json (and its safetensors headers, where they are at hand) say of its shapes.
 
+    `norms` are those of the hidden width in an average layer; `normed_heads` the share of the layers whose
+    queries and keys have norms too.
     `linears` are all linear layers of the blocks, without lm_head; `vision` those of the parts that look and
     listen, which text does not pass through. `parameters` counts everything, tied weights once; `active` is
     what one token uses (less than all in a mixture of experts). `exact` is False where the architecture is
@@ -55,7 +60,6 @@ class ModelSpec:
     heads: int
     kv_heads: int
     head_dim: int
-    intermediate: int
     vocab: int
     tied: bool
     linears: tuple[Linear, ...]
@@ -73,6 +77,8 @@ class ModelSpec:
     head_path: str = "lm_head"
     # the MLP's function, as the config calls it: those written in Python keep more for the backward pass
     activation: str = ""
+    norms: float = 2.0
+    normed_heads: float = 0.0
 
     @property
     def embedding(self) -> int:
@@ -87,3 +93,18 @@ class ModelSpec:
     def other_parameters(self) -> int:
         """What quantization leaves alone: embedding, lm_head unless tied, norms, biases, vision."""
         return self.parameters - self.linear_parameters
+
+
+def spec_to_json(spec: ModelSpec) -> dict[str, Any]:
+    """What `spec_from_json` reads; fields with their usual value are left out."""
+    return _adapter().dump_python(spec, mode="json", exclude_defaults=True)
+
+
+def spec_from_json(values: Any) -> ModelSpec:
+    """A ValueError where that is no ModelSpec."""
+    return _adapter().validate_python(values)
+
+
+@cache
+def _adapter() -> TypeAdapter[ModelSpec]:
+    return TypeAdapter(ModelSpec)

@@ -6,16 +6,15 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.base.aside import aside, remove, sweep
 from core.base.errors import UserError
-from core.base.files import read_json, sha256_file, write_atomic, write_json
+from core.base.files import replacement, sha256_file, sweep, write_atomic, write_json
 from core.base.home import STARTER_GGUF, STARTER_SHA256, Home, open_home
+from core.base.records import read_if_whole
 from core.models.converter import gguf as gguf_package
 from core.models.gguf_header import GgufHeader, GgufTensor, read_header
 from core.models.tensors import TensorWriter
@@ -51,38 +50,19 @@ def ensure_starter(home: Home) -> Path:
         return folder
     sweep(home.models)
     check_gguf(STARTER_GGUF)
-    temporary = aside(folder)
-    try:
+    with replacement(folder, keep=is_intact) as temporary:
         build_starter(STARTER_GGUF, temporary)
-        _move_in(temporary, folder)
-    finally:
-        remove(temporary)
     return folder
-
-
-def _move_in(temporary: Path, folder: Path) -> None:
-    try:
-        os.rename(temporary, folder)
-        return
-    except OSError:
-        if not folder.exists():
-            raise
-    if is_intact(folder):  # another process was faster
-        return
-    broken = aside(folder.with_name(f"{folder.name}-broken"))
-    os.rename(folder, broken)
-    os.rename(temporary, folder)
-    remove(broken)
 
 
 def is_intact(folder: Path) -> bool:
     """Whether every file that the build noted is there with its SHA-256."""
+    manifest = read_if_whole(folder / MANIFEST, dict[str, str]) or {}
     try:
-        manifest = read_json(folder / MANIFEST, {})
         return bool(manifest) and all(
             sha256_file(folder / name) == digest for name, digest in manifest.items()
         )
-    except (OSError, UserError):
+    except OSError:
         return False
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from core.base.errors import UserError
-from core.models import safetensors_header, weight_files
+from core.models.folder import weight_files
+from core.models.headers import safetensors_header
 
 ITEM_BYTES = {
     "F64": 8,

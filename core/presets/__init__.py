@@ -1,10 +1,27 @@
-"""Presets: one YAML file per class of hardware, plain data, turned into a Recipe."""
+"""Presets: one YAML file per class of hardware, plain data, turned into a Recipe; and a person's own.
 
-from core.presets.advice import usual_epochs, usual_learning_rate
-from core.presets.choose import choose_preset, suggested_models
-from core.presets.own import delete_preset, import_preset, own_presets, save_preset
-from core.presets.preset import Match, Preset, load_preset, preset_knobs
-from core.presets.shelf import load_presets, preset_named
+Imports core.base, the Recipe and core.machine. A new class of hardware is one file in presets/.
+"""
+
+from core.presets.choose import (
+    choose_preset,
+    load_presets,
+    preset_for,
+    preset_named,
+    suggested_models,
+    usual_epochs,
+    usual_learning_rate,
+)
+from core.presets.preset import (
+    Match,
+    Preset,
+    delete_preset,
+    import_preset,
+    load_preset,
+    own_presets,
+    preset_knobs,
+    save_preset,
+)
 
 __all__ = [
     "Match",
@@ -15,6 +32,7 @@ __all__ = [
     "load_preset",
     "load_presets",
     "own_presets",
+    "preset_for",
     "preset_knobs",
     "preset_named",
     "save_preset",

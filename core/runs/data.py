@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from core.base.aside import aside, remove, sweep
-from core.base.errors import UserError
-from core.base.files import fsync_folder, replace
+from core.base.errors import UserError, disk_sentence
+from core.base.files import replacement, sweep
 from core.base.home import SAMPLE_DATA, Home
+from core.base.jobs import Stopped
 from core.data import prepare_snapshot
 from core.data.check import check_columns, ensure_store, open_store
 from core.data.compare import near_leaked
 from core.data.report import report
-from core.data.scan import ScanProgress, ScanStopped
+from core.data.scan import ScanProgress
 from core.data.snapshot import SNAPSHOT_REPORT, refusal
 from core.data.store import Store, sha256_of
 from core.recipe import Recipe
@@ -46,9 +46,10 @@ def known_sources(home: Home, recipe: Recipe) -> dict[str, str]:
 
     A UserError says why checked data can't be used. Nothing here takes long, however large the data is.
     """
-    found = [open_store(home, paths, recipe.columns) for paths in _sources(recipe)]
-    stores = [store for store in found if store is not None]
-    if len(stores) < len(found):
+    sources = _sources(recipe)
+    opened = (open_store(home, paths, recipe.columns) for paths in sources)
+    stores = [store for store in opened if store is not None]
+    if len(stores) < len(sources):
         return {}
     check_columns(stores[0], recipe.columns)
     for store in stores:
@@ -81,13 +82,13 @@ def prepare_data(
 ) -> None:
     """Copy the rows that the recipe trains and measures into `folder`, all of them or nothing.
 
-    `say` hears how far it is, 0..1, in each of its parts; ScanStopped when `stop` says so. A UserError when
+    `say` hears how far it is, 0..1, in each of its parts; Stopped when `stop` says so. A UserError when
     the data can't be used, or is not what it was when the run was made.
     """
 
     def tick(share: float | None = None) -> None:
         if stop():
-            raise ScanStopped
+            raise Stopped
         if share is not None:
             say(share)
 
@@ -99,19 +100,12 @@ def prepare_data(
     for heldout in stores[1:]:
         near_leaked(stores[0], heldout, tick)
     sweep(folder.parent)
-    temporary = aside(folder)
     try:
-        _write(recipe, temporary, stores, tick)
-        remove(folder)
-        replace(temporary, folder)
-        fsync_folder(folder.parent)
+        with replacement(folder) as temporary:
+            _write(recipe, temporary, stores, tick)
     except OSError as error:
-        raise UserError(
-            f"The run's copy of the data could not be written to {folder.parent}: {error.strerror or error}. "
-            "Free some space, then press Resume."
-        ) from error
-    finally:
-        remove(temporary)
+        what = "The run's copy of the data could not be written"
+        raise UserError(disk_sentence(error, what, folder.parent, "press Resume")) from error
 
 
 def _write(recipe: Recipe, folder: Path, stores: list[Store], tick: Callable[[float], None]) -> None:

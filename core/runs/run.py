@@ -1,4 +1,4 @@
-"""Runs: create, list, open, start, read. A run is a folder; this is the only way into it."""
+"""Runs: create, list, open, start, stop. A run is a folder; this is the only way into it."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from core.base.aside import aside, remove, sweep
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_sentence
 from core.base.events import EventLog
-from core.base.files import fsync_folder, inside, replace
+from core.base.files import inside, replacement, sweep
 from core.base.home import Home
 from core.base.jobs import JobState, log_tail, read_job, request_stop, start_job
 from core.models import STARTER, STARTER_NAME, resolve_model
@@ -87,19 +86,12 @@ def create_run(home: Home, recipe: Recipe) -> Run:
     hashes = known_sources(home, recipe)
     sweep(home.runs)
     folder = home.runs / _run_name(recipe)
-    temporary = aside(folder)
     try:
-        noted = recipe.with_changes(day=recipe.day or date.today(), hashes=hashes)
-        noted.save(temporary / "recipe.yaml")
-        replace(temporary, folder)
-        fsync_folder(home.runs)
+        with replacement(folder) as temporary:
+            recipe.with_changes(day=recipe.day or date.today(), hashes=hashes).save(temporary / "recipe.yaml")
     except OSError as error:
-        raise UserError(
-            f"The run could not be written to {home.runs}: {error.strerror or error}. Free some space, or "
-            "choose another home folder."
-        ) from error
-    finally:
-        remove(temporary)
+        what = "The run could not be written"
+        raise UserError(disk_sentence(error, what, home.runs, "press Start again")) from error
     return Run(folder)
 
 
@@ -112,21 +104,21 @@ def _run_name(recipe: Recipe) -> str:
 
 def list_runs(home: Home) -> list[Run]:
     """Every run, newest first."""
-    found: list[tuple[int, Path]] = []
-    for path in home.runs.glob("*/recipe.yaml"):
+    ages: list[tuple[int, Path]] = []
+    for recipe in home.runs.glob("[!.]*/recipe.yaml"):
         # one may be deleted while it is looked at
         with suppress(OSError):
-            if path.is_file() and not path.parent.name.startswith("."):
-                found.append((path.stat().st_ctime_ns, path.parent))
-    return [Run(folder) for _, folder in sorted(found, reverse=True)]
+            if recipe.is_file():
+                ages.append((recipe.stat().st_ctime_ns, recipe.parent))
+    return [Run(folder) for _, folder in sorted(ages, reverse=True)]
 
 
 def open_run(home: Home, name: str) -> Run:
     """The run called `name` (its folder's name or its path), which must lie in the home folder."""
     folder = inside(home.runs, Path(name).expanduser())
     if not (folder / "recipe.yaml").is_file():
-        known = ", ".join(run.name for run in list_runs(home)[:5]) or "none yet"
-        raise UserError(f"There is no run “{name}” in {home.runs}. The newest: {known}.")
+        newest = ", ".join(run.name for run in list_runs(home)[:5]) or "none yet"
+        raise UserError(f"There is no run “{name}” in {home.runs}. The newest: {newest}.")
     return Run(folder)
 
 
@@ -174,113 +166,5 @@ def stop_training(run: Run, how: Literal["stop", "save"]) -> None:
 
 def finished_checkpoints(run: Run) -> list[int]:
     """Steps of the complete checkpoints (they are renamed into place when whole), oldest first."""
-    found = (re.fullmatch(r"step-(\d+)", path.name) for path in run.checkpoints.glob("step-*"))
-    return sorted(int(match[1]) for match in found if match)
-
-
-@dataclass
-class Progress:
-    """What the event log says so far. Loss points are (step, loss); memory in bytes, times in seconds.
-
-    The time left may be off by the factor `eta_spread`, which falls as steps are measured.
-    """
-
-    job: JobState = field(default_factory=JobState)
-    step: int = 0
-    total_steps: int = 0
-    points: list[tuple[int, float]] = field(default_factory=list)
-    heldout: list[tuple[int, float]] = field(default_factory=list)
-    stages: list[tuple[str, str]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    checkpoints: list[int] = field(default_factory=list)
-    engine: str = ""
-    reason: str = ""
-    precision: str = ""
-    tokens_per_s: float | None = None
-    memory: int | None = None
-    peak_memory: int | None = None
-    estimated_memory: int | None = None
-    eta_s: float | None = None
-    eta_spread: float | None = None
-    summary: dict[str, Any] = field(default_factory=dict)
-
-
-def read_progress(run: Run) -> Progress:
-    """Fold the run's events into one picture; a resumed run goes on from its checkpoint's step."""
-    progress = fold(run.events.all())
-    progress.job = run.state()
-    progress.checkpoints = finished_checkpoints(run)
-    return progress
-
-
-def fold(events: list[dict[str, Any]]) -> Progress:
-    """The picture after these events. One that was damaged costs only itself."""
-    progress = Progress()
-    for event in events:
-        with suppress(KeyError, TypeError, ValueError):
-            _FOLDERS.get(event["kind"], _ignore)(progress, event)
-    return progress
-
-
-def _number(event: dict[str, Any], name: str, before: Any) -> Any:
-    """The event's number of that name, or its null; where there is neither, what was known before."""
-    value = event.get(name, before)
-    return value if value is None or isinstance(value, (int, float)) else before
-
-
-def _ignore(progress: Progress, event: dict[str, Any]) -> None:
-    """Kinds that only the log shows."""
-
-
-def _started(progress: Progress, event: dict[str, Any]) -> None:
-    step = int(event.get("step", 0))
-    progress.points = [point for point in progress.points if point[0] <= step]
-    progress.heldout = [point for point in progress.heldout if point[0] <= step]
-    progress.step, progress.eta_s = step, None
-    progress.total_steps = int(event.get("total_steps", progress.total_steps))
-    progress.engine = str(event.get("engine", progress.engine))
-    progress.reason = str(event.get("reason", progress.reason))
-    progress.precision = str(event.get("precision", progress.precision))
-    progress.estimated_memory = _number(event, "estimated_memory", progress.estimated_memory)
-
-
-def _log(progress: Progress, event: dict[str, Any]) -> None:
-    progress.step = int(event["step"])
-    progress.total_steps = int(event.get("total_steps", progress.total_steps))
-    if isinstance(event.get("loss"), (int, float)):
-        progress.points.append((progress.step, float(event["loss"])))
-    progress.tokens_per_s = _number(event, "tokens_per_s", progress.tokens_per_s)
-    progress.memory = _number(event, "memory", progress.memory)
-    progress.peak_memory = _number(event, "peak_memory", progress.peak_memory)
-    progress.eta_s = _number(event, "eta_s", progress.eta_s)
-    progress.eta_spread = _number(event, "eta_spread", progress.eta_spread)
-
-
-def _eval(progress: Progress, event: dict[str, Any]) -> None:
-    if isinstance(event.get("loss"), (int, float)):
-        progress.heldout.append((int(event["step"]), float(event["loss"])))
-
-
-def _stage(progress: Progress, event: dict[str, Any]) -> None:
-    progress.stages.append((str(event.get("stage", "")), str(event["t"])))
-
-
-def _warning(progress: Progress, event: dict[str, Any]) -> None:
-    progress.warnings.append(str(event.get("message", "")))
-
-
-def _done(progress: Progress, event: dict[str, Any]) -> None:
-    progress.summary = {
-        key: value for key, value in event.items() if key not in ("t", "kind")
-    } or progress.summary
-    progress.eta_s = None
-
-
-_FOLDERS = {
-    "started": _started,
-    "log": _log,
-    "eval": _eval,
-    "stage": _stage,
-    "warning": _warning,
-    "summary": _done,
-}
+    names = (re.fullmatch(r"step-(\d+)", path.name) for path in run.checkpoints.glob("step-*"))
+    return sorted(int(name[1]) for name in names if name)

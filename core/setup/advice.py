@@ -6,7 +6,7 @@ import re
 import sys
 
 # (what the tool printed, what it means and what to do), the first match counts
-_KNOWN: tuple[tuple[str, str], ...] = (
+_MEANINGS: tuple[tuple[str, str], ...] = (
     (
         r"No space left on device|not enough space on the disk|Disk quota exceeded|Errno 28\b",
         "The disk is full. Make room (also in the temporary folder), then start again.",
@@ -49,12 +49,15 @@ _KNOWN: tuple[tuple[str, str], ...] = (
         "The system ended the step, most likely for lack of memory. Close other programs, then start again.",
     ),
 )
-_COMPILER = {
+_INSTALL_COMPILER = {
     "win32": "Install “Visual Studio Build Tools” with “Desktop development with C++”, "
     "e.g. `winget install Microsoft.VisualStudio.2022.BuildTools`.",
     "darwin": "Install Apple's with `xcode-select --install`.",
     "linux": "Install one, e.g. `sudo apt install build-essential` or `sudo dnf install gcc-c++`.",
 }
+_INSTALL_VENV = "Install Python from python.org, which has it."
+if sys.platform == "linux":
+    _INSTALL_VENV = f"On Debian or Ubuntu: `sudo apt install python3.{sys.version_info.minor}-venv`."
 _DULL = re.compile(
     r"^\s*(\[notice\]|note:|hint:|WARNING: (?:Location|Retrying|There was an error checking)|╰─>)"
 )
@@ -63,11 +66,10 @@ _DULL = re.compile(
 def what_to_do(output: list[str]) -> str:
     """Advice for a failed step that printed `output`."""
     text = "\n".join(output)
-    for pattern, advice in _KNOWN:
+    for pattern, advice in _MEANINGS:
         if re.search(pattern, text):
-            return advice.format(
-                venv=_venv_advice(), compiler=_COMPILER.get(sys.platform, _COMPILER["linux"])
-            )
+            compiler = _INSTALL_COMPILER.get(sys.platform, _INSTALL_COMPILER["linux"])
+            return advice.format(compiler=compiler, venv=_INSTALL_VENV)
     return "Start again: finished steps are kept. If it fails the same way, the log says more."
 
 
@@ -76,10 +78,3 @@ def line_that_matters(output: list[str]) -> str:
     lines = [line.strip() for line in output if line.strip() and not _DULL.match(line)]
     errors = [line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)]
     return (errors or lines or ["it printed nothing"])[-1][:300]
-
-
-def _venv_advice() -> str:
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if sys.platform == "linux":
-        return f"On Debian or Ubuntu: `sudo apt install python{version}-venv`."
-    return "Install Python from python.org, which has it."

@@ -1,61 +1,42 @@
-"""Where set-up keeps things, below one checkout."""
+"""Where set-up keeps things below one checkout, and the quick look at every start: is everything set up?"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from core.base.home import APP_FOLDER, CONVERTER, GARAGE, STARTER_GGUF
 
+READY = "ready"
 
-@dataclass(frozen=True)
+
+class StepFailed(Exception):
+    """A step of set-up failed: says which, why and what to do. `log` has everything."""
+
+    def __init__(self, sentence: str, log: Path) -> None:
+        super().__init__(sentence)
+        self.log = log
+
+
 class Places:
-    """Every path that set-up reads or writes, below the app's folder `app`."""
+    """Every path that set-up reads or writes, below the app's folder `app`. They need not exist yet."""
 
-    app: Path = APP_FOLDER
-
-    @property
-    def venv(self) -> Path:
-        return self.app / ".venv"
-
-    @property
-    def python(self) -> Path:
-        """The interpreter inside `.venv`, whether it exists yet or not."""
-        return self.venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-
-    @property
-    def venv_id(self) -> Path:
-        """A file inside `.venv` that says which set-up made it."""
-        return self.venv / ".made-by-set-up"
-
-    @property
-    def garage(self) -> Path:
-        return self.app / GARAGE.name
-
-    @property
-    def state(self) -> Path:
-        return self.garage / "setup.json"
-
-    @property
-    def log(self) -> Path:
-        return self.garage / "setup.log"
-
-    @property
-    def lock(self) -> Path:
-        return self.garage / "setup.lock"
-
-    @property
-    def temporary(self) -> Path:
-        return self.garage / "tmp"
-
-    @property
-    def converter(self) -> Path:
-        return self.garage / CONVERTER.relative_to(GARAGE)
-
-    @property
-    def starter(self) -> Path:
-        return self.garage / STARTER_GGUF.relative_to(GARAGE)
+    def __init__(self, app: Path = APP_FOLDER) -> None:
+        self.app = app
+        self.venv = app / ".venv"
+        self.python = self.venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+        # says which set-up made .venv
+        self.venv_id = self.venv / ".made-by-set-up"
+        self.garage = app / GARAGE.name
+        self.state = self.garage / "setup.json"
+        self.log = self.garage / "setup.log"
+        self.lock = self.garage / "setup.lock"
+        self.temporary = self.garage / "tmp"
+        self.converter = self.garage / CONVERTER.relative_to(GARAGE)
+        self.starter = self.garage / STARTER_GGUF.relative_to(GARAGE)
 
     def requirements(self, name: str) -> Path:
         """The lock `assets/requirements/<name>.txt`."""
@@ -64,7 +45,36 @@ class Places:
     @property
     def site_packages(self) -> Path | None:
         """Where `.venv` keeps its packages; None before it exists."""
-        if sys.platform == "win32":
-            found = self.venv / "Lib" / "site-packages"
-            return found if found.is_dir() else None
-        return next(self.venv.glob("lib/python3.*/site-packages"), None)
+        pattern = "Lib/site-packages" if sys.platform == "win32" else "lib/python3.*/site-packages"
+        return next(self.venv.glob(pattern), None)
+
+
+def ready(places: Places | None = None, test: bool = False) -> bool:
+    """Whether set-up ended with today's requirement files and code, and what it made is still there.
+
+    A False is no verdict: `prepare` then asks every step, and may find nothing to do.
+    """
+    places = places or Places()
+    try:
+        mark = json.loads(places.state.read_bytes())[READY]
+        fresh = mark["inputs"] == _inputs(places) and (mark["test"] or not test)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    converter = places.converter / "convert_hf_to_gguf.py"
+    # their presence stands for the rest
+    return fresh and all(p.exists() for p in (places.python, places.venv_id, converter, places.starter))
+
+
+def mark_ready(values: dict[str, Any], places: Places, test: bool) -> None:
+    """Note in the state's `values` that all steps are done, with the test steps or without."""
+    values[READY] = {"inputs": _inputs(places), "test": test}
+
+
+def _inputs(places: Places) -> str:
+    """A hash over everything that decides what set-up installs: the locks and set-up's own code."""
+    digest = hashlib.sha256()
+    locks = (places.app / "assets" / "requirements").glob("*.txt")
+    for path in [*sorted(locks), *sorted(Path(__file__).parent.glob("*.py"))]:
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()

@@ -1,123 +1,169 @@
-"""Runs the steps that are still missing, in order, and leaves `.venv` unused until all are done."""
+"""The steps of set-up in order. Those that are missing run, and `.venv` stays unused until all are done."""
 
 from __future__ import annotations
 
+import platform
 import shutil
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 from core.base.errors import UserError
+from core.base.home import STARTER_SHA256
+from core.machine import ask_machine
 from core.setup.advice import line_that_matters, what_to_do
-from core.setup.child import CommandFailed, Runner
-from core.setup.lock import only_one
-from core.setup.machine import Machine, check_python, find_machine
-from core.setup.places import Places
-from core.setup.plan import Plan, choose_plan
-from core.setup.ready import StepFailed, mark_ready
-from core.setup.screen import Screen, elapsed
-from core.setup.state import State
-from core.setup.steps import Step, Work, app_steps, test_steps
+from core.setup.downloads import CONVERTER_FILES, find_browser, get_browser, get_converter, get_starter
+from core.setup.packages import install_llama, install_locks, install_torch, make_venv
+from core.setup.places import Places, StepFailed, mark_ready
+from core.setup.plan import InstallPlan, check_python, plan_for
+from core.setup.screen import Screen
+from core.setup.state import State, fingerprint, only_one
+from core.setup.work import CommandFailed, Work
 
 _LOG_LIMIT = 5_000_000  # bytes; a longer log is put aside once
+# how long a driver may take to wake the cards, the first time
+_PATIENCE_S = 20.0
 
 
-def wanted_steps(places: Places, plan: Plan, test: bool) -> list[Step]:
-    """All steps, done or not."""
-    return app_steps(places, plan) + (test_steps(places) if test else [])
+@dataclass(frozen=True)
+class SetupStep:
+    """One resumable piece of set-up. `gigabytes`: disk space while and after it runs; `present`: whether what
+    it made is still there."""
+
+    name: str
+    title: str
+    fingerprint: str
+    run: Callable[[Work], dict[str, Any]]
+    gigabytes: float = 0.0
+    present: Callable[[Places], bool] = lambda places: True
+
+    def done(self, state: State, places: Places) -> bool:
+        """Whether this step ran with today's inputs and what it made is still there."""
+        mark = state.steps.get(self.name)
+        return bool(mark) and mark["fingerprint"] == self.fingerprint and self.present(places)
+
+
+def wanted_steps(places: Places, plan: InstallPlan, test: bool) -> list[SetupStep]:
+    """What the app needs, in order, and with `test` what the tests need beyond that; done or not."""
+    lock = places.requirements
+    # AMD's torch brings a triton of its own
+    names = ["locked"] if plan.torch.startswith("rocm") else ["locked", "triton"]
+    packages, converter = fingerprint(*map(lock, names)), fingerprint(lock("converter"), *CONVERTER_FILES)
+    torch_gb = {"cpu": 1.0, "default": 0.5}.get(plan.torch, 7.5)
+    llama = fingerprint(lock("converter"), *plan.llama)
+    step = SetupStep
+    steps = [
+        step("venv", "Python environment", "1", make_venv, 0.05, _has_venv),
+        step("tools", "pip", fingerprint(lock("tools")), install_locks("tools"), 0.05),
+        step("packages", "Packages", packages, install_locks(*names), 2.5),
+        step("torch", f"PyTorch ({plan.torch_name})", plan.torch, install_torch, torch_gb),
+        step("converter", "llama.cpp's converter", converter, get_converter, 0.3, _has_converter),
+        step("llama", "llama.cpp", llama, install_llama, 1.0),
+        step("starter", "Starter model", fingerprint(STARTER_SHA256), get_starter, 0.3, _has_starter),
+        step("test-packages", "Test tools", fingerprint(lock("test")), install_locks("test"), 0.3),
+        step("browser", "Browser for the tests", "1", get_browser, 0.8, lambda _: find_browser() is not None),
+    ]
+    return steps if test else steps[:-2]
+
+
+def _has_venv(places: Places) -> bool:
+    return places.python.exists() and places.venv_id.is_file()
+
+
+def _has_converter(places: Places) -> bool:
+    return (places.converter / CONVERTER_FILES[0]).is_file()
+
+
+def _has_starter(places: Places) -> bool:
+    return places.starter.is_file()
 
 
 def prepare(places: Places | None = None, test: bool = False, again: bool = False) -> None:
-    """Bring the environment up: finds the machine, then runs what is missing.
+    """Bring the environment up: looks at the machine, then runs what is missing.
 
     With `again` the machine decides anew even if an earlier choice stands. Raises UserError (wrong Python,
     no room, another set-up running) or StepFailed.
     """
     places = places or Places()
+    check_python()
     try:
         with only_one(places.lock):
-            _prepare(places, test, again)
+            state = State.load(places.state)
+            plan = settle_plan(state, plan_for(ask_machine(places.app, patience=_PATIENCE_S)), again)
+            run_steps(places, plan, wanted_steps(places, plan, test), state, Screen())
+            every = wanted_steps(places, plan, test=True)
+            mark_ready(state.values, places, all(step.done(state, places) for step in every))
+            state.save()
     except OSError as error:
         raise StepFailed(
             f"Set-up can't work in {places.app}: {error}\n{what_to_do([str(error)])}", places.log
         ) from error
 
 
-def _prepare(places: Places, test: bool, again: bool) -> None:
-    machine = find_machine()
-    check_python(machine)
-    state = State.load(places.state)
-    plan = _settle_plan(state, machine, again)
-    steps = wanted_steps(places, plan, test)
-    if not all(step.done(state, places) for step in steps):
-        screen = Screen()
-        _greet(screen, machine, plan, state, places)
-        run_steps(places, plan, steps, state, screen)
-    every = wanted_steps(places, plan, test=True)
-    mark_ready(state.values, places, all(step.done(state, places) for step in every))
-    state.save()
-
-
-def _settle_plan(state: State, machine: Machine, again: bool) -> Plan:
-    """The plan for this machine; a GPU that hides for once does not throw away a GPU environment."""
-    plan = choose_plan(machine)
+def settle_plan(state: State, plan: InstallPlan, again: bool) -> InstallPlan:
+    """`plan`, noted; but a GPU that hides for once does not throw away a GPU environment."""
     if "plan" in state.values and not again:
-        earlier = Plan.from_json(state.values["plan"])
+        earlier = InstallPlan.from_json(state.values["plan"])
         if earlier.torch != "cpu" and plan.torch == "cpu":
             return earlier
-    state.values.update(plan=plan.to_json(), machine=machine.to_json())
+    state.values["plan"] = plan.to_json()
     return plan
 
 
-def _greet(screen: Screen, machine: Machine, plan: Plan, state: State, places: Places) -> None:
+def run_steps(
+    places: Places, plan: InstallPlan, steps: list[SetupStep], state: State, screen: Screen
+) -> None:
+    """Run the steps that are not done. Each is marked when it is through, so the next start goes on there."""
+    missing = [step for step in steps if not step.done(state, places)]
+    if not missing:
+        return
     # an environment that is there keeps the Python that it was made with
-    python = state.details("venv").get("python") or ".".join(map(str, machine.python))
-    screen.say(f"Setting up LoRA Garage in {places.venv} (Python {python}, {machine.system} {machine.arch}).")
+    python = state.steps.get("venv", {}).get("details", {}).get("python") or platform.python_version()
+    machine = f"{platform.system()} {platform.machine()}"
+    screen.say(f"Setting up LoRA Garage in {places.venv} (Python {python}, {machine}).")
     screen.say(f"PyTorch build: {plan.torch_name}, because: {plan.reason}.")
     for note in plan.notes:
         screen.say(f"Note: {note}")
-
-
-def run_steps(places: Places, plan: Plan, steps: list[Step], state: State, screen: Screen) -> None:
-    """Run the steps that are not done. Each is marked when it is through, so the next start goes on there."""
-    missing = [step for step in steps if not step.done(state, places)]
     check_room(places, missing)
-    _open_log(places, state)
     shutil.rmtree(places.temporary, ignore_errors=True)
-    work = Work(places, plan, Runner(screen, places.log, places.temporary), screen, state)
+    work = Work(places, plan, state, screen)
+    _open_log(work)
     began = time.monotonic()
     for number, step in enumerate(steps, start=1):
         # asked anew for each: making .venv undoes what was installed into an older one
         if not step.done(state, places):
             run_step(work, step, number, len(steps))
     shutil.rmtree(places.temporary, ignore_errors=True)
-    if missing:
-        screen.say(f"Set up in {elapsed(time.monotonic() - began)}. The log: {places.log}")
+    minutes, seconds = divmod(int(time.monotonic() - began), 60)
+    screen.say(f"Set up in {minutes}:{seconds:02d}. The log: {places.log}")
 
 
-def run_step(work: Work, step: Step, number: int, total: int) -> None:
+def run_step(work: Work, step: SetupStep, number: int, total: int) -> None:
     """Run one step between its two marks. Raises StepFailed with advice."""
     work.state.begin(step.name)
-    work.runner.note(f"=== {number}/{total} {step.title}")
+    work.note(f"=== {number}/{total} {step.title}")
     work.screen.begin(number, total, step.title)
     began = time.monotonic()
     try:
         details = step.run(work)
     except KeyboardInterrupt:
-        work.screen.failed("stopped; the next start goes on with this step")
+        work.screen.end("stopped; the next start goes on with this step")
         raise
     except (CommandFailed, UserError, OSError) as error:
-        work.screen.failed()
+        work.screen.end("failed")
         output = error.output if isinstance(error, CommandFailed) else [str(error)]
-        work.runner.note(f"FAILED: {error}")
+        work.note(f"FAILED: {error}")
         raise StepFailed(
             f"Set-up stopped at step {number} of {total} ({step.title}): {line_that_matters(output)}\n"
             f"{what_to_do(output)}",
             work.places.log,
         ) from error
     work.state.finish(step.name, step.fingerprint, time.monotonic() - began, details)
-    work.screen.done()
+    work.screen.end("done")
 
 
-def check_room(places: Places, steps: list[Step]) -> None:
+def check_room(places: Places, steps: list[SetupStep]) -> None:
     """A UserError with both numbers unless the disk has room for `steps`."""
     needed = sum(step.gigabytes for step in steps)
     free = shutil.disk_usage(places.app).free / 1e9
@@ -128,11 +174,11 @@ def check_room(places: Places, steps: list[Step]) -> None:
         )
 
 
-def _open_log(places: Places, state: State) -> None:
-    places.garage.mkdir(parents=True, exist_ok=True)
-    if places.log.is_file() and places.log.stat().st_size > _LOG_LIMIT:
-        places.log.replace(places.log.with_suffix(".log.1"))
-    with open(places.log, "a", encoding="utf-8") as file:
-        file.write(f"\n##### {time.strftime('%Y-%m-%d %H:%M:%S')} set-up\n")
-        if state.begun:
-            file.write(f"the last one was interrupted in step {state.begun}\n")
+def _open_log(work: Work) -> None:
+    log = work.places.log
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.is_file() and log.stat().st_size > _LOG_LIMIT:
+        log.replace(log.with_suffix(".log.1"))
+    work.note(f"##### set-up of {time.strftime('%Y-%m-%d')}")
+    if work.state.begun:
+        work.note(f"the last one was interrupted in step {work.state.begun}")

@@ -18,21 +18,19 @@ class Screen:
     def __init__(self, out: TextIO | None = None) -> None:
         self.out = out or sys.stdout
         self.live = self.out.isatty()
-        self._head = ""
-        self._began = 0.0
-        self._drawn = 0.0
-        self._text = ""
+        self._head = self._text = ""
+        self._began = self._drawn = 0.0
 
     def say(self, text: str) -> None:
         """A plain line of its own."""
-        self._clear()
+        if self.live:
+            self._write("\r" + " " * self._columns() + "\r")
         self._write(text + "\n")
 
     def begin(self, number: int, total: int, title: str) -> None:
         """Start the line of step `number` of `total`."""
-        self._head = f"[{number}/{total}] {title}"
+        self._head, self._text = f"[{number}/{total}] {title}", ""
         self._began = self._drawn = time.monotonic()
-        self._text = ""
         self._write(f"{self._head} …" + ("" if self.live else "\n"))
 
     def tell(self, text: str) -> None:
@@ -46,38 +44,23 @@ class Screen:
         if now - self._drawn < (_TICK if self.live else _SPARSE):
             return
         self._drawn = now
-        line = f"{self._head}  {elapsed(now - self._began)}  {self._text}"
-        if self.live:
-            self._write("\r" + fit(line, shutil.get_terminal_size().columns - 1))
-        else:
-            self._write(line[:_WIDTH].rstrip() + "\n")
+        line = f"{self._head}  {self.elapsed()}  {self._text}"
+        columns = self._columns()
+        self._write("\r" + line[:columns].ljust(columns) if self.live else line[:_WIDTH].rstrip() + "\n")
 
-    def done(self, text: str = "") -> None:
-        """End the step's line with how long it took."""
-        self._clear()
-        spent = elapsed(time.monotonic() - self._began)
-        self._write(f"{self._head}  {spent}  done{': ' + text if text else ''}\n")
+    def end(self, word: str) -> None:
+        """End the step's line with how long it took and what came of it."""
+        self.say(f"{self._head}  {self.elapsed()}  {word}")
 
-    def failed(self, text: str = "failed") -> None:
-        """End the step's line with what stopped it."""
-        self._clear()
-        self._write(f"{self._head}  {text}\n")
+    def elapsed(self) -> str:
+        """Minutes and seconds since the step began, like 1:07."""
+        seconds = int(time.monotonic() - self._began)
+        return f"{seconds // 60}:{seconds % 60:02d}"
 
-    def _clear(self) -> None:
-        if self.live:
-            self._write("\r" + fit("", shutil.get_terminal_size().columns - 1) + "\r")
+    def _columns(self) -> int:
+        return shutil.get_terminal_size().columns - 1
 
     def _write(self, text: str) -> None:
         encoding = self.out.encoding or "ascii"  # a Windows console may not know “…”
         self.out.write(text.encode(encoding, "replace").decode(encoding))
         self.out.flush()
-
-
-def elapsed(seconds: float) -> str:
-    """Minutes and seconds, like 1:07."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
-
-
-def fit(line: str, width: int) -> str:
-    """`line` cut or padded to exactly `width` characters."""
-    return line[:width].ljust(width)

@@ -1,18 +1,28 @@
-"""Set-up's memory, `.garage/setup.json`: which steps are done, and with which inputs."""
+"""Set-up's memory, `.garage/setup.json`: which steps are done, with which inputs; one set-up at a time."""
 
 from __future__ import annotations
 
 import datetime
 import hashlib
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.base.files import write_json
-from core.setup.ready import KEY as READY
+from core.setup.places import READY
 
-FORMAT = 1
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+_FORMAT = 1
 
 
 @dataclass
@@ -29,22 +39,18 @@ class State:
             values = json.loads(path.read_bytes())
         except (OSError, ValueError):
             values = {}
-        if not isinstance(values, dict) or values.get("format") != FORMAT:
-            values = {}
-        return State(path, values)
+        sound = isinstance(values, dict) and values.get("format") == _FORMAT
+        return State(path, values if sound else {})
 
     @property
     def steps(self) -> dict[str, dict[str, Any]]:
+        """The marks of the steps that are done, by name: fingerprint, seconds, finished, details."""
         return self.values.setdefault("steps", {})
 
     @property
     def begun(self) -> str | None:
         """The step that was under way when the last set-up ended, however it ended."""
         return self.values.get("begun")
-
-    def details(self, step: str) -> dict[str, Any]:
-        """What `step` noted about its work; empty before it is done."""
-        return self.steps.get(step, {}).get("details", {})
 
     def begin(self, step: str) -> None:
         """Note that `step` is under way: until `finish`, nothing of it counts."""
@@ -55,25 +61,17 @@ class State:
 
     def finish(self, step: str, fingerprint: str, seconds: float, details: dict[str, Any]) -> None:
         """Note that `step` is done with the inputs that `fingerprint` stands for."""
-        when = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
         self.steps[step] = {
             "fingerprint": fingerprint,
             "seconds": round(seconds, 1),
-            "finished": when,
+            "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
             "details": details,
         }
         self.values.pop("begun", None)
         self.save()
 
-    def forget(self, steps: list[str]) -> None:
-        """Drop the marks of `steps`: they run again."""
-        for step in steps:
-            self.steps.pop(step, None)
-        self.save()
-
     def save(self) -> None:
-        self.values["format"] = FORMAT
-        write_json(self.path, self.values)
+        write_json(self.path, {**self.values, "format": _FORMAT})
 
 
 def fingerprint(*inputs: str | Path) -> str:
@@ -83,3 +81,34 @@ def fingerprint(*inputs: str | Path) -> str:
         content = item.encode() if isinstance(item, str) else item.read_bytes() if item.is_file() else b""
         digest.update(len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()[:16]
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold the lock file `path`, which the system drops by itself when its holder dies; a UserError that
+    names the holder if another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b") as file:
+        try:
+            _lock(file.fileno())
+        except OSError as error:
+            file.seek(0)
+            holder = file.read(32).decode("ascii", "replace").strip()
+            raise UserError(
+                f"Another set-up of this folder is running (process {holder or 'unknown'}). "
+                "Wait until it is done, then start again."
+            ) from error
+        file.truncate(0)
+        file.write(str(os.getpid()).encode())
+        file.flush()
+        yield
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        # one byte far behind the text, so that others can still read who holds it
+        os.lseek(descriptor, 1 << 20, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

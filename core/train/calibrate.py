@@ -16,11 +16,10 @@ from core.base.home import open_home
 from core.base.jobs import Worker
 from core.fit import Place
 from core.fit.calibration import write_calibration
-from core.fit.measured import place_name
 from core.machine import find_hardware
+from core.methods.settle import Device, settle
 from core.recipe import Recipe
-from core.train.precision import Device, Precision, find_device, pick_precision
-from core.train.worker import set_environment
+from core.train.device import find_device, set_environment
 
 # layers of a middle-sized model: (inputs, outputs) of each
 _LAYERS = ((1024, 1024), (1024, 4096), (4096, 1024))
@@ -42,15 +41,15 @@ def main(arguments: list[str] | None = None) -> None:
         home = open_home(args.home)
         set_environment()
         device = find_device()
-        precision, _ = pick_precision(Recipe(day=None), device)
+        precision = settle(Recipe(day=None), device)[0].precision
         rate = measure(device, precision) * _REACHED
         hardware = find_hardware(home.root)
         place = Place.of(replace(hardware, gpus=()) if device.kind == "cpu" else hardware)
-        write_calibration(home, place_name(place), rate)
+        write_calibration(home, place.name, rate)
         worker.say("measured", operations_per_s=rate, device=device.name, precision=precision)
 
 
-def measure(device: Device, precision: Precision, patience_s: float = _PATIENCE_S) -> float:
+def measure(device: Device, precision: str, patience_s: float = _PATIENCE_S) -> float:
     """Operations a second of frozen layers with an adapter, forward and back; the best of some rounds."""
     import torch
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.base.errors import UserError, first_line
-from core.base.files import fsync_folder, read_json, replace, sha256_file, write_json
+from core.base.errors import UserError, disk_problem, disk_sentence, is_disk_trouble
+from core.base.files import remove, replace, replacement, sha256_file, sweep
+from core.base.records import read_record, write_record
 from core.data import ChatTokenizer
+from core.runs.run import Run, finished_checkpoints
 
 MANIFEST = "manifest.json"
 # what a resume cannot do without; the Trainer writes them
@@ -25,11 +23,24 @@ NEEDED = (
     "rng_state.pth",
     "trainer_state.json",
 )
-_NAME = re.compile(r"step-(\d+)")
-# a write that fails with less free than this failed for want of room
-_NEARLY_NOTHING = 16 << 20
 # a pickle that nothing reads, and a model card full of blanks
 _UNWANTED = ("training_args.bin", "README.md")
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a file of a checkpoint must hold."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished checkpoint says of itself: its step, and its files by their paths in the folder."""
+
+    step: int
+    files: dict[str, Content]
 
 
 @dataclass
@@ -41,7 +52,8 @@ class CheckpointStore:
     # (step, problem) of checkpoints that could not be written
     on_saved: Callable[[int], None] = lambda step: None
     on_failed: Callable[[int, str], None] = lambda step, problem: None
-    failed: bool = field(default=False, init=False)
+    # why the last one could not be written, as a clause; empty where it was
+    problem: str = field(default="", init=False)
 
     @property
     def partial(self) -> Path:
@@ -53,8 +65,7 @@ class CheckpointStore:
 
     def steps(self) -> list[int]:
         """Steps that have a folder, lowest first. Their number decides, not the clock."""
-        found = (_NAME.fullmatch(path.name) for path in self.folder.glob("step-*"))
-        return sorted(int(match[1]) for match in found if match)
+        return finished_checkpoints(Run(self.folder.parent))
 
     def write(self, step: int, save: Callable[[], None]) -> None:
         """Let `save` write `.partial/checkpoint-<step>`, then publish it.
@@ -67,31 +78,27 @@ class CheckpointStore:
             save()
             publish(self.partial / f"checkpoint-{step}", self.path(step), step)
         except Exception as error:
-            problem = disk_problem(error, self.folder) if is_disk_trouble(error) else None
+            self.problem = disk_problem(error, self.folder) if is_disk_trouble(error) else ""
             self.clean()
-            if problem is None:
+            if not self.problem:
                 raise
-            self.failed = True
-            self.on_failed(step, problem)
+            self.on_failed(step, self.problem)
             return
-        self.failed = False
+        self.problem = ""
         self.clean()
         self.rotate()
         self.on_saved(step)
 
     def clean(self) -> None:
         """Remove what a killed or failed write left behind."""
-        for path in (
-            self.partial,
-            *self.folder.glob(".old-*"),
-            *self.folder.glob(".damaged-*"),
-        ):
-            shutil.rmtree(path, ignore_errors=True)
+        for path in (self.partial, *self.folder.glob(".old-*"), *self.folder.glob(".damaged-*")):
+            remove(path)
+        sweep(self.folder)
 
     def rotate(self) -> None:
         """Keep the `keep` highest steps."""
         for step in self.steps()[: -self.keep]:
-            shutil.rmtree(self.path(step), ignore_errors=True)
+            remove(self.path(step))
 
     def newest_complete(self) -> tuple[int | None, list[str]]:
         """The highest step whose checkpoint is intact, and a sentence for each damaged one above it.
@@ -104,7 +111,7 @@ class CheckpointStore:
             if problem is None:
                 return step, problems
             problems.append(f"The checkpoint of step {step} is damaged and was skipped: {problem}.")
-            _set_aside(self.path(step), self.folder / f".damaged-{step:06d}")
+            replace(self.path(step), self.folder / f".damaged-{step:06d}", flush=False)
         return None, problems
 
 
@@ -112,19 +119,13 @@ def publish(source: Path, target: Path, step: int) -> None:
     """Write the manifest of `source`, flush everything to the disk, then rename it to `target`."""
     for name in _UNWANTED:
         (source / name).unlink(missing_ok=True)
-    files = sorted(path for path in source.rglob("*") if path.is_file())
-    for path in files:
-        _fsync(path)
-    manifest = {
-        path.relative_to(source).as_posix(): {
-            "bytes": path.stat().st_size,
-            "sha256": sha256_file(path),
-        }
-        for path in files
+    files = {
+        path.relative_to(source).as_posix(): Content(path.stat().st_size, sha256_file(path))
+        for path in sorted(source.rglob("*"))
+        if path.is_file()
     }
-    write_json(source / MANIFEST, {"step": step, "files": manifest})
-    fsync_folder(source)
-    replace_folder(source, target)
+    write_record(source / MANIFEST, Manifest(step, files))
+    replace(source, target)
 
 
 def publish_adapter(model: Any, target: Path, base_model: str, tokenizer: ChatTokenizer) -> None:
@@ -132,94 +133,50 @@ def publish_adapter(model: Any, target: Path, base_model: str, tokenizer: ChatTo
 
     `base_model` goes into its config.
     """
-    aside = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(aside, ignore_errors=True)
     try:
-        for config in model.peft_config.values():
-            config.base_model_name_or_path = base_model
-        model.save_pretrained(aside)
-        (aside / "README.md").unlink(missing_ok=True)
-        tokenizer.save(aside)
-        for path in aside.iterdir():
-            _fsync(path)
-        replace_folder(aside, target)
+        with replacement(target) as folder:
+            for config in model.peft_config.values():
+                config.base_model_name_or_path = base_model
+            model.save_pretrained(folder)
+            (folder / "README.md").unlink(missing_ok=True)
+            tokenizer.save(folder)
     except Exception as error:
-        problem = disk_problem(error, target.parent) if is_disk_trouble(error) else None
-        shutil.rmtree(aside, ignore_errors=True)
-        if problem is None:
+        if not is_disk_trouble(error):
             raise
-        raise UserError(
-            f"The adapter could not be written: {problem}. Free some space, then resume: "
-            "the last checkpoint is kept."
-        ) from error
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Rename a finished folder to `target`; one that is there already is moved aside first, then deleted."""
-    old = target.with_name(f".old-{target.name}")
-    if target.exists():
-        _set_aside(target, old)
-    replace(source, target)
-    fsync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _set_aside(path: Path, aside: Path) -> None:
-    shutil.rmtree(aside, ignore_errors=True)
-    replace(path, aside)
-
-
-def _fsync(path: Path) -> None:
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
+        then = "resume: the last checkpoint is kept"
+        sentence = disk_sentence(error, "The adapter could not be written", target.parent, then)
+        raise UserError(sentence) from error
 
 
 def verify(folder: Path, step: int) -> str | None:
     """None if the checkpoint is whole, otherwise what is wrong, as a clause."""
     try:
-        manifest = read_json(folder / MANIFEST)
+        manifest = read_record(folder / MANIFEST, Manifest)
     except (UserError, OSError):
         return "its manifest can't be read"
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if manifest is None:
         return "it has no manifest, so it was never finished"
-    if manifest.get("step") != step:
-        return f"its manifest is that of step {manifest.get('step')}"
-    missing = [name for name in NEEDED if name not in manifest["files"]]
+    if manifest.step != step:
+        return f"its manifest is that of step {manifest.step}"
+    missing = [name for name in NEEDED if name not in manifest.files]
     if missing:
         return f"{missing[0]} was never written"
-    for name, noted in manifest["files"].items():
-        problem = _verify_file(folder / name, noted)
+    for name, content in manifest.files.items():
+        problem = _verify_file(folder / name, content)
         if problem:
             return f"{name} {problem}"
     return None
 
 
-def _verify_file(path: Path, noted: dict[str, object]) -> str | None:
+def _verify_file(path: Path, content: Content) -> str | None:
     try:
         size = path.stat().st_size
-        if size != noted["bytes"]:
-            return f"has {size} bytes instead of {noted['bytes']}"
-        if sha256_file(path) != noted["sha256"]:
+        if size != content.bytes:
+            return f"has {size} bytes instead of {content.bytes}"
+        if sha256_file(path) != content.sha256:
             return "has other content than was written"
     except FileNotFoundError:
         return "is missing"
     except OSError as error:
         return f"can't be read ({error.strerror})"
     return None
-
-
-def is_disk_trouble(error: BaseException) -> bool:
-    """Whether a file could not be written; torch and safetensors raise their own kinds of error for it."""
-    if isinstance(error, OSError):
-        return True
-    text = str(error)
-    # the second is what torch.save says on a full disk: “unexpected pos 41408 vs 41296”
-    return "os error" in text or "inline_container" in text or "PytorchStreamWriter" in text
-
-
-def disk_problem(error: BaseException, folder: Path) -> str:
-    """What hindered the writing to `folder`, as a clause."""
-    said = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
-    if said or shutil.disk_usage(folder).free < _NEARLY_NOTHING:
-        return "the disk is full"
-    return first_line(error)

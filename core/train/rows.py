@@ -60,14 +60,14 @@ def tokenize_snapshot(
     run: Run,
     recipe: Recipe,
     tokenizer: ChatTokenizer,
-    asked: Callable[[], object] = lambda: None,
+    stop: Callable[[], object] = lambda: None,
 ) -> tuple[Rows, Rows]:
     """The run's training rows and held-out rows, ids and labels as the preview shows them.
 
-    Raises Stopped when `asked` says so: very many rows take minutes.
+    Raises Stopped when `stop` says so: very many rows take minutes.
     """
     train, heldout = read_snapshot(run.data)
-    rows = _tokenize(worker, _watched(worker, train, asked), "training", tokenizer, recipe.max_length)
+    rows = _tokenize(worker, _watched(worker, train, stop), "training", tokenizer, recipe.max_length)
     if not rows:
         raise UserError(
             f"None of the {len(train)} training rows has an answer to learn within "
@@ -77,13 +77,13 @@ def tokenize_snapshot(
 
 
 def _watched(
-    worker: Worker, rows: Sequence[Conversation], asked: Callable[[], object]
+    worker: Worker, rows: Sequence[Conversation], stop: Callable[[], object]
 ) -> Iterator[Conversation]:
     """The rows one by one, saying now and then how far it is."""
     for number, row in enumerate(rows):
         if number % _TELL_ROWS == 0:
             worker.update(progress=number / len(rows))
-            if asked():
+            if stop():
                 raise Stopped
         yield row
     worker.update(progress=None)

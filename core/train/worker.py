@@ -7,21 +7,26 @@ the run folder; nobody needs to be watching.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import signal
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from core.base.home import Home, open_home
+from core.base.errors import first_line
+from core.base.home import GARAGE, Home, open_home
 from core.base.jobs import Stopped, Worker
-from core.data.scan import ScanStopped
-from core.machine import Hardware, find_hardware
+from core.methods.settle import wants_unsloth
+from core.recipe import Recipe
 from core.runs.data import has_data, prepare_data
 from core.runs.run import Run
-from core.train.engine import choose_engine
+from core.train.device import set_environment
+
+_UNSLOTH_NEEDS = ("unsloth", "unsloth_zoo", "trl", "peft", "datasets")
 
 
 @dataclass
@@ -39,7 +44,7 @@ class Stop:
     def _on_signal(self, number: int, frame: Any) -> None:
         self.signalled = True
 
-    def asked(self) -> str | None:
+    def request(self) -> str | None:
         """`stop`, `save`, or None."""
         return self.worker.stop_requested() or ("stop" if self.signalled else None)
 
@@ -69,45 +74,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true")
     args = parser.parse_args(arguments)
     folder = args.run.resolve()
-    with Worker(folder) as worker:
+    with Worker(folder, "Stopped before training began.") as worker:
         stop = Stop(worker)
         stop.listen()
-        home = open_home(args.home or folder.parent.parent)
-        try:
-            train(worker, Run(folder), home, stop, args.resume)
-        except (Stopped, ScanStopped):
-            worker.stopped("Stopped before training began.")
-
-
-def set_environment() -> None:
-    """What must be said before torch is loaded. What the user has set already stays."""
-    wanted = {
-        # everything that a worker needs is here; asking a hub would only cost time
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        # threads that wait must not burn the core that others need: on a busy machine that is 5 times faster
-        "OMP_WAIT_POLICY": "PASSIVE",
-        # on a CPU oneDNN keeps what it made for each shape of a 16-bit product, 1,024 of them: with rows of
-        # every length that grows by 40 MB a step. A step through all layers needs about 40 at a time
-        "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "64",
-        "LRU_CACHE_CAPACITY": "64",
-        # several GPUs would make the Trainer split batches among them; the best one trains
-        "CUDA_DEVICE_ORDER": "PCI_BUS_ID",
-        **the_training_gpu(find_hardware()),
-    }
-    for name, value in wanted.items():
-        os.environ.setdefault(name, value)
-
-
-def the_training_gpu(hardware: Hardware) -> dict[str, str]:
-    """What leaves torch the one card that trains; an empty list of cards where none of NVIDIA's may."""
-    gpu = hardware.training_gpu
-    if gpu is not None and gpu.vendor == "nvidia":
-        return {"CUDA_VISIBLE_DEVICES": str(gpu.index)}
-    if gpu is not None and sum(other.vendor == "amd" for other in hardware.gpus) > 1:
-        return {"HIP_VISIBLE_DEVICES": str(gpu.index)}
-    refused = gpu is None and any(other.vendor == "nvidia" for other in hardware.gpus)
-    return {"CUDA_VISIBLE_DEVICES": ""} if refused else {}
+        train(worker, Run(folder), open_home(args.home or folder.parent.parent), stop, args.resume)
 
 
 def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> None:
@@ -116,19 +86,19 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
     stages = Stages(worker)
     if not has_data(run.data):
         with stages("preparing"):
-            prepare_data(home, run.recipe, run.data, lambda share: worker.update(progress=share), stop.asked)
+            prepare_data(home, run.recipe, run.data, worker.share, stop.request)
     with stages("loading"):
-        engine = choose_engine(run.recipe)
-        worker.update(engine=engine[0], reason=engine[1])
+        unsloth = why_not_unsloth(run.recipe)
         # only now: Unsloth must be imported before the libraries that it rewrites
         from core.train.session import Session
 
-        session = Session.load(worker, run, home, engine, stop.asked, resume)
-    if stop.asked():
+        session = Session.load(worker, run, home, unsloth, stop.request, resume)
+    if stop.request():
         raise Stopped
     with stages("training"):
         session.train()
     if session.stopped_by == "stop":
+        session.note_measured()
         worker.stopped(session.stop_sentence())
         return
     with stages("saving"):
@@ -138,6 +108,23 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
     if session.stopped_by:
         worker.update(adapter_saved=True)
         worker.stopped(session.stop_sentence())
+
+
+def why_not_unsloth(recipe: Recipe) -> str:
+    """Import Unsloth (about 10 s) if the recipe can use it. Why it can't be had, as a clause, else empty."""
+    missing = [name for name in _UNSLOTH_NEEDS if find_spec(name) is None]
+    if missing or not wants_unsloth(recipe):
+        return f"{missing[0]} is not installed" if missing else ""
+    # no usage counting, and its generated code not in the current folder
+    os.environ["UNSLOTH_DISABLE_STATISTICS"] = "1"
+    os.environ.setdefault("UNSLOTH_COMPILE_LOCATION", str(GARAGE / "unsloth"))
+    try:
+        importlib.import_module("core.train.unsloth")
+    # its import runs much foreign code that probes the machine: any failure means "not here"
+    except Exception as error:
+        problem = f"{type(error).__name__}: {first_line(error)}"
+        return f"Unsloth can't be imported here ({problem.rstrip(': .')})"
+    return ""
 
 
 if __name__ == "__main__":

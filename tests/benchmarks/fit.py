@@ -1,6 +1,6 @@
 """Measures how long `fit` takes: `python -m tests.benchmarks.fit [--rounds 5]`.
 
-Prints a table: the start-up (Python, and reading the arguments), the whole command, and what it takes beyond
+Prints a table: the start-up (Python and the front door), the whole command, and what it takes beyond
 the start-up (goal: at most 0.3 s); then, inside one process, an estimate (goal: 0.5 ms), a search for what
 fits, and one for what is faster. Medians of wall-clock time, and beside them of processor time, which other
 programs on a busy machine change less. The exit code is 1 above a goal.
@@ -22,9 +22,9 @@ from pathlib import Path
 APP = Path(__file__).resolve().parent.parent.parent
 MODEL = "meta-llama/Llama-3.1-8B-Instruct"
 AFTER_START_S, ESTIMATE_S = 0.3, 0.0005
-START = "import sys; from app import parser; args = parser().parse_args(sys.argv[1:])"
+START = "import sys, app"
 Taken = tuple[float, ...]
-RUN = f"{START}; from core import commands; sys.exit(commands.run(args))"
+RUN = f"{START}; from core.commands import dispatch; sys.exit(dispatch.run(sys.argv[1], sys.argv[2:]))"
 
 
 def main() -> int:
@@ -79,22 +79,23 @@ def now() -> Taken:
 
 def inside(rounds: int) -> tuple[Taken, Taken, Taken]:
     """An estimate, make it fit with the whole catalogue, and use the room."""
-    from core.fit import Place, Workload
-    from core.fit.fitting import estimator, smaller_models
-    from core.fit.search import make_it_fit, use_the_room
+    from core.fit import Place, estimate_memory
+    from core.fit.search import make_it_fit, smaller_models, use_the_room
     from core.machine import card_named, find_hardware
     from core.models import spec_of_config
     from core.models.catalogue import catalogue_model
+    from core.recipe import parse_recipe
 
     spec = spec_of_config(catalogue_model(MODEL).config, MODEL)
-    work = Workload(quantization="nf4", max_length=2048, micro_batch=4, checkpointing="unsloth")
+    recipe = parse_recipe(
+        {"method": "qlora", "max_length": 2048, "micro_batch": 4, "checkpointing": "unsloth"}
+    )
     small, large = (Place.of(find_hardware(), card_named(size)) for size in ("4", "80"))
     models = list(smaller_models())
-    here, there = estimator(small, 1.0), estimator(large, 1.0)
     return (
-        measured(rounds, lambda: here(spec, work), 200),
-        measured(rounds, lambda: make_it_fit(spec, work, small, here, models=models)),
-        measured(rounds, lambda: use_the_room(spec, work, large, there)),
+        measured(rounds, lambda: estimate_memory(recipe, spec, small), 200),
+        measured(rounds, lambda: make_it_fit(recipe, spec, small, models=models)),
+        measured(rounds, lambda: use_the_room(recipe, spec, large)),
     )
 
 

@@ -18,7 +18,7 @@ from itertools import product
 from pathlib import Path
 
 from core.base.home import APP_FOLDER, Home, open_home
-from core.fit import MemoryEstimate, Place, Workload, estimate_memory
+from core.fit import MemoryEstimate, Place, estimate_memory
 from core.machine import find_hardware
 from core.models import spec_of_folder
 from core.models.starter import ensure_starter
@@ -95,8 +95,9 @@ def run_lengths(run: Run) -> list[int]:
 
 def estimate(home: Home, run: Run, case: Case, precision: str, longest: int) -> MemoryEstimate:
     place = Place.of(replace(find_hardware(home.root), gpus=()))
-    workload = Workload.of(run.recipe, case.engine, 32 if precision == "fp32" else 16, longest)
-    return estimate_memory(spec_of_folder(ensure_starter(home)), workload, place)
+    trained = run.recipe.with_changes(engine=case.engine, precision=precision)
+    able = replace(place, device=replace(place.device, bf16=precision == "bf16"))
+    return estimate_memory(trained, spec_of_folder(home, ensure_starter(home)), able, longest)
 
 
 def main() -> int:

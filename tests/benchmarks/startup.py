@@ -18,8 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from core.setup.places import Places
-from core.setup.ready import ready
+from core.setup.places import Places, ready
 
 APP = Path(__file__).resolve().parent.parent.parent
 GOAL = 1.3

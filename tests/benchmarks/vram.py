@@ -1,43 +1,35 @@
-"""The memory estimate beside published measurements: `python -m tests.benchmarks.vram [--command] [--caps]`.
+"""The memory estimate beside published measurements: `python -m tests.benchmarks.vram [--caps]`.
 
 One line a case: published, ours, error. The estimate's total is compared with what was published: a figure of
 the driver with the whole, torch's reserved memory without the driver's context, torch's allocated memory also
-without fragments. Held-out cases, by which no constant was chosen, stand apart. `--command` asks `python
-app.py fit` for each case instead of the function. `--caps` shows the cases whose rows were shorter than the
-length that is given: there the estimate must not be below. The exit code is 1 where the target is missed.
+without fragments. Held-out cases, by which no constant was chosen, stand apart. `--caps` shows the cases
+whose rows were shorter than the length that is given: there the estimate must not be below. The exit code is
+1 where the target is missed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
-import tempfile
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from core.fit import MemoryEstimate, Place, estimate_memory
+from core.fit import Place, estimate_memory
 from core.machine import GIB
 from tests.benchmarks.vram_cases import (
     APART,
     card_gib,
     card_of,
-    config_of,
+    foreign_of,
     is_judged,
     load_cases,
     load_holdout,
+    recipe_of,
     spec_of,
-    workload_of,
 )
 
-APP = Path(__file__).resolve().parent.parent.parent
 MEAN, WORST = 0.06, 0.20
-
-# checkpoints in the host's memory are Unsloth's way: that is how the command is asked for them
-_OFFLOADED_CHECKPOINTS = "hf_offload"
 
 
 @dataclass(frozen=True)
@@ -61,23 +53,15 @@ class Judged:
         return self.usable is not None and self.verdict == "fits" and self.published > self.usable
 
 
-def judge(case: dict[str, Any], command: bool = False) -> Judged:
+def judge(case: dict[str, Any]) -> Judged:
     """The estimate of a case on its card."""
     memory, gpu = card_gib(case), card_of(case)
     place = Place(gpu, gpu.total, 64 * GIB)
-    if command:
-        total, terms, verdict = _ask_command(case, memory)
-    else:
-        estimate = estimate_memory(spec_of(case), workload_of(case), place)
-        total, terms, verdict = estimate.total, _terms(estimate), estimate.verdict
+    estimate = estimate_memory(recipe_of(case), spec_of(case), place, foreign=foreign_of(case))
     unit = 1e9 if case["peak_metric"].endswith("_GB") else GIB
-    ours = total - sum(terms[name] for name in _not_in(case["peak_metric"]))
+    ours = estimate.total - sum(estimate.term(name) for name in _not_in(case["peak_metric"]))
     usable = memory * GIB if memory else None
-    return Judged(case, case["peak_gb"] * unit, ours, total, usable, verdict)
-
-
-def _terms(estimate: MemoryEstimate) -> dict[str, float]:
-    return {term.key: term.bytes for term in estimate.terms}
+    return Judged(case, case["peak_gb"] * unit, ours, estimate.total, usable, estimate.verdict)
 
 
 def _not_in(metric: str) -> tuple[str, ...]:
@@ -85,32 +69,6 @@ def _not_in(metric: str) -> tuple[str, ...]:
     if "alloc" in metric or "active" in metric:
         return "context", "fragmentation"
     return ("context",) if metric.startswith("torch") else ()
-
-
-def _ask_command(case: dict[str, Any], memory: float | None) -> tuple[int, dict[str, float], str]:
-    """What `python app.py fit` prints for the case's config.json."""
-    work = workload_of(case)
-    if work.checkpointing == _OFFLOADED_CHECKPOINTS:
-        work = replace(work, checkpointing="unsloth", backend="unsloth")
-    with tempfile.TemporaryDirectory() as folder:
-        config = Path(folder) / "config.json"
-        config.write_text(json.dumps(config_of(case)), "utf-8")
-        command = [sys.executable, str(APP / "app.py"), "fit", "--json", "--model", str(config)]
-        command += ["--gpu", f"{memory or 80:g}GiB", "--method", work.method, "--rank", str(work.rank)]
-        command += ["--max-length", str(work.max_length), "--batch", str(work.micro_batch)]
-        command += ["--accumulate", "1", "--optimizer", work.optimizer]
-        command += ["--checkpointing", work.checkpointing]
-        command += ["--backend", work.backend, "--target-modules", work.target_modules[0]]
-        command += ["--adapter-bits", str(work.adapter_bits), "--dropout", str(work.dropout)]
-        command += [] if work.fused_loss is None else ["--loss", "pieces" if work.fused_loss else "whole"]
-        command += [] if work.rest_bits is None else ["--rest-bits", str(work.rest_bits)]
-        command += [] if work.double_quantization else ["--no-double-quantization"]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=APP, check=False)
-    if done.returncode:
-        raise SystemExit(f"case {case['number']}: {' '.join(command)}\n{done.stderr}")
-    answer = json.loads(done.stdout.splitlines()[-1])
-    terms = {name: gib * GIB for name, gib in answer["terms"].items()}
-    return round(answer["total_gib"] * GIB), terms, answer["verdict"]
 
 
 def line_of(judged: Judged) -> str:
@@ -141,20 +99,19 @@ def print_judged(all_judged: list[Judged]) -> tuple[float, Judged, list[Judged]]
 def main() -> int:
     """Print the table; 0 within the target."""
     options = argparse.ArgumentParser(description="the memory estimate beside published measurements")
-    options.add_argument("--command", action="store_true", help="ask `app.py fit` for each case")
     options.add_argument("--caps", action="store_true", help="the cases whose length is only a cap")
     args = options.parse_args()
     if args.caps:
         return print_caps()
     cases = load_cases()
     print("GiB: case, length x rows, checkpointing, metric, published, ours, error, verdict on its card")
-    mean, worst, wrong = print_judged([judge(case, args.command) for case in cases if is_judged(case)])
+    mean, worst, wrong = print_judged([judge(case) for case in cases if is_judged(case)])
     print(f"target: mean {MEAN:.0%}, worst {WORST:.0%}, none wrongly said to fit")
     print("\nknown lengths that are not judged, and why:")
     for case in (case for case in cases if case["number"] in APART):
         print(f"{case['number']:>4} {case['framework']:9} {case['model'][:28]:28} {APART[case['number']]}")
     print("\nheld out:")
-    print_judged([judge(case, args.command) for case in load_holdout()])
+    print_judged([judge(case) for case in load_holdout()])
     return 0 if mean <= MEAN and abs(worst.error) <= WORST and not wrong else 1
 
 

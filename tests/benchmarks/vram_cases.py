@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from core.fit import Workload
+from core.fit.training import Foreign
 from core.machine import GIB, Gpu
 from core.models import ModelSpec, spec_of_config
+from core.models.dense import is_dense
+from core.models.spec import spec_from_json
+from core.recipe import Recipe, parse_recipe
 
 _DATA = Path(__file__).resolve().parent.parent / "data"
 
@@ -46,6 +50,8 @@ _PIECES = {"axolotl": True, "torchtune": True}
 _WHOLE_LOSS = "unfused"
 _SIXTEEN_BIT_ADAPTER = ("torchtune",)
 _DROPOUT = {"axolotl": 0.05}
+# the ways of checkpointing that an engine of ours has
+_OURS = {("unsloth", "unsloth"), ("unsloth", "hf"), ("peft", "hf")}
 
 
 def load_cases() -> list[dict[str, Any]]:
@@ -68,7 +74,12 @@ def is_judged(case: dict[str, Any]) -> bool:
 
 
 def spec_of(case: dict[str, Any]) -> ModelSpec:
-    return spec_of_config(config_of(case), case["model"])
+    """By the formula; of other types what core.models.shapes_worker counts (tests/data/vram_shapes.json)."""
+    config = config_of(case)
+    if is_dense(config):
+        return spec_of_config(config, case["model"])
+    counted = json.loads((_DATA / "vram_shapes.json").read_text("utf-8"))[case["model"]]
+    return replace(spec_from_json(counted), name=case["model"], model_type=case["model_type"])
 
 
 def config_of(case: dict[str, Any]) -> dict[str, Any]:
@@ -86,42 +97,55 @@ def config_of(case: dict[str, Any]) -> dict[str, Any]:
         "tie_word_embeddings": case["tied_embeddings"],
     }
     if case["model_type"] == "falcon":
+        # its class works out the width of a head by itself
+        del config["head_dim"]
         config |= {"multi_query": True, "new_decoder_architecture": False}
     if case["model_type"] == "gpt_oss":
         config |= {"num_local_experts": 128 if "120b" in case["model"] else 32, "num_experts_per_tok": 4}
     return config
 
 
-def workload_of(case: dict[str, Any]) -> Workload:
-    """The published settings, with what the source says of loss and formats."""
-    framework, method = case["framework"], case["method"]
-    pieces = False if _has_whole_loss(case) else _PIECES.get(framework)
-    return Workload(
-        method=method,
-        quantization="nf4" if method == "qlora" else "none",
-        double_quantization=framework != "litgpt" or "nf4-dq" in case["notes"],
-        rank=case.get("rank") or 16,
-        target_modules=(_targets(case),),
-        max_length=case["seq_len"],
-        micro_batch=case.get("batch") or 1,
-        optimizer=_optimizer(case),
-        checkpointing=case["grad_ckpt"],
-        backend="unsloth" if framework == "unsloth" else "peft",
-        dropout=_DROPOUT.get(framework, 0.0),
-        rest_bits=32 if framework == "hf" and method == "qlora" else None,
-        fused_loss=pieces,
-        adapter_bits=16 if framework in _SIXTEEN_BIT_ADAPTER else 32,
-        virtual_tokens=_virtual_tokens(case),
+def recipe_of(case: dict[str, Any]) -> Recipe:
+    """The published settings, as far as a recipe has them."""
+    framework, checkpointing = case["framework"], case["grad_ckpt"]
+    engine = "unsloth" if framework == "unsloth" else "peft"
+    virtual_tokens = _virtual_tokens(case)
+    return parse_recipe(
+        {
+            "method": case["method"],
+            "method_settings": {"virtual_tokens": virtual_tokens} if virtual_tokens else {},
+            "double_quantization": framework != "litgpt" or "nf4-dq" in case["notes"],
+            "rank": case.get("rank") or 16,
+            "target_modules": _targets(case),
+            "max_length": case["seq_len"],
+            "micro_batch": case.get("batch") or 1,
+            "checkpointing": checkpointing if (engine, checkpointing) in _OURS else "none",
+            "engine": engine,
+            "dropout": _DROPOUT.get(framework, 0.0),
+        }
     )
 
 
-def _virtual_tokens(case: dict[str, Any]) -> int:
-    """Those of a prompt are what is trained; a prefix has them in its name; else the usual number."""
+def foreign_of(case: dict[str, Any]) -> Foreign:
+    """What the source says of loss and formats, and of what a recipe has no name for."""
+    framework = case["framework"]
+    return Foreign(
+        optimizer=(case.get("optimizer") or "adamw_torch").split(" ")[0].replace("adamw8bit", "adamw_8bit"),
+        checkpointing=case["grad_ckpt"],
+        adapter_bits=16 if framework in _SIXTEEN_BIT_ADAPTER else 32,
+        rest_bits=32 if framework == "hf" and case["method"] == "qlora" else None,
+        pieces=False if _has_whole_loss(case) else _PIECES.get(framework),
+    )
+
+
+def _virtual_tokens(case: dict[str, Any]) -> int | None:
+    """Those of a prompt are what is trained; a prefix has them in its name; None leaves the usual number."""
     named = re.search(r"tokens(\d+)", case["notes"])
     trained = re.search(r"trainable (\d+)", case["notes"])
     if case["method"] == "prompt" and trained:
         return int(trained[1]) // case["hidden"]
-    return int(named[1]) if named else Workload.virtual_tokens
+    soft = case["method"] in ("prompt", "prefix", "p_tuning")
+    return int(named[1]) if named and soft else None
 
 
 def _has_whole_loss(case: dict[str, Any]) -> bool:
@@ -133,14 +157,11 @@ def _has_whole_loss(case: dict[str, Any]) -> bool:
     return version[1] == "None" or tuple(int(part) for part in version[1].split(".")[:2]) < first
 
 
-def _optimizer(case: dict[str, Any]) -> str:
-    return (case.get("optimizer") or "adamw_torch").split(" ")[0].replace("adamw8bit", "adamw_8bit")
-
-
-def _targets(case: dict[str, Any]) -> str:
+def _targets(case: dict[str, Any]) -> str | list[str]:
     """As published, in short names; what a family doesn't have is left out."""
     targets = re.sub(r"\s*\(.*?\)", "", case.get("targets") or "all-linear")
-    return "all-linear" if "shared_mlp" in targets or "embed" in targets else targets
+    whole = targets in ("all", "all-linear") or "shared_mlp" in targets or "embed" in targets
+    return "all-linear" if whole else [part.strip() for part in targets.split(",") if part.strip()]
 
 
 def card_of(case: dict[str, Any]) -> Gpu:

@@ -16,7 +16,7 @@ from core.base.home import APP_FOLDER
 from core.data.cleaned import save_cleaned
 from core.data.scan import scan
 from core.data.store import Store
-from core.setup.archive import unpack_chosen
+from core.setup.downloads import unpack_chosen
 from tests.corpus.case import pair
 from tests.corpus.judge import judge
 
@@ -36,7 +36,7 @@ NO_INDEX = (
     "Name or service not known",
     "Max retries exceeded",
 )
-COMMAND = "import sys, app; sys.exit(app.run_inside(app.parser().parse_args(), []))"
+COMMAND = "import sys, app; sys.exit(app.run_inside(app.parse(sys.argv[1:])))"
 FAQ_SHAPES = ("faq-alpaca.jsonl", "faq-sharegpt.jsonl", "faq.jsonl", "faq.json", "faq.csv")
 ENGLISH_SHAPES = ("faq-en-alpaca.jsonl", "faq-en-sharegpt.jsonl", "faq-en.jsonl", "faq-en.json", "faq-en.csv")
 

@@ -13,7 +13,8 @@ import pytest
 
 from core.base.home import APP_FOLDER, Home, open_home
 from core.data import ChatTokenizer, read_snapshot
-from core.runs.run import Run, read_progress
+from core.runs.progress import read_progress
+from core.runs.run import Run
 from tests.real_parts import starter_folder
 from tests.training_runs import chats, losses, make_run, summary, work, work_side_by_side
 

@@ -10,19 +10,18 @@ from core.base.home import open_home
 from core.base.jobs import Worker
 from core.runs.data import prepare_data
 from core.runs.run import Run
-from core.train.engine import choose_engine
-from core.train.worker import set_environment
+from core.train.worker import set_environment, why_not_unsloth
 
 
 def main(folder: Path) -> None:
     set_environment()
     run, home = Run(folder), open_home(folder.parent.parent)
     prepare_data(home, run.recipe, run.data)
-    engine = choose_engine(run.recipe)
+    unsloth = why_not_unsloth(run.recipe)
+    from core.train.batches import split_batch
     from core.train.session import Session
-    from core.train.trainer import split_batch
 
-    session = Session.load(Worker(folder), run, home, engine, lambda: None, False)
+    session = Session.load(Worker(folder), run, home, unsloth, lambda: None, False)
     for batch in session.trainer.get_train_dataloader():
         for part in split_batch(batch, 64, True):
             for row, length in enumerate(part["attention_mask"].sum(dim=1).tolist()):

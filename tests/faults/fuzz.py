@@ -87,7 +87,7 @@ def _look_closer(path: Path, stores: Path, problems: list[dict[str, object]]) ->
     again = scan([copy], stores / "again")
     if [row.messages for row in again.rows()] != [row.messages for row in store.rows(fixes)]:
         raise AssertionError("a cleaned copy is read otherwise than it was written")
-    left = again.summary.found.keys() & set(text_fixes(fixes))
+    left = again.summary.tallies.keys() & set(text_fixes(fixes))
     if left:
         raise AssertionError(f"fixed, but still there: {left}")
 

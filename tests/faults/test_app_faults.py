@@ -15,6 +15,7 @@ from core.base.jobs import read_job, wait_job
 from core.export.service import export_job, start_export
 from core.runs.run import Run, active_run, create_run, start_training
 from tests.app_process import PATIENCE_MS, App, Watched, browser, running_app, workers
+from tests.ui_page import recipe
 from ui.bench import Bench
 
 pytestmark = pytest.mark.slow
@@ -108,7 +109,7 @@ def trained(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     home = open_home(tmp_path_factory.mktemp("trained"))
     bench = choose(home, tiny_model, max_steps=3)
     bench.choose(compare=False, max_tokens=1500)
-    run = create_run(home, bench.recipe())
+    run = create_run(home, recipe(bench))
     start_training(home, run)
     assert wait_job(run.folder, 240).status == "done", run.log_tail()
     start_export(home, run)

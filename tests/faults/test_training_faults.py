@@ -15,7 +15,8 @@ from safetensors.numpy import load_file, save_file
 from core.base.files import read_json, write_json
 from core.base.home import Home
 from core.base.jobs import read_job
-from core.runs.run import Run, finished_checkpoints, read_progress
+from core.runs.progress import read_progress
+from core.runs.run import Run, finished_checkpoints
 from core.train.checkpoints import verify
 from tests.tiny_model import make_tiny_model
 from tests.training_runs import chats, events, losses, make_run, work

@@ -13,7 +13,8 @@ import pytest
 
 from core.base.home import Home
 from core.base.jobs import ACTIVE, read_job, request_stop
-from core.runs.run import Run, finished_checkpoints, read_progress, start_training
+from core.runs.progress import read_progress
+from core.runs.run import Run, finished_checkpoints, start_training
 from core.train.checkpoints import verify
 from tests.training_runs import begin, events, make_run, summary, wait_over, wait_until, work
 
@@ -24,18 +25,23 @@ pytestmark = pytest.mark.slow
 def long_run(home: Home, tiny_model: Path, request: pytest.FixtureRequest) -> Iterator[Run]:
     """A run that would go on for hours, started, with two checkpoints written."""
     run = make_run(home, tiny_model, max_steps=100_000, save_every=3, keep_checkpoints=2)
-    if request.param == "started":
-        start_training(home, run)
-    else:
-        begin(run)
-    wait_until(
-        lambda: len(events(run, "checkpoint")) > 1 or read_job(run.folder).status not in (*ACTIVE, "none")
-    )
-    assert read_job(run.folder).status == "running", run.log_tail()
-    yield run
-    state = read_job(run.folder)
-    if state.active and state.pid:
-        psutil.Process(state.pid).kill()
+    try:
+        if request.param == "started":
+            start_training(home, run)
+        else:
+            begin(run)
+        # a busy machine may need minutes to import torch
+        wait_until(lambda: len(events(run, "checkpoint")) > 1 or has_ended(run), 300)
+        assert read_job(run.folder).status == "running", run.log_tail()
+        yield run
+    finally:
+        state = read_job(run.folder)
+        if state.active and state.pid:
+            psutil.Process(state.pid).kill()
+
+
+def has_ended(run: Run) -> bool:
+    return read_job(run.folder).status not in (*ACTIVE, "none")
 
 
 def finish_soon(run: Run, steps: int = 2) -> int:

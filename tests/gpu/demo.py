@@ -20,7 +20,8 @@ from core.base.home import Home, open_home
 from core.base.jobs import request_stop, wait_job
 from core.machine import Gpu, find_hardware
 from core.presets import preset_named
-from core.runs.run import Run, create_run, read_progress, start_training
+from core.runs.progress import read_progress
+from core.runs.run import Run, create_run, start_training
 
 RESULTS = Path(__file__).parent / "results"
 PRESET = "gpu-08gb"
@@ -93,7 +94,7 @@ def numbers_of(run: Run, gpu: Gpu, seconds: float) -> dict[str, Any]:
     return {
         "gpu": gpu.name,
         "model": recipe.model,
-        "method": f"{recipe.method} r={recipe.rank}, {recipe.quantization}, {recipe.target_modules}",
+        "method": f"{recipe.method_title} r={recipe.rank}, {recipe.quantization}, {recipe.target_modules}",
         **{
             key: summary[key]
             for key in ("engine", "reason", "precision", "precision_reason", "steps", "tokens")

@@ -22,14 +22,15 @@ from core.base.errors import UserError
 from core.base.files import write_json
 from core.base.home import Home, open_home
 from core.base.jobs import request_stop, wait_job
-from core.fit import Place
-from core.fit.fitting import Lengths, estimate_recipe
+from core.fit import Lengths, Place
+from core.fit.answer import Fit
 from core.machine import GIB, Gpu
 from core.models import find_spec
 from core.models.starter import ensure_starter
 from core.presets import preset_named
 from core.recipe import Recipe
-from core.runs.run import create_run, read_progress, start_training
+from core.runs.progress import read_progress
+from core.runs.run import create_run, start_training
 from tests.gpu.demo import RESULTS, require_gpu
 
 MODELS = ("Qwen/Qwen2.5-0.5B-Instruct", "meta-llama/Llama-3.2-1B-Instruct", "Qwen/Qwen3-4B")
@@ -138,9 +139,8 @@ def run_one(home: Home, gpu: Gpu, model: str, recipe: Recipe, changes: dict[str,
     """Train a few steps; the estimate is the formula's own, before any correction."""
     place = Place(gpu, gpu.total, 0)
     full = Lengths(recipe.max_length, recipe.max_length, recipe.max_length)
-    estimated = estimate_recipe(
-        open_home(home.root / "clean"), recipe, find_spec(home, recipe.model), place, full
-    )
+    clean = open_home(home.root / "clean")
+    estimated = Fit.of(clean, recipe, find_spec(home, recipe.model, print), place, full).estimate
     run = create_run(home, recipe)
     start_training(home, run)
     state = wait_job(run.folder, LIMIT_S)

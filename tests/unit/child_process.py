@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from core.base.children import die_with_parent
+from core.base.process import die_with_parent
 
 if __name__ == "__main__":
     die_with_parent()

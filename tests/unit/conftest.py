@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from core.base.home import STARTER_GGUF
+from core.base.home import STARTER_GGUF, Home
+from core.data import ChatTokenizer
 from core.models.gguf_header import read_header
 from core.models.starter import write_tokenizer
+from tests.ui_page import check_here
+from tests.unit.chat_models import FAMILIES, write_model
 from tests.unit.hub_server import Hub, hub_server
+from ui.bench import Bench
 
 
 @pytest.fixture(scope="session")
@@ -22,6 +26,25 @@ def starter_tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("starter-tokenizer")
     write_tokenizer(read_header(STARTER_GGUF, arrays=True), folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Family name → folder of a toy model. Read only."""
+    root = tmp_path_factory.mktemp("toys")
+    return {name: write_model(root / name, family) for name, family in FAMILIES.items()}
+
+
+@pytest.fixture(scope="session")
+def toy_tokenizers(toys: dict[str, Path]) -> dict[str, ChatTokenizer]:
+    return {name: ChatTokenizer.load(folder) for name, folder in toys.items()}
+
+
+@pytest.fixture
+def bench(home: Home, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """What stands behind a page of this test's home folder; data is checked in this process, at once."""
+    monkeypatch.setattr("ui.data.start_check", check_here)
+    return Bench(home)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.base.jobs import Worker
+from core.base.jobs import Stopped, Worker
 
 
 def main(folder: Path, what: str) -> None:
@@ -20,8 +20,7 @@ def main(folder: Path, what: str) -> None:
             worker.update(stage="waiting")
             while not worker.stop_requested():
                 time.sleep(0.02)
-            worker.stopped("Stopped as asked.")
-            return
+            raise Stopped
         print("hello from the worker")
         worker.say("stage", stage="working")
         worker.update(stage="working", progress=1.0, made="something")

@@ -1,38 +1,29 @@
-"""A process that builds models on PyTorch's meta device and counts them, for the tests of core.models.
+"""A process that counts models with core.models.shapes_worker and lets PEFT adapt them, for the tests.
 
 Reads a JSON list of {config, targets: [{target_modules, rank, rank_pattern}]} from stdin; prints for each
-{parameters, linears, trainable}, and on a line before what the config classes take for missing fields.
+{shapes, parameters, trainable}.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import warnings
 from typing import Any
+
+from core.models.shapes_worker import shapes_of
+from core.models.spec import spec_to_json
 
 
 def main() -> None:
-    import warnings
-
-    from tests.class_defaults import class_defaults
-
     warnings.filterwarnings("ignore")
-    print(json.dumps(class_defaults()))
-    answers = [_count(case["config"], case["targets"]) for case in json.load(sys.stdin)]
-    print(json.dumps(answers))
+    print(json.dumps([_count(case["config"], case["targets"]) for case in json.load(sys.stdin)]))
 
 
 def _count(config: dict[str, Any], targets: list[dict[str, Any]]) -> dict[str, Any]:
-    import torch
-    from transformers.pytorch_utils import Conv1D
-
-    model = _model(config)
-    head = model.get_output_embeddings()
-    kinds = (torch.nn.Linear, Conv1D)
-    linears = [name for name, part in model.named_modules() if isinstance(part, kinds) and part is not head]
     return {
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "linears": sorted(linears),
+        "shapes": spec_to_json(shapes_of(config)),
+        "parameters": sum(parameter.numel() for parameter in _model(config).parameters()),
         "trainable": [_trainable(config, target) for target in targets],
     }
 

@@ -3,13 +3,11 @@
 import sys
 from pathlib import Path
 
-from core.setup.lock import only_one
 from core.setup.places import Places
-from core.setup.plan import Plan
-from core.setup.prepare import run_steps
+from core.setup.plan import InstallPlan
+from core.setup.prepare import SetupStep, run_steps
 from core.setup.screen import Screen
-from core.setup.state import State
-from core.setup.steps import Step
+from core.setup.state import State, only_one
 from core.setup.work import Work
 
 
@@ -23,15 +21,15 @@ def count(name: str):
 
 
 def child(work: Work) -> dict[str, int]:
-    work.runner.module(Path(sys.executable), "slow_tool", str(work.places.app), sys.argv[2])
+    work.module(Path(sys.executable), "slow_tool", str(work.places.app), sys.argv[2])
     return {}
 
 
 places = Places(Path(sys.argv[1]))
 steps = [
-    Step("first", "First", "1", count("first"), lambda _: True, 0.0),
-    Step("child", "Child", "1", child, lambda _: True, 0.0),
-    Step("last", "Last", "1", count("last"), lambda _: True, 0.0),
+    SetupStep("first", "First", "1", count("first")),
+    SetupStep("child", "Child", "1", child),
+    SetupStep("last", "Last", "1", count("last")),
 ]
 with only_one(places.lock):
-    run_steps(places, Plan("cpu", "test", ()), steps, State.load(places.state), Screen())
+    run_steps(places, InstallPlan("cpu", "test", ()), steps, State.load(places.state), Screen())

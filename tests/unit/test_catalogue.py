@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from core.base.errors import UserError
-from core.fit import Workload, estimate_memory, place_of
+from core.fit import Place, estimate_memory
 from core.machine import Hardware, card_named
 from core.models import HUB_ID, lora_parameters, spec_of_config
 from core.models.catalogue import CatalogueModel, catalogue_model, load_catalogue
+from core.recipe import parse_recipe
 
 MODELS = load_catalogue()
 TOLERANCE = 0.001
@@ -82,13 +83,15 @@ def test_models_of_one_licence_say_the_same() -> None:
 
 
 def test_the_cards_that_an_entry_names_have_room() -> None:
-    work = Workload(quantization="nf4", optimizer="adamw_8bit", checkpointing="unsloth", max_length=2048)
+    recipe = parse_recipe(
+        {"method": "qlora", "optimizer": "adamw_8bit", "checkpointing": "unsloth", "max_length": 2048}
+    )
     named = 0
     for model in MODELS:
         if cards := re.search(r"(?:for|of) (?:[\d]+ to )?(\d+) GB cards", model.about):
             gpu = card_named(f"{cards[1]}GiB")
-            place = place_of(Hardware((gpu,), "", 8, 64 << 30, 60 << 30, 1 << 40, "Linux"), gpu)
-            estimate = estimate_memory(spec_of_config(model.config, model.id), work, place)
+            place = Place.of(Hardware((), "", 8, 64 << 30, 60 << 30, 1 << 40, "Linux"), gpu)
+            estimate = estimate_memory(recipe, spec_of_config(model.config, model.id), place)
             short = "with short texts" in model.about
             assert estimate.verdict == "fits" or (short and estimate.verdict == "tight"), model.id
             named += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -11,9 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.base.aside import aside, sweep
-from core.base.children import ChildFailed, ChildStopped, death, run_child, telling_line
 from core.base.home import APP_FOLDER
+from core.base.process import ChildFailed, ChildStopped, death, run_child, telling_line
 
 CHILD = "tests.unit.child_process"
 
@@ -51,7 +49,7 @@ def test_a_child_goes_with_its_parent(tmp_path: Path) -> None:
     """The parent is killed without a chance to tidy up; its child ends by itself."""
     note = tmp_path / "pid"
     call = f"run_child({CHILD!r}, ['sleep', {str(note)!r}], print, lambda: None)"
-    code = f"from core.base.children import run_child; {call}"
+    code = f"from core.base.process import run_child; {call}"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=APP_FOLDER, stdout=subprocess.DEVNULL)
     child = psutil.Process(int(_wait_for(note)))
     parent.kill()
@@ -82,20 +80,3 @@ def test_death_in_words() -> None:
     assert "memory" in death(-9)
     assert death(-6) == "gave up (abort)"
     assert death(5) == "ended with code 5"
-
-
-def test_only_the_dead_ones_temporary_files_are_swept(tmp_path: Path) -> None:
-    mine = [aside(tmp_path / "model.gguf") for _ in "ab"]
-    for path in mine:
-        path.write_text("half")
-    # of a process before, which had our number
-    (tmp_path / f".model.gguf.pid{os.getpid()}.aside").write_text("half")
-    (tmp_path / f".model.gguf.pid{os.getppid()}.aside").write_text("another's")
-    dead = tmp_path / ".merged.pid999999999.aside"
-    dead.mkdir()
-    (dead / "model.safetensors").write_text("half")
-    (tmp_path / "model.gguf").write_text("whole")
-    sweep(tmp_path)
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == sorted([f".model.gguf.pid{os.getppid()}.aside", "model.gguf", *(one.name for one in mine)])
-    sweep(tmp_path / "not there")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -14,8 +13,10 @@ import pytest
 from core.base.errors import UserError, WorkerFailed
 from core.base.home import APP_FOLDER, Home
 from core.base.jobs import JobState
-from core.commands import dispatch as commands
+from core.commands import dispatch
 from core.commands.follow import raise_unless_done
+from core.data.shapes import ROLES_OF_COLUMNS
+from core.export.quants import QUANTS
 
 
 @pytest.mark.parametrize(
@@ -36,13 +37,12 @@ def test_what_is_not_done_is_an_error(state: JobState, error: type[Exception], t
 def test_a_crash_without_a_place_for_its_log_still_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def crash(home: Home, args: argparse.Namespace) -> None:
+    def crash(home: Home, args: object) -> None:
         (home.root / "commands.log").mkdir()
         raise ValueError("a mistake of ours")
 
-    monkeypatch.setattr("core.commands.fit.fit", crash)
-    args = argparse.Namespace(command="fit", home=tmp_path / "home", json=True)
-    assert commands.run(args) == 1
+    monkeypatch.setattr("core.commands.demo.run", crash)
+    assert dispatch.run("demo", ["--json"], str(tmp_path / "home")) == 1
     said = capsys.readouterr()
     assert "a mistake of ours" in json.loads(said.out)["error"]
     assert "Traceback" in said.err and "can't be written either" in said.err
@@ -56,14 +56,14 @@ def test_done_is_no_error(tmp_path: Path) -> None:
 def test_a_reader_that_has_enough_is_no_crash(tmp_path: Path) -> None:
     """`python app.py fit … | head -1`."""
     code = f"""
-import argparse, sys
-from core import commands
+import sys
+from core.commands import demo, dispatch
 def speak(home, args):
     sys.stdin.readline()
     print("x" * 1_000_000)
     return {{}}
-commands.COMMANDS["fit"] = ("__main__", "speak")
-sys.exit(commands.run(argparse.Namespace(command="fit", home={str(tmp_path)!r}, json=False)))
+demo.run = speak
+sys.exit(dispatch.run("demo", [], {str(tmp_path)!r}))
 """
     pipe = subprocess.PIPE
     with subprocess.Popen(
@@ -74,3 +74,28 @@ sys.exit(commands.run(argparse.Namespace(command="fit", home={str(tmp_path)!r}, 
         job.stdin.write(b"\n")
         job.stdin.close()
         assert job.stderr.read() == b"" and job.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "line", "values"),
+    [
+        ("train", ["r.yaml"], {"recipe": "r.yaml", "home": "x", "json": False}),
+        ("train", ["r.yaml", "--home", "y"], {"home": "y"}),
+        ("export", ["run", "--quant", "Q8_0"], {"run": "run", "quant": "Q8_0"}),
+        ("chat", ["run", "--prompt", "hi"], {"target": "run", "prompt": "hi", "system": None}),
+        ("chat", ["f.gguf", "--prompt", "hi", "--max-tokens", "9"], {"max_tokens": 9, "temperature": 0.7}),
+    ],
+)
+def test_command_lines(command: str, line: list[str], values: dict[str, object]) -> None:
+    args = dispatch.arguments(command, line, home="x")
+    assert {name: getattr(args, name) for name in values} == values
+
+
+@pytest.mark.parametrize(("command", "names"), [("export", QUANTS), ("check-data", ROLES_OF_COLUMNS)])
+def test_help_names_every_choice(
+    command: str, names: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        dispatch.run(command, ["--help"])
+    output = capsys.readouterr().out
+    assert names and all(name in output for name in names)

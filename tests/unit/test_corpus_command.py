@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-import app
+from core.commands import dispatch
 from tests.corpus.case import ROWS, jsonl
 from tests.corpus.make import CASES, write
 from tests.unit.chat_models import FAMILIES, write_model
@@ -38,8 +38,8 @@ def check(capsys: pytest.CaptureFixture[str], model: Path) -> Any:
     """(exit code, the JSON of the last line) of `check-data` with these arguments."""
 
     def run(*arguments: str | Path) -> tuple[int, dict[str, Any]]:
-        words = ["check-data", *map(str, arguments), "--model", str(model), "--json"]
-        code = app.run_inside(app.parser().parse_args(words), [])
+        words = [*map(str, arguments), "--model", str(model), "--json"]
+        code = dispatch.run("check-data", words)
         return code, json.loads(capsys.readouterr().out.splitlines()[-1])
 
     return run

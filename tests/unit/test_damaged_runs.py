@@ -10,10 +10,13 @@ import pytest
 from core.base.events import EventLog
 from core.base.home import open_home
 from core.export.service import read_exports
-from core.runs.run import Run, fold, list_runs
+from core.runs.progress import fold
+from core.runs.run import Run, list_runs
 from tests.finished_run import make_finished_run
-from ui import chat, export, frame, train
+from tests.ui_page import shown
+from ui import frame
 from ui.bench import Bench
+from ui.scene import scene_of
 
 EVENTS = "\n".join(
     [
@@ -54,11 +57,11 @@ def test_every_step_goes_on(tmp_path: Path, name: str, text: str, said: str) -> 
     (run.folder / name).write_text(text, "utf-8")
     bench = Bench(open_home(tmp_path / "höme mit platz"))
     bench.choose(run=run.name)
-    shown = [train.top_html(bench), export.body_html(bench), chat.top_html(bench)]
-    assert all(f'value="{other.name}"' in html and f'value="{run.name}"' in html for html in shown)
-    assert said in shown[1] or said in shown[2]
-    assert train.bottom_html(bench) and train.chart_value(bench) == run.name
-    assert frame.header_html(bench) and frame.card_html(bench)
+    pages = [shown(bench, panel) for panel in ("train-panel", "export-panel", "chat-panel")]
+    assert all(f'value="{other.name}"' in html and f'value="{run.name}"' in html for html in pages)
+    assert said in pages[1] or said in pages[2]
+    assert shown(bench, "train-more") and scene_of(bench).run == run
+    assert frame.header(scene_of(bench)) and frame.card(scene_of(bench))
 
 
 def test_a_damaged_event_costs_only_itself(tmp_path: Path) -> None:

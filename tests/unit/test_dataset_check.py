@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from app import parser
 from core.base.errors import UserError
 from core.base.home import Home
-from core.base.jobs import kill_job, wait_job
-from core.commands import dispatch as commands
+from core.base.jobs import Stopped, kill_job, wait_job
+from core.commands import dispatch
 from core.data import check
 from core.data.check import (
     KEPT,
@@ -27,7 +26,6 @@ from core.data.check import (
     start_check,
     stop_check,
 )
-from core.data.scan import ScanStopped
 from tests.unit.datasets import big_rows, pairs, write_rows
 
 
@@ -112,14 +110,14 @@ def test_data_that_changes_while_it_is_read_is_told(home: Home, tmp_path: Path) 
 def test_measuring_can_be_stopped(home: Home, tmp_path: Path, starter_tokenizer_folder: Path) -> None:
     question = Question([write_rows(tmp_path / "data.jsonl", pairs(600))], model=starter_tokenizer_folder)
     store = ensure_store(home, question.paths)
-    with pytest.raises(ScanStopped):
+    with pytest.raises(Stopped):
         ensure_tokens(home, question, store, stop=lambda: True)
     assert not list(check_folder(home, question).glob("tokens*"))
 
 
 def check_data(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, dict[str, Any]]:
     """(exit code, what was printed, the JSON of the last line)."""
-    code = commands.run(parser().parse_args(["check-data", *words, "--json"]))
+    code = dispatch.run("check-data", [*words, "--json"])
     printed = capsys.readouterr().out
     return code, printed, json.loads(printed.strip().splitlines()[-1])
 

@@ -15,17 +15,9 @@ from core.base.errors import UserError
 from core.data import ChatTokenizer, Conversation
 from core.data import measure as measuring
 from core.data.measure import SAMPLE, TokenTable, measure, sample_rows
-from tests.unit.chat_models import FAMILIES, write_model
 from tests.unit.test_dataset_tokenize import chat_of, chats
 
 QUIET = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ChatTokenizer]:
-    root = tmp_path_factory.mktemp("toys")
-    names = ("chatml", "qwen3", "gemma")
-    return {name: ChatTokenizer.load(write_model(root / name, FAMILIES[name])) for name in names}
 
 
 def rows_of(chat_list: list[list[dict[str, str]]]) -> list[tuple[int, Conversation]]:
@@ -49,9 +41,9 @@ TEXTS = st.text("ab <|im_end|>\n", min_size=1, max_size=40).map(
     max_length=st.integers(1, 160),
 )
 def test_the_table_says_what_encoding_says(
-    name: str, toys: dict[str, ChatTokenizer], data: list[Any], max_length: int
+    name: str, toy_tokenizers: dict[str, ChatTokenizer], data: list[Any], max_length: int
 ) -> None:
-    tokenizer = toys[name]
+    tokenizer = toy_tokenizers[name]
     rows = rows_of(data)
     table = measure(tokenizer, rows)
     facts = table.at(max_length)
@@ -75,17 +67,18 @@ def test_the_table_says_what_encoding_says(
     assert table.reason(-1) == table.reason(1) == ""
 
 
-def test_rows_encoded_together_are_those_encoded_alone(toys: dict[str, ChatTokenizer]) -> None:
+def test_rows_encoded_together_are_those_encoded_alone(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
     data = [words(n) for n in (1, 9, 3)] + [chat_of("c", "d", system="e"), [{"role": "user", "content": "?"}]]
-    for tokenizer in toys.values():
+    for name in ("chatml", "qwen3", "gemma"):
+        tokenizer = toy_tokenizers[name]
         together = tokenizer.encode_many(data, 30)
         alone = [tokenizer.encode(chat, 30) for chat in data]
         assert together == alone
         assert [one.pieces for one in together] == [one.pieces for one in alone]
 
 
-def test_the_suggestion_keeps_almost_all_rows_whole(toys: dict[str, ChatTokenizer]) -> None:
-    tokenizer = toys["chatml"]
+def test_the_suggestion_keeps_almost_all_rows_whole(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
+    tokenizer = toy_tokenizers["chatml"]
     table = measure(tokenizer, rows_of([words(4)] * 198 + [words(200), words(4000)]))
     length, reason = table.suggested_max_length()
     needed = np.sort(table.length)[197]
@@ -96,8 +89,8 @@ def test_the_suggestion_keeps_almost_all_rows_whole(toys: dict[str, ChatTokenize
     assert "Nothing" in TokenTable().suggested_max_length()[1]
 
 
-def test_percentiles_are_lengths_of_rows(toys: dict[str, ChatTokenizer]) -> None:
-    table = measure(toys["chatml"], rows_of([words(n) for n in range(1, 101)]))
+def test_percentiles_are_lengths_of_rows(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
+    table = measure(toy_tokenizers["chatml"], rows_of([words(n) for n in range(1, 101)]))
     facts = table.at(10_000)
     ordered = sorted(table.length.tolist())
     assert (facts.p50, facts.p95, facts.p99, facts.max) == (
@@ -108,9 +101,9 @@ def test_percentiles_are_lengths_of_rows(toys: dict[str, ChatTokenizer]) -> None
     )
 
 
-def test_a_table_is_kept_in_a_file(toys: dict[str, ChatTokenizer], tmp_path: Path) -> None:
+def test_a_table_is_kept_in_a_file(toy_tokenizers: dict[str, ChatTokenizer], tmp_path: Path) -> None:
     data = [words(3), chat_of("a", "b", system="c"), chat_of("a", "b", "c", "d\x04")]
-    table = measure(toys["gemma"], rows_of(data))
+    table = measure(toy_tokenizers["gemma"], rows_of(data))
     table.save(tmp_path / "kept" / "tokens.npz")
     again = TokenTable.load(tmp_path / "kept" / "tokens.npz")
     for name in TokenTable.__dataclass_fields__:
@@ -138,22 +131,22 @@ def test_the_sample_is_seeded_ordered_and_without_repeats() -> None:
     assert sample_rows(numbers[:5]).tolist() == numbers[:5].tolist()
 
 
-def test_counting_is_told_and_can_be_stopped(toys: dict[str, ChatTokenizer]) -> None:
+def test_counting_is_told_and_can_be_stopped(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
     told: list[int] = []
     endless = ((number, Conversation(words(3), "")) for number in count())
-    table = measure(toys["chatml"], endless, say=told.append, stop=lambda: len(told) == 3)
+    table = measure(toy_tokenizers["chatml"], endless, say=told.append, stop=lambda: len(told) == 3)
     assert told == sorted(told) and told[-1] == table.rows_measured == len(table.row)
     assert len(table.spans) == len(table.row) + 1
 
 
 @pytest.mark.slow
 def test_two_processes_count_the_same(
-    toys: dict[str, ChatTokenizer], monkeypatch: pytest.MonkeyPatch
+    toy_tokenizers: dict[str, ChatTokenizer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measuring, "SMALL", 10)
     rows = rows_of([words(1 + number % 50) for number in range(1500)])
-    alone, told = measure(toys["qwen3"], rows), []
-    shared = measure(toys["qwen3"], rows, total=len(rows), say=told.append)
+    alone, told = measure(toy_tokenizers["qwen3"], rows), []
+    shared = measure(toy_tokenizers["qwen3"], rows, total=len(rows), say=told.append)
     for name in TokenTable.__dataclass_fields__:
         assert getattr(shared, name).tolist() == getattr(alone, name).tolist()
     assert told[-1] == 1500 and len(told) > 3

@@ -10,12 +10,10 @@ import pytest
 from core.base.errors import UserError
 from core.data.kinds import KINDS
 from core.data.measure import TokenTable, measure
-from core.data.report import offered_fixes, report
+from core.data.report import Problem, Report, offered_fixes, report, sentence_of
 from core.data.scan import scan
-from core.data.sentences import sentence_of
-from core.data.store import Found, Store
+from core.data.store import Store, Tally
 from core.data.tokenize import ChatTokenizer
-from core.data.verdict import Problem, Report
 from tests.unit.datasets import pairs, store_of, write_rows
 
 ISSUE_KEYS = {
@@ -205,7 +203,7 @@ def test_several_files_have_one_hash_and_one_list(tmp_path: Path) -> None:
 def test_every_kind_can_be_said_of_one_row_and_of_many() -> None:
     for kind, entry in KINDS.items():
         if entry.about_rows:
-            one = sentence_of(kind, Found(1, ["line 3"], ["“x”"]))
-            many = sentence_of(kind, Found(2, ["line 3", "line 9"], ["“x”", "“y”"]))
+            one = sentence_of(kind, Tally(1, ["line 3"], ["“x”"]))
+            many = sentence_of(kind, Tally(2, ["line 3", "line 9"], ["“x”", "“y”"]))
             assert "Line 3: “x”." in one and many.startswith(f"2 rows {entry.says}. Line 3")
             assert " have " not in one and " are " not in one.replace("that are ", "")

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.data import pool
+from core.base.jobs import Stopped
+from core.data import scan as scanning
 from core.data.read import Block
-from core.data.scan import ScanProgress, ScanStopped, scan
+from core.data.scan import ScanProgress, scan
 from core.data.store import PLACES_KEPT, ROWS, Store
 from tests.unit.datasets import big_rows, pairs, store_of, write_rows
 
@@ -51,10 +52,10 @@ def test_every_bad_row_is_counted_and_the_first_ones_are_named(tmp_path: Path) -
     store = store_of(tmp_path, rows)
     summary = store.summary
     assert (summary.rows_read, len(store)) == (60, 32)
-    found = summary.found["unreadable row"]
+    found = summary.tallies["unreadable row"]
     assert found.count == 25 and len(found.places) == len(found.reasons) == PLACES_KEPT
     assert found.places[0] == "line 31" and "cut off" in found.reasons[0]
-    assert summary.found["empty answer"].places == ["line 56", "line 57", "line 58"]
+    assert summary.tallies["empty answer"].places == ["line 56", "line 57", "line 58"]
     refused = list(store.refused())
     assert len(refused) == 28 and {entry["kind"] for entry in refused} == {"unreadable row", "empty answer"}
     assert store.row(31).where == "line 60"
@@ -75,14 +76,14 @@ def test_copies_and_near_copies_are_flagged(tmp_path: Path) -> None:
     store = store_of(tmp_path, rows)
     assert store.having("duplicates").tolist() == [3]
     assert store.having("near-duplicates").tolist() == [4] and store.near.tolist() == [[4, 2]]
-    assert store.summary.found["duplicates"].reasons == ["see line 1"]
+    assert store.summary.tallies["duplicates"].reasons == ["see line 1"]
 
 
 def test_a_column_that_is_filled_very_late_is_told(tmp_path: Path) -> None:
     rows = [{**row, "note": None} for row in pairs(1200)]
     rows[1100]["note"] = "at last"
     store = store_of(tmp_path, rows)
-    found = store.summary.found["late column"]
+    found = store.summary.tallies["late column"]
     assert (found.count, found.places) == (1, ["line 1101"]) and "“note”, after 1,100 rows" in found.reasons[
         0
     ]
@@ -102,7 +103,7 @@ def test_several_files_name_themselves(tmp_path: Path) -> None:
     facts = store.summary.files
     assert [(file.format, file.packed, file.rows) for file in facts] == [("jsonl", "", 2), ("csv", "gzip", 2)]
     assert all(len(file.sha256) == 64 for file in facts)
-    assert store.summary.found["empty answer"].places == ["two.csv.gz, line 3"]
+    assert store.summary.tallies["empty answer"].places == ["two.csv.gz, line 3"]
 
 
 def test_a_file_that_breaks_off_is_told(tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_a_file_that_breaks_off_is_told(tmp_path: Path) -> None:
     path.write_text('prompt,completion\nWho?,Ann is who.\nWhy?,"She never\n' + "x,y\n" * 5, "utf-8")
     store = scan([path], tmp_path / "store")
     assert "line 3" in store.summary.failure and "quote" in store.summary.failure
-    assert store.summary.found["unreadable file"].places == ["data.csv"]
+    assert store.summary.tallies["unreadable file"].places == ["data.csv"]
     assert len(store.summary.files[0].sha256) == 64
 
 
@@ -142,7 +143,7 @@ def big_file(folder: Path) -> Path:
 
 
 def same(one: Store, two: Store) -> bool:
-    arrays = ("start", "key", "answer", "flags", "chars", "turns", "near")
+    arrays = ("key", "answer", "flags", "chars", "turns", "near")
     return (one.folder / ROWS).read_bytes() == (two.folder / ROWS).read_bytes() and all(
         np.array_equal(getattr(one, name), getattr(two, name)) for name in arrays
     )
@@ -153,17 +154,17 @@ def test_processes_of_their_own_find_the_same(tmp_path: Path, monkeypatch: pytes
     path = big_file(tmp_path)
     told: list[ScanProgress] = []
     alone = scan([path], tmp_path / "alone")
-    monkeypatch.setattr(pool, "SMALL", 0)
+    monkeypatch.setattr(scanning, "SMALL", 0)
     together = scan([path], tmp_path / "together", say=told.append)
     assert same(alone, together)
-    assert together.summary.found == alone.summary.found
+    assert together.summary.tallies == alone.summary.tallies
     assert told[0].stage == "reading" and told[0].total == path.stat().st_size
 
 
 def test_a_killed_helper_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = big_file(tmp_path)
-    monkeypatch.setattr(pool, "SMALL", 0)
-    monkeypatch.setattr("core.data.pool._readable", killing(pool._readable))
+    monkeypatch.setattr(scanning, "SMALL", 0)
+    monkeypatch.setattr(scanning, "_readable", killing(scanning._readable))
     with pytest.raises(UserError, match="killed"):
         scan([path], tmp_path / "store")
     assert os.listdir(tmp_path) == ["big.jsonl"]
@@ -192,7 +193,7 @@ def test_a_stopped_scan_leaves_nothing(tmp_path: Path, calls: int) -> None:
         asked.append(1)
         return len(asked) >= calls
 
-    with pytest.raises(ScanStopped):
+    with pytest.raises(Stopped):
         scan([path], tmp_path / "store", stop=stop)
     assert os.listdir(tmp_path) == ["big.jsonl"]
 

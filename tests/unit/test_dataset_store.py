@@ -78,7 +78,7 @@ def test_a_cleaned_copy_says_what_was_changed(messy: Store, tmp_path: Path) -> N
     ]
     assert sum(changes.left_out.values()) == 5
     again = scan([changes.file], tmp_path / "again")
-    assert again.summary.found == {} and len(again) == 2
+    assert again.summary.tallies == {} and len(again) == 2
 
 
 def test_the_same_rows_give_the_same_bytes_from_every_shape(tmp_path: Path) -> None:
@@ -112,6 +112,6 @@ def test_plain_text_stays_plain_text(tmp_path: Path) -> None:
 
 def test_a_cleaned_copy_that_finds_no_room_leaves_nothing(tmp_path: Path, little_disk: Path) -> None:
     store = store_of(tmp_path, big_rows(200))
-    with pytest.raises(UserError, match="can't be written"):
+    with pytest.raises(UserError, match="could not be written"):
         save_cleaned(store, [], little_disk / "clean.jsonl")
     assert os.listdir(little_disk) == []

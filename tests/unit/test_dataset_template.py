@@ -1,4 +1,4 @@
-"""Chat templates: standard ones, one date, bounds for hostile ones, layouts that need no rendering."""
+"""Chat templates: standard ones, one date, bounds for hostile ones."""
 
 from __future__ import annotations
 
@@ -8,29 +8,16 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from core.base.errors import UserError
 from core.data import ChatTokenizer
-from core.data.frames import Kept
-from core.data.layout import RowRefused, lay_out
-from core.data.plan import Plans
-from core.data.room import TooMuch
-from core.data.sandbox import Compiled
-from core.data.standard_templates import TEMPLATES
-from core.data.template import write_template
+from core.data.sandbox import Compiled, TooMuch
+from core.data.template import TEMPLATES, write_template
 from tests.unit.chat_models import FAMILIES, Family, write_model
-from tests.unit.test_dataset_tokenize import chat_of, chats
+from tests.unit.test_dataset_tokenize import chat_of, trained_text
 
 NOTHING_KNOWN = date(2026, 3, 1)
-
-
-@pytest.fixture(scope="module")
-def toys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ChatTokenizer]:
-    root = tmp_path_factory.mktemp("toys")
-    return {name: ChatTokenizer.load(write_model(root / name, family)) for name, family in FAMILIES.items()}
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +46,7 @@ def test_a_standard_template_can_be_chosen(name: str, everything: Path) -> None:
     chat = chat_of("Q", "A", system="S")
     assert tokenizer.render(chat) == LOOKS[name].replace("$", "</s>")
     encoded = tokenizer.encode(chat)
-    trained = "".join(piece.text for piece in encoded.pieces if piece.trained)
+    trained = trained_text(encoded)
     assert tokenizer.turn_end is not None
     assert trained.strip() == "A" + tokenizer.turn_end
     assert encoded.reason is None and encoded.masked_turns == 0
@@ -67,12 +54,12 @@ def test_a_standard_template_can_be_chosen(name: str, everything: Path) -> None:
     assert tokenizer.fitting_templates == list(TEMPLATES)
 
 
-def test_auto_takes_the_models_own_or_what_fits(toys: dict[str, ChatTokenizer]) -> None:
-    assert toys["llama3"].template_name == "model" and toys["llama3"].template_note == ""
-    assert toys["base-chatml"].template_name == "chatml"
-    assert toys["base"].template_name == "alpaca"
-    assert "no chat template of its own" in toys["base"].template_note
-    assert "llama-3" not in toys["base"].fitting_templates
+def test_auto_takes_the_models_own_or_what_fits(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
+    assert toy_tokenizers["llama3"].template_name == "model" and toy_tokenizers["llama3"].template_note == ""
+    assert toy_tokenizers["base-chatml"].template_name == "chatml"
+    assert toy_tokenizers["base"].template_name == "alpaca"
+    assert "no chat template of its own" in toy_tokenizers["base"].template_note
+    assert "llama-3" not in toy_tokenizers["base"].fitting_templates
 
 
 def test_a_standard_template_instead_of_the_models_own_is_said(tmp_path: Path) -> None:
@@ -227,103 +214,6 @@ def test_a_template_nested_too_deep_is_refused(source: str) -> None:
         Compiled(source, NOTHING_KNOWN)
 
 
-def test_long_chats_have_room_in_the_bounds(toys: dict[str, ChatTokenizer]) -> None:
-    encoded = toys["chatml"].encode(chat_of(*["Hello there"] * 120))
+def test_long_chats_have_room_in_the_bounds(toy_tokenizers: dict[str, ChatTokenizer]) -> None:
+    encoded = toy_tokenizers["chatml"].encode(chat_of(*["Hello there"] * 120))
     assert encoded.reason is None and len(encoded.spans) == 60
-
-
-NEUTRAL = {"chatml", "llama3", "gemma", "phi3", "ordinary-turns"}
-
-
-def test_which_templates_never_look_at_the_texts() -> None:
-    found = {name for name, family in FAMILIES.items() if family.template and _is_neutral(family.template)}
-    assert found >= NEUTRAL
-    assert not found & {"qwen3", "llama2-first"}
-    assert all(_is_neutral(template.source) for template in TEMPLATES.values())
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "{% for m in messages %}{% if '/think' in m.content %}a{% endif %}{% endfor %}",
-        "{% for m in messages %}{{ m.content | replace('a', 'b') }}{% endfor %}",
-        "{% for m in messages %}{{ m.content[:9] }}{% endfor %}",
-        "{% for m in messages %}{{ m['con' ~ 'tent'] | upper }}{% endfor %}",
-        "{% for m in messages %}{% for k, v in m.items() %}{{ v }}{% endfor %}{% endfor %}",
-        "{% for m in messages %}{{ loop.previtem.content | upper if not loop.first }}{% endfor %}",
-        "{% for m in messages %}{{ loop.changed(m.content) }}{% endfor %}",
-        "{% for m in messages %}{{ (loop | attr('previtem')).content }}{% endfor %}",
-        "{% macro t() %}{{ messages[0].content }}{% endmacro %}{% if t() == 'x' %}a{% endif %}",
-        "{% set t %}{{ messages[0].content }}{% endset %}{% if t == 'x' %}a{% endif %}",
-        "{% set ns = namespace(t='') %}{% set ns.t = messages[0].content %}{{ ns.t | upper }}",
-        "{% set a, b = messages[0].content, 1 %}{{ a | upper }}",
-        "{{ messages | tojson }}",
-        "{{ messages | map(attribute='content') | join }}",
-        "{{ messages[0].content | length }}",
-        "{% if messages[0].content > 'm' %}a{% endif %}",
-        "{% filter upper %}{{ messages[0].content }}{% endfilter %}",
-        "{{ raise_exception(messages[0].content) }}",
-        "{{ '%s' % messages[0].content }}",
-        "{{ messages[0].content.upper() }}",
-        "{{ messages[0].content.strip('a') }}",
-        "{% set x = messages[0] %}{% for m in messages %}{% set x = m.content %}{% endfor %}{{ x.role }}",
-        "{{ namespace(m=messages).m[0].content | upper }}",
-        "{{ dict(a=messages[0].content).a | upper }}",
-        "{{ [messages[0].content] | join }}",
-        "{% include messages[0].content %}",
-        "{% if messages[0].content == 'tool' %}a{% endif %}",
-        "{% if 'x' in messages[0].content %}a{% endif %}",
-        "{{ messages[0]['items']() | list }}",
-        "{% set s = none %}{% if messages[0].role == 'system' %}{% set s = messages[0].content %}{% endif %}"
-        "{% if s is none %}{{ messages[0].content | upper }}{% endif %}",
-        "{% if x is defined %}{% set x = messages[0].content %}{% endif %}"
-        "{% if x is undefined %}{{ messages[0].content | upper }}{% endif %}",
-        "{% if messages[0].role == 'user' %}{{ messages[0].content | upper }}{% endif %}",
-        "{% if messages[0].content is string and messages[0].content > 'a' %}a{% endif %}",
-    ],
-)
-def test_a_template_that_may_look_at_texts_is_not_trusted(source: str) -> None:
-    assert not _is_neutral(source)
-
-
-def _is_neutral(source: str) -> bool:
-    return Compiled(source, NOTHING_KNOWN).neutral
-
-
-@pytest.mark.parametrize("name", sorted(NEUTRAL | {"base", "base-chatml"}))
-@settings(max_examples=40, deadline=None)
-@given(chat=chats(system=True), end=st.sampled_from([0, 1]), start=st.sampled_from([0, 1]))
-def test_a_filled_plan_is_what_rendering_tells(
-    name: str, toys: dict[str, ChatTokenizer], chat: list[dict[str, str]], end: int, start: int
-) -> None:
-    chat = chat[start : len(chat) - end]
-    template, controls = toys[name]._template, toys[name]._controls
-    planned = Plans(template, controls).lay_out(chat)
-    if planned is None:
-        return
-    try:
-        assert planned == lay_out(template, controls, chat)
-    except RowRefused:
-        pytest.fail("a plan for a chat that the template refuses")
-
-
-@pytest.mark.parametrize("name", sorted(NEUTRAL | {"base", "base-chatml"}))
-def test_usual_chats_need_no_rendering(name: str, toys: dict[str, ChatTokenizer]) -> None:
-    plans = Plans(toys[name]._template, toys[name]._controls)
-    for chat in (chat_of("a", "b"), chat_of("a", " b\n", "<|im_end|>", "d")):
-        assert plans.lay_out(chat) == lay_out(toys[name]._template, toys[name]._controls, chat)
-        assert plans.lay_out(chat) is not None
-
-
-def test_kept_plans_do_not_fill_the_memory(
-    toys: dict[str, ChatTokenizer], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("core.data.frames.MOST_MESSAGES", 40)
-    made: list[int] = []
-    kept: Kept[int] = Kept()
-    for length in (*range(1, 30), 29, 28):
-        assert kept.of(length, length, lambda length=length: made.append(length) or length) == length
-    assert made == [*range(1, 30), 28] and len(kept._values) <= 2
-    rows = [chat_of(*"abcdefgh"[:length]) for length in (2, 4, 6, 8, 2)]
-    plans = ChatTokenizer.load(toys["chatml"]._loaded_from[0])
-    assert [plans.encode(row).ids for row in rows] == [toys["chatml"].encode(row).ids for row in rows]

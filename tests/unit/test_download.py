@@ -30,7 +30,7 @@ from core.hub.fetch import fetch as fetch_files
 from core.hub.files import HubFile, HubRepo
 from core.hub.search import hub_repo
 from core.models import inspect_model, local_models, model_folder
-from core.models.remote import read_remote
+from core.models.hub import read_remote
 from tests.unit.hub_server import Hub, Repo, hub_server
 
 NAME = "owner/tiny"
@@ -147,7 +147,7 @@ def test_a_folder_that_cant_be_written_is_named(
         raise PermissionError(13, "it is in use", str(target))
 
     monkeypatch.setattr("core.hub.download.replace", in_use)
-    with pytest.raises(UserError, match=r"owner--tiny can't be used \(it is in use\)\. .*already is kept"):
+    with pytest.raises(UserError, match=r"owner--tiny: permission was denied\. .*already is kept"):
         fetch(home)
 
 
@@ -227,7 +227,7 @@ def test_a_disk_that_becomes_full_is_said(hub: Hub, little_disk: Path) -> None:
         NAME, "model", "0" * 40, False, (HubFile("model.safetensors", len(files["model.safetensors"])),)
     )
 
-    with pytest.raises(UserError, match="The disk became full while owner/tiny was fetched"):
+    with pytest.raises(UserError, match="owner/tiny could not be written: the disk is full. Free some space"):
         fetch_files(Fetch(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
 
 

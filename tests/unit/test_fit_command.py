@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from app import parser
 from core.base.home import APP_FOLDER, Home
-from core.commands import dispatch as commands
+from core.commands import dispatch
 from core.fit.data import tokenizer_folder
-from core.fit.measured import Measured, note_measured
+from core.fit.learned import Measured, note_measured
 from core.models.catalogue import catalogue_model
+from core.presets import preset_named
 
 QWEN = "Qwen/Qwen3-8B"
-HEAVY = ("torch", "transformers", "peft", "gradio", "pyarrow", "numpy", "pydantic", "httpx", "tokenizers")
+HEAVY = ("torch", "transformers", "peft", "gradio", "pyarrow", "numpy", "httpx", "tokenizers")
 KEYS = {
     "total_gib",
     "usable_gib",
@@ -37,7 +37,7 @@ def fit(capsys: pytest.CaptureFixture[str]):
     """Runs the command: (exit code, JSON, everything printed before it)."""
 
     def run(*words: str) -> tuple[int, dict[str, Any], str]:
-        code = commands.run(parser().parse_args(["fit", *words, "--json"]))
+        code = dispatch.run("fit", [*words, "--json"])
         *text, last = capsys.readouterr().out.strip().splitlines()
         return code, json.loads(last), "\n".join(text)
 
@@ -82,8 +82,8 @@ def test_every_argument_counts(fit: Any, config: Path) -> None:
     settings = fit("--model", str(config), *words)[1]["settings"]
     wanted = {
         **{"method": "lora", "quantization": "none", "rank": 32, "max_length": 1024, "micro_batch": 2},
-        **{"accumulate": 8, "optimizer": "adamw_torch", "checkpointing": "hf", "backend": "peft"},
-        **{"attention": "eager", "bits": 16, "target_modules": ["q_proj", "v_proj"]},
+        **{"accumulate": 8, "optimizer": "adamw_torch", "checkpointing": "hf", "engine": "peft"},
+        **{"attention": "eager", "bits": 16, "target_modules": ["q", "v"]},
     }
     assert {key: settings[key] for key in wanted} == wanted
     packed = ("--model", str(config), "--gpu", "24")
@@ -93,18 +93,24 @@ def test_every_argument_counts(fit: Any, config: Path) -> None:
 
 
 def test_what_cannot_be_done_is_estimated_as_it_is_done_instead(fit: Any) -> None:
-    asked = (
-        "--model",
-        "starter",
-        "--checkpointing",
-        "unsloth",
-        "--optimizer",
-        "adamw_8bit",
-        "--backend",
-        "peft",
-    )
-    apple = fit(*asked, "--gpu", "M3 Max")[1]["settings"]
-    assert (apple["checkpointing"], apple["optimizer"]) == ("hf", "adamw_torch")
+    asked = ("--model", "starter", "--optimizer", "adamw_8bit", "--gpu", "M3 Max")
+    assert fit(*asked)[1]["settings"]["optimizer"] == "adamw_torch"
+
+
+def test_what_is_left_out_is_the_presets_and_counts_as_a_run_does(fit: Any) -> None:
+    settings = fit("--model", QWEN, "--gpu", "12")[1]["settings"]
+    preset = preset_named("gpu-12gb").recipe()
+    assert {key: settings[key] for key in ("accumulate", "max_length", "heldout_share")} == {
+        "accumulate": preset.accumulate,
+        "max_length": preset.max_length,
+        "heldout_share": preset.heldout_share,
+    }
+
+
+def test_a_method_that_cannot_be_trained_says_so(fit: Any) -> None:
+    code, found, text = fit("--model", QWEN, "--gpu", "24", "--method", "dora")
+    assert code == 0 and "not trained yet" in found["untrained"] and "not trained yet" in text
+    assert fit("--model", QWEN, "--gpu", "24")[1]["untrained"] is None
 
 
 def test_without_a_card_it_is_this_machine(fit: Any) -> None:
@@ -119,9 +125,9 @@ def test_data_brings_lengths_time_and_energy(fit: Any, home: Home, tiny_model: P
     rows = [{"instruction": f"Say {number}.", "output": "word " * number} for number in range(1, 101)]
     data.write_text("\n".join(map(json.dumps, rows)))
     code, found, text = fit(*words, "--data", str(data))
-    assert code == 0 and found["data"]["rows"] == 95
+    assert code == 0 and found["data"]["rows"] == 84  # 16 of 100 are held out, as in a run
     assert found["data"]["p95"] <= found["data"]["p99"] <= found["data"]["max"] < 200
-    assert found["time"]["steps"] == 18
+    assert found["time"]["steps"] == 33
     assert found["time"]["minutes"]["low"] < found["time"]["minutes"]["likely"]
     assert found["time"]["kwh"]["likely"] > 0 and " Wh (" in text
     # short rows need less than the maximum
@@ -147,13 +153,13 @@ def test_the_tokenizer_of_a_cached_model_counts(
         (("--model", QWEN, "--target-modules", "q,foo"), "foo"),
         (("--model", QWEN, "--optimizer", "adamax"), "adamax"),
         (("--model", QWEN, "--method", "magic"), "magic"),
-        (("--model", QWEN, "--rank", "0"), "--rank"),
-        (("--model", QWEN, "--max-length", "0"), "--max-length"),
-        (("--model", QWEN, "--accumulate", "5000"), "--accumulate"),
+        (("--model", QWEN, "--rank", "0"), "“rank”"),
+        (("--model", QWEN, "--max-length", "0"), "“max_length”"),
+        (("--model", QWEN, "--accumulate", "5000"), "“accumulate”"),
         (("--model", QWEN, "--gpu", ""), "No card"),
-        (("--model", QWEN, "--dropout", "1"), "--dropout"),
-        (("--model", QWEN, "--epochs", "0"), "--epochs"),
-        (("--model", QWEN, "--batch", "-1"), "--batch"),
+        (("--model", QWEN, "--dropout", "1"), "“dropout”"),
+        (("--model", QWEN, "--epochs", "0"), "“epochs”"),
+        (("--model", QWEN, "--batch", "-1"), "“micro_batch”"),
         (("--model", QWEN, "--data", "/no/such/file"), "/no/such/file"),
     ],
 )
@@ -203,7 +209,7 @@ def test_all_weights_are_given_up_for_an_adapter(fit: Any) -> None:
 
 
 def test_a_large_batch_is_searched_at_once(fit: Any) -> None:
-    found = fit("--model", QWEN, "--gpu", "12", "--batch", "4096", "--accumulate", "4095")[1]
+    found = fit("--model", QWEN, "--gpu", "12", "--batch", "512", "--accumulate", "1023")[1]
     assert found["suggestions"][0]["total_gib"] < 12
 
 
@@ -254,14 +260,14 @@ def test_the_correction_is_shown_and_can_be_taken_back(fit: Any, home: Home) -> 
 
 def test_help_can_be_read_on_every_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        parser().parse_args(["fit", "--help"])
+        dispatch.run("fit", ["--help"])
     assert capsys.readouterr().out.isascii()
 
 
 def test_nothing_heavy_is_loaded(config: Path, home_folder: Path) -> None:
     code = (
-        "import sys; from app import parser; from core import commands;"
-        f"code = commands.run(parser().parse_args(['fit', '--model', {str(config)!r}, '--gpu', '6']));"
+        "import sys; from core.commands import dispatch;"
+        f"code = dispatch.run('fit', ['--model', {str(config)!r}, '--gpu', '6']);"
         f"print(code, sorted(set({HEAVY!r}) & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=APP_FOLDER, capture_output=True, text=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.base.home import Home
 from core.fit import Place
-from core.fit.measured import (
+from core.fit.learned import (
     HIGHEST,
     LOWEST,
     Measured,
@@ -23,7 +22,7 @@ from core.fit.measured import (
     reset_measured,
 )
 from core.machine import GIB, card_named
-from core.runs.run import read_progress
+from core.runs.progress import read_progress
 from tests.training_runs import events, make_run, work_side_by_side
 
 CPU = Place(None, 20 * GIB, 24 * GIB)
@@ -60,29 +59,31 @@ def test_a_run_corrects_its_own_kind_of_place_only(home: Home) -> None:
 
 def test_one_odd_run_leads_nothing_astray(home: Home) -> None:
     for number, peak in enumerate((2.1e9, 2.2e9, 9e9, 2.0e9, 2.1e9)):
-        note_measured(home, replace(RUN, run=f"run {number}", measured=round(peak)))
+        note_measured(home, RUN.model_copy(update={"run": f"run {number}", "measured": round(peak)}))
     assert correction(home, CPU).factor == pytest.approx(1.05)
     assert "last 5 runs" in correction(home, CPU).reason
 
 
 @pytest.mark.parametrize(("peak", "factor"), [(100, LOWEST), (90_000_000_000, HIGHEST)])
 def test_a_correction_has_limits(home: Home, peak: int, factor: float) -> None:
-    note_measured(home, replace(RUN, measured=peak))
+    note_measured(home, RUN.model_copy(update={"measured": peak}))
     assert correction(home, CPU).factor == factor
 
 
 def test_a_resumed_run_counts_once_and_old_ones_fade(home: Home) -> None:
     note_measured(home, RUN)
-    note_measured(home, replace(RUN, measured=2_400_000_000))
+    note_measured(home, RUN.model_copy(update={"measured": 2_400_000_000}))
     assert [run.measured for run in read_measured(home)] == [2_400_000_000]
     for number in range(25):
-        note_measured(home, replace(RUN, run=f"run {number}", measured=2_000_000_000))
+        note_measured(home, RUN.model_copy(update={"run": f"run {number}", "measured": 2_000_000_000}))
     assert correction(home, CPU).factor == 1.0
 
 
 def test_it_can_be_reset(home: Home) -> None:
     note_measured(home, RUN)
-    note_measured(home, replace(RUN, run="on the card", card=CARD.gpu.name if CARD.gpu else ""))
+    note_measured(
+        home, RUN.model_copy(update={"run": "on the card", "card": CARD.gpu.name if CARD.gpu else ""})
+    )
     reset_measured(home, CPU)
     assert correction(home, CPU).runs == 0
     assert correction(home, CARD).runs == 1
@@ -91,8 +92,8 @@ def test_it_can_be_reset(home: Home) -> None:
 
 
 def test_nonsense_is_not_noted(home: Home) -> None:
-    note_measured(home, replace(RUN, measured=0))
-    note_measured(home, replace(RUN, estimated=0))
+    note_measured(home, RUN.model_copy(update={"measured": 0, "tokens_per_s": 0.0}))
+    note_measured(home, RUN.model_copy(update={"estimated": 0}))
     assert read_measured(home) == []
 
 
@@ -108,7 +109,7 @@ def test_a_damaged_file_costs_the_correction_and_nothing_else(home: Home, text: 
 
 
 def test_foreign_values_in_an_entry_drop_it(home: Home) -> None:
-    good = json.loads(json.dumps(RUN.__dict__))
+    good = RUN.model_dump()
     bad = [{**good, "measured": value} for value in ("1", None, True, 1.5, [], -4)]
     (home.root / "measured.json").write_text(json.dumps({"runs": [*bad, good]}))
     assert read_measured(home) == [RUN]
@@ -116,8 +117,10 @@ def test_foreign_values_in_an_entry_drop_it(home: Home) -> None:
 
 def test_a_large_run_counts_more(home: Home) -> None:
     for number in range(3):
-        note_measured(home, replace(RUN, run=f"small {number}"))
-    note_measured(home, replace(RUN, run="large", estimated=9_000_000_000, measured=9_000_000_000))
+        note_measured(home, RUN.model_copy(update={"run": f"small {number}"}))
+    note_measured(
+        home, RUN.model_copy(update={"run": "large", "estimated": 9_000_000_000, "measured": 9_000_000_000})
+    )
     assert correction(home, CPU).factor == 1.0
 
 
@@ -132,10 +135,11 @@ def test_half_of_the_weight_lies_on_either_side_of_the_median(pairs: list[tuple[
 
 @pytest.mark.slow
 def test_a_training_notes_its_peak_beside_its_estimate(home: Home, tiny_model: Path) -> None:
-    """The real worker; a run that has not seen every row notes nothing, as its longest may be missing."""
+    """The real worker; a run that has not seen every row notes its speed alone."""
     whole, part = make_run(home, tiny_model, max_steps=6), make_run(home, tiny_model, max_steps=2)
     work_side_by_side([whole, part])
-    (entry,) = read_measured(home)
+    (entry,) = (run for run in read_measured(home) if run.measured)
+    assert {run.run for run in read_measured(home)} == {whole.name, part.name}
     summary = events(whole, "summary")[0]
     assert (entry.run, entry.measured) == (whole.name, pytest.approx(summary["peak_memory"], rel=0.05))
     assert entry.estimated == events(whole, "started")[0]["estimated_memory"]

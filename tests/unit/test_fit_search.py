@@ -10,31 +10,31 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.fit import MemoryEstimate, Place, Workload, search
-from core.fit.fitting import (
+from core.fit import Lengths, MemoryEstimate, Place, estimate_memory
+from core.fit.search import (
+    Candidate,
+    FitStep,
     changes_of,
-    estimator,
     four_bits_help,
     make_it_fit,
     smaller_models,
     use_the_room,
-    workload_of,
 )
-from core.fit.levers import Lengths
-from core.fit.search import Candidate, Step
 from core.machine import GIB, card_named
 from core.models import ModelSpec, spec_of_config
 from core.models.catalogue import catalogue_model
-from core.recipe import Recipe
+from core.recipe import Recipe, parse_recipe
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
-QLORA = Workload(
-    quantization="nf4",
-    max_length=4096,
-    micro_batch=4,
-    accumulate=4,
-    checkpointing="unsloth",
-    optimizer="adamw_8bit",
+QLORA = parse_recipe(
+    {
+        "method": "qlora",
+        "max_length": 4096,
+        "micro_batch": 4,
+        "accumulate": 4,
+        "checkpointing": "unsloth",
+        "optimizer": "adamw_8bit",
+    }
 )
 # what costs quality comes last, and after all another model
 ORDER = (
@@ -64,16 +64,19 @@ def models() -> list[Candidate]:
 
 
 def fit(
-    spec: ModelSpec, workload: Workload, place: Place, lengths: Lengths | None = None, models: Any = ()
-) -> list[Step]:
-    return search.make_it_fit(spec, workload, place, estimator(place, 1.0), lengths, models)
+    spec: ModelSpec, recipe: Recipe, place: Place, lengths: Lengths | None = None, models: Any = ()
+) -> list[FitStep]:
+    return make_it_fit(recipe, spec, place, lengths, models)
 
 
-def after(spec: ModelSpec, workload: Workload, place: Place, steps: list[Step]) -> MemoryEstimate:
+def after(
+    spec: ModelSpec, recipe: Recipe, place: Place, steps: list[FitStep], lengths: Lengths | None = None
+) -> MemoryEstimate:
     """The estimate with all steps taken, without the search's own help."""
     changes = changes_of(steps)
     name = changes.pop("model", None)
-    return estimator(place, 1.0)(spec_of(name) if name else spec, replace(workload, **changes))
+    longest = lengths.longest if lengths else None
+    return estimate_memory(recipe.with_changes(**changes), spec_of(name) if name else spec, place, longest)
 
 
 def test_what_fits_needs_no_step(llama: ModelSpec) -> None:
@@ -91,18 +94,18 @@ def test_an_8b_model_gets_onto_a_card_of_8_gib(llama: ModelSpec, models: list[Ca
 def test_the_steps_say_what_they_save(
     llama: ModelSpec, models: list[Candidate], gib: float, lengths: Lengths | None
 ) -> None:
-    work = replace(QLORA, longest=lengths.longest if lengths else None, quantization="none", rank=64)
+    work = QLORA.with_changes(quantization="none", rank=64)
     steps = fit(llama, work, card(gib), lengths, models)
-    total = after(llama, work, card(gib), []).total
+    total = after(llama, work, card(gib), [], lengths).total
     for number, step in enumerate(steps, 1):
         assert step.saves == total - step.total
-        assert step.total == after(llama, work, card(gib), steps[:number]).total
+        assert step.total == after(llama, work, card(gib), steps[:number], lengths).total
         total = step.total
     places = [ORDER.index(kind_of(step, lengths)) for step in steps]
     assert places == sorted(places)
 
 
-def kind_of(step: Step, lengths: Lengths | None) -> str:
+def kind_of(step: FitStep, lengths: Lengths | None) -> str:
     """Its knob; for lengths also what they follow from."""
     knob = next(iter(step.change))
     if knob != "max_length":
@@ -112,7 +115,7 @@ def kind_of(step: Step, lengths: Lengths | None) -> str:
 
 def test_nothing_is_given_up_in_vain(llama: ModelSpec) -> None:
     """Without any one of the steps it would not fit."""
-    work = replace(QLORA, rank=256, optimizer="adamw_torch", checkpointing="none")
+    work = QLORA.with_changes(rank=256, optimizer="adamw_torch", checkpointing="none")
     steps = fit(llama, work, card(10))
     assert after(llama, work, card(10), steps).verdict == "fits"
     for left_out in range(len(steps)):
@@ -121,19 +124,19 @@ def test_nothing_is_given_up_in_vain(llama: ModelSpec) -> None:
 
 
 def test_the_effective_batch_stays(llama: ModelSpec) -> None:
-    changes = changes_of(fit(llama, replace(QLORA, micro_batch=6, accumulate=3), card(10)))
+    changes = changes_of(fit(llama, QLORA.with_changes(micro_batch=6, accumulate=3), card(10)))
     assert changes["micro_batch"] * changes["accumulate"] == 18
 
 
 def test_lengths_follow_the_data(llama: ModelSpec) -> None:
     """First to the longest row, which cuts nothing; then to 99 and 95 % of the rows; never below."""
-    work = replace(QLORA, max_length=32768, micro_batch=1, accumulate=16, longest=20_000)
+    work = QLORA.with_changes(max_length=32768, micro_batch=1, accumulate=16)
     lengths = Lengths(p95=2_000, p99=8_000, longest=20_000)
     place = card(10)
     steps = fit(llama, work, place, lengths)
     chosen = [step.change["max_length"] for step in steps if "max_length" in step.change]
     assert set(chosen) <= {20_032, 8_000, 2_048}
-    assert after(llama, work, place, steps).verdict == "fits"
+    assert after(llama, work, place, steps, lengths).verdict == "fits"
 
 
 def test_another_model_comes_last_and_only_when_nothing_else_runs(
@@ -149,7 +152,7 @@ def test_another_model_comes_last_and_only_when_nothing_else_runs(
 
 def test_the_own_family_is_preferred(models: list[Candidate]) -> None:
     spec = spec_of("Qwen/Qwen2.5-14B-Instruct")
-    steps = fit(spec, replace(QLORA, micro_batch=1), card(8), models=models)
+    steps = fit(spec, QLORA.with_changes(micro_batch=1), card(8), models=models)
     assert catalogue_model(steps[-1].change["model"]).family == catalogue_model(spec.name).family
 
 
@@ -169,7 +172,7 @@ def test_where_nothing_helps_the_steps_still_save_most(llama: ModelSpec) -> None
 
 def test_an_apple_gpu_gets_no_bitsandbytes(llama: ModelSpec) -> None:
     place = card(12, vendor="apple", capability=None, arch="M3", unified=True)
-    work = replace(QLORA, quantization="none", optimizer="adamw_torch", bits=32)
+    work = QLORA.with_changes(quantization="none", optimizer="adamw_torch", precision="fp32")
     changes = changes_of(fit(llama, work, place))
     assert not {"quantization", "optimizer", "offload_embedding"} & changes.keys()
 
@@ -177,7 +180,7 @@ def test_an_apple_gpu_gets_no_bitsandbytes(llama: ModelSpec) -> None:
 def test_on_a_cpu_no_unsloth_checkpointing() -> None:
     spec = spec_of("Qwen/Qwen3-0.6B")
     place = Place(None, 6 * GIB, 8 * GIB)
-    work = Workload(bits=32, max_length=4096, micro_batch=4)
+    work = Recipe(max_length=4096, micro_batch=4)
     steps = fit(spec, work, place)
     assert {step.change.get("checkpointing") for step in steps} <= {None, "hf"}
     assert after(spec, work, place, steps).verdict == "fits"
@@ -199,29 +202,30 @@ def test_any_search_ends_and_never_gets_worse(
 ) -> None:
     spec, place = spec_of("Qwen/Qwen3-8B"), card(gib)
     lengths = Lengths(*data) if data else None
-    work = Workload(
-        quantization=quantization,
-        rank=rank,
-        max_length=length,
-        micro_batch=micro,
-        accumulate=accumulate,
-        checkpointing=checkpointing,
-        longest=lengths.longest if lengths else None,
+    work = parse_recipe(
+        {
+            "quantization": quantization,
+            "rank": rank,
+            "max_length": length,
+            "micro_batch": micro,
+            "accumulate": accumulate,
+            "checkpointing": checkpointing,
+        }
     )
-    before = after(spec, work, place, [])
+    before = after(spec, work, place, [], lengths)
     steps = fit(spec, work, place, lengths)
     assert all(step.saves > 0 for step in steps)
-    found = after(spec, work, place, steps)
+    found = after(spec, work, place, steps, lengths)
     order = ("fits", "tight", "no")
     assert order.index(found.verdict) <= order.index(before.verdict)
-    room = search.use_the_room(spec, work, place, estimator(place, 1.0))
-    assert not room or after(spec, work, place, room).verdict == before.verdict == "fits"
+    room = use_the_room(work, spec, place, lengths)
+    assert not room or after(spec, work, place, room, lengths).verdict == before.verdict == "fits"
 
 
 def test_room_is_used_for_speed(llama: ModelSpec) -> None:
     place = card(80)
-    work = replace(QLORA, max_length=1024, micro_batch=1, accumulate=16, offload_embedding=True)
-    steps = search.use_the_room(llama, work, place, estimator(place, 1.0))
+    work = QLORA.with_changes(max_length=1024, micro_batch=1, accumulate=16, offload_embedding=True)
+    steps = use_the_room(work, llama, place)
     changes = changes_of(steps)
     assert changes["checkpointing"] == "none"
     assert changes["micro_batch"] * changes["accumulate"] == 16
@@ -229,7 +233,7 @@ def test_room_is_used_for_speed(llama: ModelSpec) -> None:
 
 
 def test_no_room_where_it_does_not_fit(llama: ModelSpec) -> None:
-    assert search.use_the_room(llama, QLORA, card(6), estimator(card(6), 1.0)) == []
+    assert use_the_room(QLORA, llama, card(6)) == []
 
 
 def test_a_recipe_takes_every_step(llama: ModelSpec, models: list[Candidate]) -> None:
@@ -237,21 +241,21 @@ def test_a_recipe_takes_every_step(llama: ModelSpec, models: list[Candidate]) ->
     recipe = Recipe(
         quantization="none", rank=128, alpha=256, max_length=8192, micro_batch=8, accumulate=2, engine="peft"
     )
-    steps = make_it_fit(llama, recipe, card(8), None, models)
+    steps = make_it_fit(recipe, llama, card(8), None, models)
     changed = recipe.with_changes(**changes_of(steps))
     assert changed.effective_batch == recipe.effective_batch
     assert changed.alpha / changed.rank == recipe.alpha / recipe.rank
     spec = spec_of(changed.model) if changed.model != recipe.model else llama
-    found = estimator(card(8), 1.0)(spec, workload_of(changed, card(8)))
+    found = estimate_memory(changed, spec, card(8))
     assert (found.total, found.verdict) == (steps[-1].total, "fits")
-    room = use_the_room(llama, recipe.with_changes(quantization="nf4", micro_batch=1), card(80))
+    room = use_the_room(recipe.with_changes(quantization="nf4", micro_batch=1), llama, card(80))
     assert recipe.with_changes(**changes_of(room))
 
 
 def test_a_correction_counts_in_the_search(llama: ModelSpec) -> None:
-    work, place = replace(QLORA, max_length=2048, micro_batch=1), card(10)
-    assert search.make_it_fit(llama, work, place, estimator(place, 1.0)) == []
-    assert search.make_it_fit(llama, work, place, estimator(place, 1.4))
+    work, place = QLORA.with_changes(max_length=2048, micro_batch=1), card(10)
+    assert make_it_fit(work, llama, place) == []
+    assert make_it_fit(work, llama, place, factor=1.4)
 
 
 @pytest.mark.parametrize(
@@ -264,5 +268,11 @@ def test_a_correction_counts_in_the_search(llama: ModelSpec) -> None:
     ],
 )
 def test_four_bits_help_where_the_search_takes_them(place: Place, model: str, helps: bool) -> None:
-    workload = Workload(bits=32, max_length=512)
-    assert four_bits_help(spec_of(model), workload, place) == helps
+    recipe = Recipe(max_length=512, precision="fp32")
+    assert four_bits_help(recipe, spec_of(model), place) == helps
+
+
+def test_unsloths_checkpointing_is_only_offered_where_it_trains(llama: ModelSpec) -> None:
+    plain = QLORA.with_changes(engine="peft", checkpointing="hf")
+    steps = fit(llama, plain, card(8))
+    assert steps and all("checkpointing" not in step.change for step in steps)

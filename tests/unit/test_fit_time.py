@@ -9,22 +9,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.base.home import Home
-from core.fit import Place, Workload
+from core.fit import Place
+from core.fit.answer import Fit
 from core.fit.calibration import read_calibration, write_calibration
-from core.fit.cost import operations_per_token
-from core.fit.energy import watts
-from core.fit.estimate import estimate_run
-from core.fit.measured import Measured, note_measured
-from core.fit.run_time import spread_of
-from core.fit.speed import AGAIN, ANOTHER, CALIBRATED, GUESSED, speed_here
+from core.fit.learned import Measured, note_measured
+from core.fit.speed import (
+    AGAIN,
+    ANOTHER,
+    CALIBRATED,
+    GUESSED,
+    RunTime,
+    Speed,
+    operations_per_token,
+    speed_here,
+    spread_of,
+    watts,
+)
 from core.machine import GIB, Gpu, Hardware, card_named, find_hardware
 from core.models import ModelSpec, spec_of_config
 from core.models.catalogue import catalogue_model
 from core.recipe import Recipe
-from core.runs.run import Run
+from tests.trainings import training
 
 CPU = Place(None, 20 * GIB, 24 * GIB)
-WORK = Workload(bits=32, max_length=512)
+WORK = {"max_length": 512}
+
+
+def operations(spec: ModelSpec, place: Place = CPU, **knobs: object) -> float:
+    return operations_per_token(training(spec, place, **{**WORK, **knobs}))
+
+
+def speed(home: Home, spec: ModelSpec, hardware: Hardware, place: Place = CPU) -> Speed:
+    return speed_here(home, training(spec, place, **WORK), hardware)
+
+
+def run_time(
+    home: Home, hardware: Hardware, spec: ModelSpec, recipe: Recipe, rows: int, tokens: float
+) -> RunTime:
+    return Fit.of(home, recipe, spec, CPU).time(hardware, rows, tokens)
 
 
 @pytest.fixture(scope="module")
@@ -52,31 +74,31 @@ def measured(spec: ModelSpec, **changes: object) -> Measured:
         estimated=1,
         measured=1,
         tokens_per_s=120.0,
-        work=120.0 * operations_per_token(spec, WORK, None),
+        work=120.0 * operations(spec),
     )
-    return replace(entry, **changes)  # pyright: ignore[reportArgumentType]
+    return entry.model_copy(update=changes)
 
 
 def test_what_is_known_best_counts(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
     """A guess, then a calibration, then another model's run, then a run of the same model."""
-    guess = speed_here(home, starter, WORK, CPU, hardware)
+    guess = speed(home, starter, hardware)
     # two cores did 114 tokens a second
     assert (80 < guess.tokens_per_s < 160, guess.measured, guess.spread) == (True, False, GUESSED)
-    write_calibration(home, "CPU", 50 * operations_per_token(starter, WORK, None))
-    calibrated = speed_here(home, starter, WORK, CPU, hardware)
+    write_calibration(home, "CPU", 50 * operations(starter))
+    calibrated = speed(home, starter, hardware)
     assert (calibrated.tokens_per_s, calibrated.spread) == (pytest.approx(50), CALIBRATED)
     note_measured(home, measured(starter, run="other", model="another", tokens_per_s=9.0))
-    other = speed_here(home, starter, WORK, CPU, hardware)
+    other = speed(home, starter, hardware)
     assert (other.tokens_per_s, other.spread) == (pytest.approx(120), ANOTHER)
     note_measured(home, measured(starter, tokens_per_s=100.0))
-    again = speed_here(home, starter, WORK, CPU, hardware)
+    again = speed(home, starter, hardware)
     assert (again.tokens_per_s, again.measured, again.spread) == (100.0, True, AGAIN)
     assert "newest" in again.source
 
 
 def test_another_cards_runs_say_nothing(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
     note_measured(home, measured(starter, card="NVIDIA GeForce RTX 3060"))
-    assert not speed_here(home, starter, WORK, CPU, hardware).measured
+    assert not speed(home, starter, hardware).measured
 
 
 @pytest.mark.parametrize(
@@ -90,32 +112,37 @@ def test_a_damaged_calibration_is_none(home: Home, text: str) -> None:
 
 
 def test_checkpointing_packed_weights_and_length_cost_time(starter: ModelSpec) -> None:
+    plain = operations(starter)
+    assert operations(starter, checkpointing="hf") == pytest.approx(1.5 * plain, rel=0.05)
+    assert operations(starter, quantization="nf4") > 2 * plain
+    assert operations(starter, max_length=8192) > plain
     card = card_named("RTX 4090")
-    plain = operations_per_token(starter, WORK, None)
-    assert operations_per_token(starter, replace(WORK, checkpointing="hf"), None) == pytest.approx(
-        1.5 * plain, rel=0.05
-    )
-    assert operations_per_token(starter, replace(WORK, quantization="nf4"), None) > 2 * plain
-    assert operations_per_token(starter, replace(WORK, max_length=8192), None) > plain
-    small, large = (
-        operations_per_token(starter, replace(WORK, bits=16, quantization="nf4", micro_batch=rows), card)
-        for rows in (1, 8)
-    )
+    place = Place(card, card.total, 32 * GIB)
+    small, large = (operations(starter, place, method="qlora", micro_batch=rows) for rows in (1, 8))
     assert small > large
 
 
+def test_every_method_takes_the_time_of_what_it_trains(starter: ModelSpec) -> None:
+    """The adapter's term is its own size; tokens of a prompt are computed besides the row's."""
+    prompt = training(starter, CPU, method="prompt", **WORK)
+    own = 6 * prompt.method.parameters(starter, prompt.recipe)
+    frozen = operations(starter) - 6 * training(starter).method.parameters(starter, Recipe())
+    assert operations(starter, method="prompt") == pytest.approx((frozen + own) * (512 + 20) / 512)
+    assert operations(starter, method="full") == pytest.approx(frozen + 2 * starter.active)
+    assert operations(starter, method="dora") > operations(starter) > operations(starter, method="ia3")
+
+
 def test_newer_and_larger_cards_are_faster(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
-    work = replace(WORK, bits=16)
     speeds = []
     for name in ("GTX 1660", "RTX 3060", "RTX 3090", "RTX 4090", "H100"):
         gpu = card_named(name)
-        speeds.append(speed_here(home, starter, work, Place(gpu, gpu.total, 32 * GIB), hardware).tokens_per_s)
+        speeds.append(speed(home, starter, hardware, Place(gpu, gpu.total, 32 * GIB)).tokens_per_s)
     assert speeds == sorted(speeds)
 
 
 def test_a_run_is_estimated(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
     recipe = Recipe(day=None, micro_batch=1, accumulate=8, epochs=2)
-    found = estimate_run(home, recipe, starter, hardware, CPU, rows=100, tokens_a_row=50.0)
+    found = run_time(home, hardware, starter, recipe, 100, 50.0)
     assert (found.steps, found.tokens) == (26, 26 * 8 * 50)
     assert found.seconds.low < found.seconds.likely < found.seconds.high
     assert found.seconds.high / found.seconds.likely == pytest.approx(GUESSED)
@@ -134,21 +161,14 @@ def test_a_run_is_estimated(home: Home, hardware: Hardware, starter: ModelSpec) 
 def test_a_runs_tokens_are_those_of_its_steps(
     home: Home, hardware: Hardware, starter: ModelSpec, recipe: Recipe, rows: int, tokens: int
 ) -> None:
-    assert estimate_run(home, recipe, starter, hardware, CPU, rows, 50.0).tokens == tokens
+    assert run_time(home, hardware, starter, recipe, rows, 50.0).tokens == tokens
 
 
 def test_the_last_speed_of_the_same_model_counts(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
     """Also of a run that was stopped, which notes no peak."""
-    for name, model, speeds in (
-        ("other", "/x", [900.0]),
-        ("same", "starter", [80.0, 120.0]),
-        ("no", "starter", []),
-    ):
-        run = Run(home.runs / name)
-        Recipe(model=model).save(run.folder / "recipe.yaml")
-        for step, speed in enumerate(speeds, 1):
-            run.events.append("log", step=step, loss=1.0, tokens_per_s=speed)
-    found = estimate_run(home, Recipe(), starter, hardware, CPU, 80, 50.0)
+    note_measured(home, measured(starter, run="other", model="/x", tokens_per_s=900.0))
+    note_measured(home, measured(starter, run="same", measured=0))
+    found = run_time(home, hardware, starter, Recipe(max_length=512), 80, 50.0)
     assert found.seconds.likely == pytest.approx(found.tokens / 120.0)
     assert found.measured and "same" in found.source
 

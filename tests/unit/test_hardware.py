@@ -11,32 +11,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.base.container import ask_cgroup, usable_cores
+from core.base.cores import ask_cgroup, usable_cores
 from core.base.errors import UserError
-from core.fit import place_of
-from core.machine import (
-    GIB,
-    MIB,
-    Gpu,
-    Hardware,
-    asked,
-    find_hardware,
-    probe,
-    read_hardware,
-    read_probe,
-    refusal,
-)
-from core.machine.builds import parse_torch, torch_build
-from core.machine.families import amd_family, computes_bf16, gfx_name, nvidia_family
-from core.machine.sysfs import ask_sysfs
-from core.train.worker import the_training_gpu
+from core.fit import Place
+from core.machine import GIB, MIB, Gpu, Hardware, ask, find_hardware, read_hardware, read_probe, refusal
+from core.train.device import the_training_gpu
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
 NAMES = sorted(path.stem for path in PROBES.glob("*.json"))
 
 
-def machine(name: str) -> Hardware:
-    return read_hardware(read_probe(PROBES / f"{name}.json"))
+def machine(name: str, /, **changes: Any) -> Hardware:
+    """A recorded machine; `changes` are raw answers that stand in place of the recorded ones."""
+    return read_hardware({**read_probe(PROBES / f"{name}.json"), **changes})
+
+
+def with_card(name: str, /, **changes: Any) -> Hardware:
+    """A recorded machine whose first NVIDIA card says something else."""
+    raw = read_probe(PROBES / f"{name}.json")
+    raw["nvml"]["devices"][0].update(changes)
+    return read_hardware(raw)
 
 
 # ----- what is found
@@ -44,137 +38,130 @@ def machine(name: str) -> Hardware:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_recording_says_where_it_comes_from_and_is_understood(name: str) -> None:
-    raw = read_probe(PROBES / f"{name}.json")
-    assert len(raw["about"]) > 60
-    found = read_hardware(raw)
-    assert not [problem for problem in found.problems if "understood" in problem or "form" in problem]
-    assert all(gpu.total > 0 and 0 <= gpu.free <= gpu.total for gpu in found.gpus)
-    assert all(gpu.arch and gpu.driver for gpu in found.gpus)
-    assert found.ram >= found.ram_free > 0
-    assert found.headline
+    assert len(read_probe(PROBES / f"{name}.json")["about"]) > 60
+    hardware = machine(name)
+    assert not [text for text in hardware.problems if "understood" in text or "form" in text]
+    assert all(gpu.total > 0 and 0 <= gpu.free <= gpu.total for gpu in hardware.gpus)
+    assert all(gpu.arch and gpu.driver for gpu in hardware.gpus)
+    assert hardware.ram >= hardware.ram_free > 0
+    assert hardware.headline
 
 
-def test_wsl_with_an_nvidia_card() -> None:
-    found = machine("wsl_rtx_5070_ti")
-    (gpu,) = found.gpus
-    assert (gpu.name, gpu.total, gpu.free) == ("NVIDIA GeForce RTX 5070 Ti", 16303 * MIB, 13287 * MIB)
-    assert (gpu.capability, gpu.arch, gpu.bf16) == ((12, 0), "Blackwell", True)
-    assert (gpu.driver, gpu.cuda, gpu.power, gpu.display) == ("596.49", "13.2", 300, True)
-    assert found.wsl and not found.problems and not gpu.laptop
-    assert found.headline == "NVIDIA GeForce RTX 5070 Ti · 16 GB · 13.0 free"
-    assert "avx2" in found.instructions
+@pytest.mark.parametrize(
+    ("name", "facts"),
+    [
+        (
+            "wsl_rtx_5070_ti",
+            {
+                **{"name": "NVIDIA GeForce RTX 5070 Ti", "total": 16303 * MIB, "free": 13287 * MIB},
+                **{"capability": (12, 0), "arch": "Blackwell", "bf16": True, "driver": "596.49"},
+                **{"cuda": "13.2", "power": 300, "display": True, "laptop": False},
+            },
+        ),
+        # the registry's NVIDIA entry is not a second card, Iris Xe is none at all
+        ("windows_rtx_3070_ti_laptop", {"laptop": True, "display": False}),
+        ("linux_gb10", {"unified": True, "total": 127600748 * 1024}),
+        ("mac_m4_pro", {"vendor": "apple", "arch": "M4", "unified": True, "bf16": True}),
+        ("mac_m1_pro", {"laptop": True, "bf16": False}),
+        # what the kernel lends, not the 512 MB set aside
+        ("linux_radeon_780m", {"unified": True, "total": 16428122112}),
+        # one of the two pools, not both
+        ("linux_strix_halo", {"total": 96 * GIB}),
+        (
+            "linux_rx_7900_xtx",
+            {
+                **{"name": "AMD Radeon RX 7900 XTX", "arch": "RDNA3", "power": 339, "display": True},
+                **{"bf16": True, "capability": None},
+            },
+        ),
+        ("linux_mi210", {"name": "AMD Instinct MI210", "arch": "CDNA2", "total": 65520 * MIB}),
+        ("linux_arc_pro_b50_on_arm", {"total": 16 * GIB}),
+        # by the slot's window; not the GPU inside the CPU
+        ("linux_arc_a770_i915", {"total": 16 * GIB}),
+        ("linux_arc_b580_small_window", {"total": 12 * GIB}),
+    ],
+)
+def test_the_one_card_of_a_recorded_machine(name: str, facts: dict[str, Any]) -> None:
+    (gpu,) = machine(name).gpus
+    assert {fact: getattr(gpu, fact) for fact in facts} == facts
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        ("linux_driver_updated", {}, "different versions. The driver was updated: restart the machine."),
+        ("linux_driver_updated", {"nvml": {"error": "library not found"}}, "container with `--gpus all`"),
+        ("linux_nouveau", {}, "its driver is not (in use: nouveau). Install NVIDIA's driver."),
+        ("linux_rtx_pro_6000_mig", {}, "is split by MIG"),
+        ("linux_arc_b580_small_window", {}, "does not say how much memory it has; 12 GB are assumed"),
+        ("wsl_radeon", {}, "Windows offers a GPU to WSL, but no NVIDIA driver answers."),
+        ("wsl1_without_avx2", {}, "This is WSL 1, which has no GPU."),
+        ("wsl1_without_avx2", {}, "This CPU has no AVX2"),
+        ("windows_rtx_3070_ti_laptop", {"nvml": None}, "Windows lists NVIDIA GeForce RTX 3070 Ti Laptop GPU"),
+        ("linux_rtx_3060", {"memory": None}, "memory (RAM) this machine has could not be found out"),
+    ],
+)
+def test_what_fails_is_a_sentence(name: str, changes: dict[str, Any], sentence: str) -> None:
+    assert any(sentence in problem for problem in machine(name, **changes).problems)
+
+
+def test_wsl_and_windows_in_words() -> None:
+    wsl = machine("wsl_rtx_5070_ti")
+    assert wsl.wsl and not wsl.problems and "avx2" in wsl.instructions
+    assert wsl.headline == "NVIDIA GeForce RTX 5070 Ti · 16 GB · 13.0 free"
+    windows = machine("windows_rtx_3070_ti_laptop")
+    assert (windows.system, windows.problems) == ("Windows 11", ())
 
 
 def test_inside_wsl_windows_desktop_takes_its_part_of_the_card() -> None:
-    assert place_of(machine("wsl_rtx_5070_ti")).usable == 16303 * MIB - GIB
-    assert place_of(machine("linux_rtx_5080_and_4090")).usable == 24564 * MIB
-
-
-def test_a_laptop_whose_panel_hangs_on_the_other_gpu() -> None:
-    found = machine("windows_rtx_3070_ti_laptop")
-    (gpu,) = found.gpus  # the registry's NVIDIA entry is not a second card, Iris Xe is none at all
-    assert gpu.laptop and not gpu.display
-    assert found.system == "Windows 11"
-    assert not found.problems
-
-
-def test_windows_lists_a_card_whose_driver_is_gone() -> None:
-    raw = read_probe(PROBES / "windows_rtx_3070_ti_laptop.json")
-    del raw["nvml"]
-    found = read_hardware(raw)
-    assert not found.gpus
-    assert "Windows lists NVIDIA GeForce RTX 3070 Ti Laptop GPU" in found.problems[0]
+    assert Place.of(machine("wsl_rtx_5070_ti")).usable == 16303 * MIB - GIB
+    assert Place.of(machine("linux_rtx_5080_and_4090")).usable == 24564 * MIB
 
 
 def test_old_cards_carry_the_desktops_name_so_the_chassis_tells() -> None:
-    raw = read_probe(PROBES / "linux_gtx_1080.json")
-    assert not read_hardware(raw).gpus[0].laptop
-    assert read_hardware({**raw, "chassis": "10"}).gpus[0].laptop
-    docked = read_probe(PROBES / "linux_rtx_5080_and_4090.json")  # an external card beside a laptop
-    assert not any(gpu.laptop for gpu in read_hardware({**docked, "chassis": "10"}).gpus)
+    assert not machine("linux_gtx_1080").gpus[0].laptop
+    assert machine("linux_gtx_1080", chassis="10").gpus[0].laptop
+    # an external card beside a laptop
+    assert not any(gpu.laptop for gpu in machine("linux_rtx_5080_and_4090", chassis="10").gpus)
 
 
 def test_of_two_cards_the_larger_trains_though_the_other_is_newer() -> None:
-    found = machine("linux_rtx_5080_and_4090")
-    assert [gpu.name[-4:] for gpu in found.gpus] == ["5080", "4090"]
-    assert found.best_gpu is not None and found.best_gpu.name.endswith("4090")
-    assert the_training_gpu(found) == {"CUDA_VISIBLE_DEVICES": "1"}
+    hardware = machine("linux_rtx_5080_and_4090")
+    assert [gpu.name[-4:] for gpu in hardware.gpus] == ["5080", "4090"]
+    assert hardware.best_gpu is not None and hardware.best_gpu.name.endswith("4090")
+    assert the_training_gpu(hardware) == {"CUDA_VISIBLE_DEVICES": "1"}
 
 
 def test_a_card_that_may_train_goes_before_a_larger_one_that_may_not() -> None:
     old = Gpu("Tesla P40", 24 * GIB, 24 * GIB, (6, 1), "570")
     new = Gpu("RTX 3060", 12 * GIB, 12 * GIB, (8, 6), "570", index=1)
-    found = replace(machine("container_without_gpu"), gpus=(old, new), torch="2.13.0+cu126")
-    assert found.best_gpu is found.training_gpu is new
-    alone = replace(found, gpus=(old,))
+    hardware = replace(machine("container_without_gpu"), gpus=(old, new), torch="2.13.0+cu126")
+    assert hardware.best_gpu is hardware.training_gpu is new
+    alone = replace(hardware, gpus=(old,))
     assert (alone.best_gpu, alone.training_gpu) == (old, None)
     assert alone.headline == "Tesla P40 can't train: training on 2 CPU cores"
     assert the_training_gpu(alone) == {"CUDA_VISIBLE_DEVICES": ""}
 
 
-def test_the_environment_hides_cards() -> None:
-    raw = read_probe(PROBES / "linux_rtx_5080_and_4090.json")
-    found = read_hardware({**raw, "environment": {"CUDA_VISIBLE_DEVICES": "0"}})
-    assert [gpu.index for gpu in found.gpus] == [0]
-    hidden = read_hardware({**raw, "environment": {"CUDA_VISIBLE_DEVICES": "-1"}})
-    assert not hidden.gpus
-    assert "CUDA_VISIBLE_DEVICES is “-1”" in hidden.problems[0]
-    named = read_hardware({**raw, "environment": {"CUDA_VISIBLE_DEVICES": "GPU-5f1c"}})
-    assert len(named.gpus) == 2
-
-
-def test_memory_shared_with_the_cpu() -> None:
-    (gb10,) = machine("linux_gb10").gpus
-    assert gb10.unified and gb10.total == 127600748 * 1024
-    (apple,) = machine("mac_m4_pro").gpus
-    assert (apple.vendor, apple.arch, apple.unified, apple.bf16) == ("apple", "M4", True, True)
-    (m1,) = machine("mac_m1_pro").gpus
-    assert m1.laptop and not m1.bf16
-    (radeon,) = machine("linux_radeon_780m").gpus
-    assert radeon.unified and radeon.total == 16428122112, "what the kernel lends, not the 512 MB set aside"
-    (strix,) = machine("linux_strix_halo").gpus
-    assert strix.total == 96 * GIB, "one of the two pools, not both"
-
-
-def test_amd_cards_are_named_by_their_slot_and_compute_node() -> None:
-    found = machine("linux_rx_7900_xtx")
-    (gpu,) = found.gpus
-    assert (gpu.name, gpu.arch, gpu.power) == ("AMD Radeon RX 7900 XTX", "RDNA3", 339)
-    assert gpu.display and gpu.bf16 and gpu.capability is None
-    assert refusal(gpu, found) is None
-    (server,) = machine("linux_mi210").gpus
-    assert (server.name, server.arch, server.total) == ("AMD Instinct MI210", "CDNA2", 65520 * MIB)
+@pytest.mark.parametrize(("visible", "left"), [("0", [0]), ("-1", []), ("", []), ("GPU-5f1c", [0, 1])])
+def test_the_environment_hides_cards(visible: str, left: list[int]) -> None:
+    hardware = machine("linux_rtx_5080_and_4090", environment={"CUDA_VISIBLE_DEVICES": visible})
+    assert [gpu.index for gpu in hardware.gpus] == left
+    hides = f"CUDA_VISIBLE_DEVICES is “{visible}”, which hides every NVIDIA card."
+    assert any(hides in problem for problem in hardware.problems) == (not left)
 
 
 def test_an_amd_card_without_compute_driver_is_known_by_its_ids() -> None:
-    found = machine("linux_rx_6600_and_ryzen_gpu")
-    assert {gpu.arch for gpu in found.gpus} == {"RDNA2"}
+    assert {gpu.arch for gpu in machine("linux_rx_6600_and_ryzen_gpu").gpus} == {"RDNA2"}
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"kfd_access": "missing", "kfd": {}}, "/dev/kfd is missing"),
-        ({"kfd_access": "denied"}, "`sudo usermod -aG render,video $USER`"),
-        ({"driver": "vfio-pci"}, "Its driver is not amdgpu"),
-    ],
+    "memory", [{"error": "unknown error"}, {"total": -5, "free": 7}, {}, {"total": "much"}]
 )
-def test_an_amd_card_that_nobody_can_compute_on_is_refused(change: dict[str, Any], sentence: str) -> None:
-    raw = read_probe(PROBES / "linux_rx_7900_xtx.json")
-    for card in raw["pci"].values():
-        card["driver"] = change.get("driver", card["driver"])
-    found = read_hardware({**raw, **change})
-    assert found.training_gpu is None
-    assert sentence in (refusal(found.gpus[0], found) or "")
-
-
-def test_a_card_whose_memory_nvml_can_not_tell_is_not_taken_for_one_that_shares() -> None:
-    raw = read_probe(PROBES / "linux_rtx_3060.json")
-    for memory in ({"error": "unknown error"}, {"total": -5, "free": 7}, {}, {"total": "much"}):
-        raw["nvml"]["devices"][0]["memory"] = memory
-        found = read_hardware(raw)
-        assert not found.gpus[0].unified and found.gpus[0].total == 0 and found.training_gpu is None
-        assert "does not say how much memory" in found.problems[0]
+def test_a_card_whose_memory_nvml_can_not_tell_is_not_taken_for_one_that_shares(memory: Any) -> None:
+    hardware = with_card("linux_rtx_3060", memory=memory)
+    assert not hardware.gpus[0].unified and hardware.gpus[0].total == 0 and hardware.training_gpu is None
+    assert "does not say how much memory" in hardware.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -188,28 +175,13 @@ def test_a_card_whose_memory_nvml_can_not_tell_is_not_taken_for_one_that_shares(
     ],
 )
 def test_a_name_tells_a_laptop_s_card(name: str, laptop: bool) -> None:
-    raw = read_probe(PROBES / "linux_rtx_3060.json")
-    raw["nvml"]["devices"][0]["name"] = name
-    assert read_hardware(raw).gpus[0].laptop == laptop
-
-
-def test_a_machine_that_does_not_tell_its_memory_says_so() -> None:
-    assert any("memory (RAM)" in problem for problem in read_hardware({}).problems)
-
-
-def test_intel_tells_its_memory_or_the_slots_window_does() -> None:
-    assert machine("linux_arc_pro_b50_on_arm").gpus[0].total == 16 * GIB
-    window = machine("linux_arc_a770_i915")
-    assert [gpu.total for gpu in window.gpus] == [16 * GIB], "not the GPU inside the CPU"
-    small = machine("linux_arc_b580_small_window")
-    assert small.gpus[0].total == 12 * GIB
-    assert "does not say how much memory it has; 12 GB are assumed" in small.problems[0]
+    assert with_card("linux_rtx_3060", name=name).gpus[0].laptop == laptop
 
 
 def test_a_container_gets_its_limit() -> None:
-    found = machine("container_without_gpu")
-    assert (found.ram, found.ram_free) == (8 * GIB, 7 * GIB)
-    assert found.headline == "No GPU: training on 2 CPU cores"
+    hardware = machine("container_without_gpu")
+    assert (hardware.ram, hardware.ram_free) == (8 * GIB, 7 * GIB)
+    assert hardware.headline == "No GPU: training on 2 CPU cores"
 
 
 @pytest.mark.parametrize(
@@ -244,30 +216,11 @@ def test_limits_of_both_kinds_of_containers(
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n")
     told = {"total": 24 * GIB, "available": 20 * GIB}
-    found = read_hardware({"memory": told, "cgroup": ask_cgroup(tmp_path), "cores": usable_cores(tmp_path)})
-    assert found.ram == memory
-    assert 1 <= found.cores <= most
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("linux_driver_updated", "different versions. The driver was updated: restart the machine."),
-        ("linux_nouveau", "its driver is not (in use: nouveau). Install NVIDIA's driver."),
-        ("linux_rtx_pro_6000_mig", "is split by MIG"),
-        ("wsl_radeon", "Windows offers a GPU to WSL, but no NVIDIA driver answers."),
-        ("wsl1_without_avx2", "This is WSL 1, which has no GPU."),
-        ("wsl1_without_avx2", "This CPU has no AVX2"),
-    ],
-)
-def test_what_fails_is_a_sentence(name: str, sentence: str) -> None:
-    assert any(sentence in problem for problem in machine(name).problems)
-
-
-def test_a_container_without_the_drivers_library_is_told_so() -> None:
-    raw = read_probe(PROBES / "linux_driver_updated.json")
-    (problem,) = read_hardware({**raw, "nvml": {"error": "library not found"}}).problems[:1]
-    assert "start the container with `--gpus all`" in problem
+    hardware = read_hardware(
+        {"memory": told, "cgroup": ask_cgroup(tmp_path), "cores": usable_cores(tmp_path)}
+    )
+    assert hardware.ram == memory
+    assert 1 <= hardware.cores <= most
 
 
 def test_a_card_split_by_mig_gives_its_first_part() -> None:
@@ -275,21 +228,41 @@ def test_a_card_split_by_mig_gives_its_first_part() -> None:
     first, second = raw["nvml"]["devices"]
     first["slices"] = [{"total": 23 * GIB, "free": 22 * GIB}, {"error": "no permission"}, {"total": 46 * GIB}]
     second["slices"] = []
-    found = read_hardware(raw)
-    assert [(gpu.total, gpu.free) for gpu in found.gpus] == [(23 * GIB, 22 * GIB)]
-    assert "a run gets the first part, 23.0 GB" in found.problems[0]
-    assert "has no parts yet" in found.problems[1]
+    hardware = read_hardware(raw)
+    assert [(gpu.total, gpu.free) for gpu in hardware.gpus] == [(23 * GIB, 22 * GIB)]
+    assert "a run gets the first part, 23.0 GB" in hardware.problems[0]
+    assert "has no parts yet" in hardware.problems[1]
 
 
 def test_a_lost_card_leaves_the_others() -> None:
     raw = read_probe(PROBES / "linux_rtx_5080_and_4090.json")
     raw["nvml"]["devices"][0] = {"error": "GPU is lost"}
-    found = read_hardware(raw)
-    assert [gpu.index for gpu in found.gpus] == [1]
-    assert "NVIDIA card 0 does not answer (GPU is lost). Restart the machine" in found.problems[0]
+    hardware = read_hardware(raw)
+    assert [gpu.index for gpu in hardware.gpus] == [1]
+    assert "NVIDIA card 0 does not answer (GPU is lost). Restart the machine" in hardware.problems[0]
 
 
 # ----- refusals
+
+
+@pytest.mark.parametrize(
+    ("changes", "driver", "sentence"),
+    [
+        ({}, "amdgpu", None),
+        ({"kfd_access": "missing", "kfd": {}}, "amdgpu", "/dev/kfd is missing"),
+        ({"kfd_access": "denied"}, "amdgpu", "`sudo usermod -aG render,video $USER`"),
+        ({}, "vfio-pci", "Its driver is not amdgpu"),
+    ],
+)
+def test_an_amd_card_that_nobody_can_compute_on_is_refused(
+    changes: dict[str, Any], driver: str, sentence: str | None
+) -> None:
+    raw = read_probe(PROBES / "linux_rx_7900_xtx.json")
+    for card in raw["pci"].values():
+        card["driver"] = driver
+    hardware = read_hardware({**raw, **changes})
+    reason = refusal(hardware.gpus[0], hardware)
+    assert reason is None if sentence is None else sentence in (reason or "")
 
 
 @pytest.mark.parametrize(
@@ -310,9 +283,9 @@ def test_a_lost_card_leaves_the_others() -> None:
     ],
 )
 def test_bad_combinations_are_refused_with_the_reason(name: str, sentence: str) -> None:
-    found = machine(name)
-    assert sentence in (refusal(found.gpus[0], found) or "")
-    assert found.training_gpu is None
+    hardware = machine(name)
+    assert sentence in (refusal(hardware.gpus[0], hardware) or "")
+    assert hardware.training_gpu is None
 
 
 @pytest.mark.parametrize(
@@ -340,9 +313,9 @@ def test_bad_combinations_are_refused_with_the_reason(name: str, sentence: str) 
     ],
 )
 def test_card_and_installed_build(gpu: Gpu, torch: str, sentence: str | None) -> None:
-    found = replace(machine("container_without_gpu"), gpus=(gpu,), torch=torch)
-    said = refusal(gpu, found)
-    assert said is None if sentence is None else sentence in (said or "")
+    hardware = replace(machine("container_without_gpu"), gpus=(gpu,), torch=torch)
+    reason = refusal(gpu, hardware)
+    assert reason is None if sentence is None else sentence in (reason or "")
 
 
 @pytest.mark.parametrize(
@@ -356,41 +329,47 @@ def test_card_and_installed_build(gpu: Gpu, torch: str, sentence: str | None) ->
     ],
 )
 def test_the_build_of_torch_is_read_without_importing_it(version: str, file: str, build: str) -> None:
-    assert parse_torch({"version": version, "version_py": file}) == build
-
-
-def test_builds() -> None:
-    newest = torch_build("2.13.0+cu130")
-    assert newest is not None and (newest.level, newest.driver) == ((13, 0), "580")
-    assert torch_build("") is None
+    assert read_hardware({"torch": {"version": version, "version_py": file}}).torch == build
 
 
 # ----- families
 
 
 def test_families() -> None:
-    known = {(6, 1): "Pascal", (7, 5): "Turing", (8, 6): "Ampere", (8, 9): "Ada", (12, 1): "Blackwell"}
-    assert {capability: nvidia_family(capability) for capability in known} == known
-    assert [gfx_name(n) for n in (110000, 90010, 100302, 0)] == ["gfx1100", "gfx90a", "gfx1032", ""]
-    names = {
-        "gfx1100": "RDNA3",
-        "gfx1151": "RDNA3.5",
-        "gfx1201": "RDNA4",
-        "gfx90a": "CDNA2",
-        "gfx90c": "Vega",
-    }
-    assert {gfx: amd_family(gfx) for gfx in names} == names
-    assert [computes_bf16("amd", arch, None) for arch in ("RDNA2", "RDNA3.5", "CDNA1")] == [False, True, True]
+    families = {(6, 1): "Pascal", (7, 5): "Turing", (8, 6): "Ampere", (8, 9): "Ada", (12, 1): "Blackwell"}
+    assert {level: Gpu("", 0, 0, level, "").arch for level in families} == families
+    amd = {"RDNA2": False, "RDNA3.5": True, "CDNA1": True}
+    assert {arch: Gpu("", 0, 0, None, "", "amd", arch).bf16 for arch in amd} == amd
+
+
+@pytest.mark.parametrize(
+    ("version", "name", "arch"),
+    [
+        (110000, "gfx1100", "RDNA3"),
+        (110501, "gfx1151", "RDNA3.5"),
+        (120001, "gfx1201", "RDNA4"),
+        (100302, "gfx1032", "RDNA2"),
+        (90010, "gfx90a", "CDNA2"),
+        (90012, "gfx90c", "Vega"),
+    ],
+)
+def test_an_amd_card_that_nobody_knows_is_called_by_its_compute_node(
+    version: int, name: str, arch: str
+) -> None:
+    node = f"gfx_target_version {version}\nlocation_id 768\ndomain 0\n"
+    card = {"vendor": "0x1002", "device": "0xffff", "driver": "amdgpu"}
+    (gpu,) = read_hardware({"pci": {"0000:03:00.0": card}, "kfd": {"0": "", "1": node}}).gpus
+    assert (gpu.name, gpu.arch) == (f"AMD {name}", arch)
 
 
 # ----- the machine under this test, and recordings
 
 
 def test_this_machine_answers_in_words(tmp_path: Path) -> None:
-    found = find_hardware(tmp_path)
-    assert found.cores >= 1 and found.ram > found.ram_free > 0 and found.disk_free > 0
-    assert found.cpu and found.system and found.torch
-    assert not [problem for problem in found.problems if "understood" in problem]
+    hardware = find_hardware(tmp_path)
+    assert hardware.cores >= 1 and hardware.ram > hardware.ram_free > 0 and hardware.disk_free > 0
+    assert hardware.cpu and hardware.system and hardware.torch
+    assert not [problem for problem in hardware.problems if "understood" in problem]
 
 
 def test_a_folder_that_is_not_there_yet_is_measured_where_it_will_be(tmp_path: Path) -> None:
@@ -398,8 +377,8 @@ def test_a_folder_that_is_not_there_yet_is_measured_where_it_will_be(tmp_path: P
 
 
 def test_a_driver_is_left_asleep_where_no_card_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probe, "nvidia_expected", lambda raw: True)
-    monkeypatch.setattr(asked, "ask_nvml", lambda: {"error": "it was asked"})
+    monkeypatch.setattr(ask, "nvidia_expected", lambda raw: True)
+    monkeypatch.setattr(ask, "ask_nvml", lambda patience: {"error": "it was asked"})
     assert not find_hardware(drivers=False).problems
     assert "it was asked" in find_hardware().problems[0]
 
@@ -448,11 +427,20 @@ def test_linux_files_are_found_where_the_kernel_puts_them(tmp_path: Path) -> Non
     put("proc/cpuinfo", "model name\t: A CPU\nflags\t\t: avx avx2\n")
     (tmp_path / "drivers" / "amdgpu").mkdir(parents=True)
     (tmp_path / slot / "driver").symlink_to(tmp_path / "drivers" / "amdgpu")
-    raw = ask_sysfs(tmp_path)
+    raw = ask.ask_linux(tmp_path)
     assert list(raw["pci"]) == ["0000:03:00.0"]
     assert raw["memory"] == {"total": 24684084 * 1024, "available": 12492416 * 1024}
     (gpu,) = read_hardware(raw).gpus
     assert (gpu.name, gpu.arch, gpu.power, gpu.display) == ("AMD Radeon RX 7900 XTX", "RDNA3", 339, True)
+
+
+def test_a_mac_s_free_memory_is_counted_in_pages() -> None:
+    text = "Mach Virtual Memory Statistics: (page size of 16384 bytes)\n"
+    text += (
+        "Pages free:        100.\nPages active:     7000.\nPages inactive:    20.\nPages speculative: 3.\n"
+    )
+    assert ask.parse_vm_stat(text) == 123 * 16384
+    assert ask.parse_sysctl("hw.memsize: 17179869184\nsysctl: unknown oid\n")["hw.memsize"] == "17179869184"
 
 
 JSON = st.recursive(
@@ -476,6 +464,6 @@ def test_whatever_a_driver_says_nothing_is_raised(name: str, path: list[int], va
     keys = list(spot) if isinstance(spot, dict) else list(range(len(spot)))
     if keys:
         spot[keys[path[-1] % len(keys)]] = value
-    found = read_hardware(raw)
-    assert found.headline and found.cores >= 1
-    assert all(isinstance(refusal(gpu, found), str | None) for gpu in found.gpus)
+    hardware = read_hardware(raw)
+    assert hardware.headline and hardware.cores >= 1
+    assert all(isinstance(refusal(gpu, hardware), str | None) for gpu in hardware.gpus)

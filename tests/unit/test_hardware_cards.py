@@ -7,42 +7,44 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.machine import GIB, Hardware, card_named, cards, inability
-from core.machine.families import nvidia_family
-from core.machine.known import known_card
+from core.machine import GIB, MIB, Hardware, card_named, cards, inability
+from core.machine.cards import gpus_with_ids
+from core.machine.gpu import nvidia_family
 
 NOWHERE = Hardware((), "", 1, 1, 1, 1, "Linux")
 
 
 def test_the_table_holds_the_cards_that_people_have() -> None:
-    table = cards()
-    assert len({(card.name, card.mib) for card in table}) == len(table) >= 105
-    assert {card.vendor for card in table} == {"nvidia", "amd", "intel", "apple"}
-    families = {card.arch for card in table}
+    table = [card.gpu for card in cards()]
+    assert len({(gpu.name, gpu.total) for gpu in table}) == len(table) >= 105
+    assert {gpu.vendor for gpu in table} == {"nvidia", "amd", "intel", "apple"}
+    families = {gpu.arch for gpu in table}
     assert families >= {"Pascal", "Volta", "Turing", "Ampere", "Ada", "Hopper", "Blackwell"}
     assert families >= {"RDNA2", "RDNA3", "RDNA4", "CDNA3", "Alchemist", "Battlemage", "M1", "M4"}
-    assert sum(card.laptop for card in table) >= 20
+    assert sum(gpu.laptop for gpu in table) >= 20
 
 
 def test_every_card_is_plausible_and_is_refused_if_it_is_too_old() -> None:
-    for card in cards():
-        assert 4000 <= card.mib <= 300_000 and 15 <= card.power <= 1400, card
-        if card.vendor == "nvidia":
-            assert card.capability is not None and nvidia_family(card.capability) == card.arch, card
-            portable = "Laptop" in card.name or card.name.endswith(("Max-Q Design", "RTX 2050"))
-            assert portable == card.laptop, card
-        too_old = card.arch in ("Kepler", "Maxwell", "Pascal", "GCN4", "Vega", "RDNA1", "RDNA2")
-        assert (inability(card.gpu(), NOWHERE) is not None) == too_old, card
+    for gpu in (card.gpu for card in cards()):
+        assert 4000 <= gpu.total / MIB <= 300_000 and 15 <= gpu.power <= 1400, gpu
+        if gpu.vendor == "nvidia":
+            assert gpu.capability is not None and nvidia_family(gpu.capability) == gpu.arch, gpu
+            portable = "Laptop" in gpu.name or gpu.name.endswith(("Max-Q Design", "RTX 2050"))
+            assert portable == gpu.laptop, gpu
+        too_old = gpu.arch in ("Kepler", "Maxwell", "Pascal", "GCN4", "Vega", "RDNA1", "RDNA2")
+        assert (inability(gpu, NOWHERE) is not None) == too_old, gpu
 
 
 def test_every_card_is_found_by_its_name_with_its_size_and_by_its_ids() -> None:
     for card in cards():
-        gpu = card_named(f"{card.name} {card.mib / 1024:.0f} GB")
-        assert (gpu.name, gpu.arch) == (card.name, card.arch)
-        assert abs(gpu.total - card.total) <= 0.05 * card.total, card
+        known = card.gpu
+        gpu = card_named(f"{known.name} {known.total_gib:.0f} GB")
+        assert (gpu.name, gpu.arch) == (known.name, known.arch)
+        assert abs(gpu.total - known.total) <= 0.05 * known.total, card
         for ids in card.pci:
             device, _, revision = ids.partition(":")
-            assert known_card(card.vendor, int(device, 16), int(revision or "0", 16)).name == card.name
+            same = gpus_with_ids(known.vendor, int(device, 16), int(revision or "0", 16))
+            assert same[0].name == known.name
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from core.base.errors import UserError
 from core.hub.files import KINDS, HubFile, check_complete, wanted
 from core.hub.search import hub_repo, search_hub
-from core.models.hub_account import hub_words
+from core.models.hub import hub_words
 from tests.unit.hub_server import Hub, Repo
 
 LLAMA = {"architectures": ["LlamaForCausalLM"]}
@@ -122,7 +122,7 @@ def test_sizes_that_cannot_be(hub: Hub) -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (OSError(errno.ENOSPC, "No space left"), "The disk became full while owner/m was fetched"),
+        (OSError(errno.ENOSPC, "No space left"), "owner/m could not be written: the disk is full"),
         (
             OSError(errno.EFBIG, "File too large"),
             r"The disk that owner/m goes to can't be used \(File too large",
@@ -157,8 +157,8 @@ def test_nobody_answers(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
 _ACCOUNT = """
 import sys
 from pathlib import Path
-from core.errors import UserError
-from core.hub_account import log_in, log_out, logged_in
+from core.base.errors import UserError
+from core.models.hub import log_in, log_out, logged_in
 def kept():
     files = [path for path in Path(sys.argv[1]).rglob("*") if path.is_file()]
     return sorted(str(path.parent.relative_to(sys.argv[1])) for path in files if "hf_acc" in path.read_text())

@@ -17,8 +17,8 @@ import pytest
 from core.base import jobs
 from core.base.errors import UserError
 from core.base.files import write_json
-from core.base.job_words import error_sentence
-from core.base.processes import birth
+from core.base.jobs import error_sentence
+from core.base.process import birth
 
 WORKER = "tests.unit.job_worker"
 
@@ -31,7 +31,7 @@ HISTORIES = [
     ({"status": "died", "pid": 7, "exit_code": -9}, False, "died", "memory ran out"),
     ({"status": "died", "pid": 7, "exit_code": 137}, False, "died", "memory ran out"),
     ({"status": "died", "pid": 7, "exit_code": -11}, False, "died", "native library"),
-    ({"status": "died", "pid": 7, "exit_code": 3}, False, "died", "exit code 3"),
+    ({"status": "died", "pid": 7, "exit_code": 4}, False, "died", "exit code 4"),
     ({"status": "done", "pid": 7, "message": "Saved."}, False, "done", "Saved."),
     ({"status": "failed", "pid": 7, "message": "Loss is NaN."}, False, "failed", "Loss is NaN."),
     ({"status": "stopped", "pid": 7}, True, "stopped", ""),
@@ -169,7 +169,7 @@ def test_a_worker_that_is_quicker_than_its_starter_has_the_last_word(
 
 def test_a_job_that_has_no_place_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match="Nothing could be started in .*file"):
+    with pytest.raises(UserError, match="The start could not be written to .*file"):
         start(tmp_path / "file" / "job", "work")
 
 
@@ -179,7 +179,7 @@ def test_a_worker_whose_start_cannot_be_noted_is_ended(
     silent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     monkeypatch.setattr(jobs, "_spawn", lambda *_: silent)
     (tmp_path / "state.json").mkdir()
-    with pytest.raises(UserError, match="Nothing could be started"):
+    with pytest.raises(UserError, match="The start could not be written"):
         start(tmp_path, "work")
     assert silent.wait(10) != 0
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from core.fit import Workload
-from core.fit.layer import layer_cost, widths
+from core.fit.activations import layer_cost, widths
 from core.models import spec_of_config
+from core.models.catalogue import catalogue_model
+from tests.trainings import training
 
 SIZES = {
     "vocab_size": 64,
@@ -75,9 +76,8 @@ def test_a_layer_keeps_what_autograd_saves(model_type: str, half: bool, targets:
     settings._attn_implementation = "eager" if model_type == "gemma2" else None
     measured = saved_bytes(settings, 2, half, targets) - saved_bytes(settings, 1, half, targets)
     spec = spec_of_config({**json.loads(settings.to_json_string(use_diff=False)), "architectures": ["Any"]})
-    names = (targets,) if isinstance(targets, str) else tuple(targets)
-    work = Workload(backend="peft", bits=16 if half else 32, rank=RANK, target_modules=names)
-    cost = layer_cost(spec, work)
+    precision = "bf16" if half else "fp32"
+    cost = layer_cost(training(spec, engine="peft", precision=precision, rank=RANK, target_modules=targets))
     # the eager attention in float32 also keeps keys and values for every head
     near = 0.05 if cost.square and not half else 0.02
     assert cost.kept + cost.square * TOKENS == pytest.approx(measured / TOKENS, rel=near)
@@ -95,11 +95,8 @@ def test_widths_of_grouped_queries_and_a_gated_mlp() -> None:
 
 
 def test_experts_count_as_far_as_a_token_is_sent_to_them() -> None:
-    changes = {"num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 100}
-    spec = spec_of_config(
-        {"model_type": "qwen3_moe", "architectures": ["Qwen3MoeForCausalLM"], **SIZES, **changes}
-    )
-    assert widths(spec).down == 200
+    spec = spec_of_config(catalogue_model("Qwen/Qwen3-30B-A3B-Instruct-2507").config)
+    assert widths(spec).down == 8 * 768
 
 
 # bytes for a pair of tokens in each of four heads, as autograd saves them
@@ -107,39 +104,39 @@ def test_experts_count_as_far_as_a_token_is_sent_to_them() -> None:
     ("model_type", "changes", "each"),
     [
         ("llama", {}, 0),
-        ("llama", {"backend": "unsloth"}, 0),
+        ("llama", {"engine": "unsloth"}, 0),
         ("llama", {"attention": "eager"}, 4 + 2),
-        ("llama", {"attention": "eager", "bits": 32}, 4),
+        ("llama", {"attention": "eager", "precision": "fp32"}, 4),
         ("gemma2", {}, 4 + 2 + 2),
-        ("gemma2", {"bits": 32}, 4 + 4),
+        ("gemma2", {"precision": "fp32"}, 4 + 4),
         ("gemma2", {"attention": "flash_attention_2"}, 0),
-        ("gemma2", {"backend": "unsloth"}, 2 + 2),
+        ("gemma2", {"engine": "unsloth"}, 2 + 2),
         ("mpt", {}, 4 + 2),
         ("gemma3n_text", {}, 0),
-        ("gemma3n_text", {"backend": "unsloth"}, 4 + 2),
+        ("gemma3n_text", {"engine": "unsloth"}, 4 + 2),
         ("gpt_oss", {}, 4 + 2),
-        ("gpt_oss", {"backend": "unsloth"}, 0),
+        ("gpt_oss", {"engine": "unsloth"}, 0),
     ],
 )
 def test_who_makes_the_matrix_of_all_pairs(model_type: str, changes: Any, each: int) -> None:
     spec = replace(llama(), model_type=model_type)
-    assert layer_cost(spec, Workload(**{"backend": "peft", **changes})).square == 4 * each
+    assert layer_cost(training(spec, **{"engine": "peft", **changes})).square == 4 * each
 
 
-@pytest.mark.parametrize("backend", ["peft", "unsloth"])
-def test_dropout_keeps_a_mask(backend: str) -> None:
-    plain = layer_cost(llama(), Workload(backend=backend)).kept
-    dropped = layer_cost(llama(), Workload(backend=backend, dropout=0.1)).kept
+@pytest.mark.parametrize("engine", ["peft", "unsloth"])
+def test_dropout_keeps_a_mask(engine: str) -> None:
+    plain = layer_cost(training(llama(), engine=engine)).kept
+    dropped = layer_cost(training(llama(), engine=engine, dropout=0.1)).kept
     inputs = 6 * 256 + 704
     assert dropped - plain == inputs
 
 
 def test_what_is_no_plain_lora_has_the_plain_engines_layers() -> None:
-    dora = Workload(method="dora", backend="unsloth")
-    assert layer_cost(llama(), dora) == layer_cost(llama(), replace(dora, backend="peft"))
+    own, plain = (training(llama(), method="dora", engine=engine) for engine in ("unsloth", "peft"))
+    assert layer_cost(own) == layer_cost(plain)
 
 
 def test_only_some_types_have_unsloths_mlp_in_one_kernel() -> None:
-    fused = layer_cost(llama(), Workload()).kept
-    left = layer_cost(replace(llama(), model_type="smollm3"), Workload()).kept
+    fused = layer_cost(training(llama())).kept
+    left = layer_cost(training(replace(llama(), model_type="smollm3"))).kept
     assert left - fused == 2 * 2 * 704

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core.base.errors import UserError
-from core.models import lora_parameters, lora_targets, spec_of_config
+from core.models import Linear, lora_parameters, lora_targets, spec_of_config
+from core.models.catalogue import catalogue_model
 from tests.unit.test_models_config import GPT_OSS, LLAMA
 
 SPEC = spec_of_config(LLAMA, "Llama-3.1-8B")
@@ -66,9 +69,7 @@ def test_experts_in_one_parameter_are_found_only_where_peft_converts_them() -> N
         "v_proj",
         "o_proj",
     }
-    qwen = spec_of_config(
-        {**GPT_OSS, "model_type": "qwen3_moe", "num_experts": 32, "moe_intermediate_size": 64}
-    )
+    qwen = spec_of_config(catalogue_model("Qwen/Qwen3-30B-A3B-Instruct-2507").config)
     both = {target.linear.name: target.times for target in lora_targets(qwen) if target.linear.fused}
     assert both == {"gate": 1, "gate_up_proj": 2, "down_proj": 1}
     with pytest.raises(UserError, match="gate_proj and up_proj"):
@@ -76,7 +77,7 @@ def test_experts_in_one_parameter_are_found_only_where_peft_converts_them() -> N
 
 
 def test_the_way_out_of_mamba_gets_no_adapter() -> None:
-    mamba = {"mamba_d_ssm": 64, "mamba_n_heads": 4, "mamba_d_state": 16}
-    hybrid = spec_of_config({**LLAMA, "model_type": "falcon_h1", **mamba})
+    mamba = (Linear("in_proj", 64, 256, 4), Linear("out_proj", 128, 64, 4))
+    hybrid = replace(SPEC, model_type="falcon_h1", linears=(*SPEC.linears, *mamba))
     names = {target.linear.name for target in lora_targets(hybrid)}
     assert "in_proj" in names and "out_proj" not in names

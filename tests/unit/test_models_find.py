@@ -89,7 +89,7 @@ def test_a_bare_config_is_enough(tmp_path: Path, home: Home) -> None:
         find_spec(home, str(model / "config.json"))
 
 
-def test_four_bits_are_counted_as_parameters(tmp_path: Path) -> None:
+def test_four_bits_are_counted_as_parameters(tmp_path: Path, home: Home) -> None:
     tensors = llama_tensors()
     for name in [name for name in tensors if "_proj" in name]:
         _, (rows, columns) = tensors[name]
@@ -98,12 +98,12 @@ def test_four_bits_are_counted_as_parameters(tmp_path: Path) -> None:
         tensors[f"{name}.quant_map"] = ("F32", [16])
         tensors[f"{name}.quant_state.bitsandbytes__nf4"] = ("U8", [90])
     quantization = {"load_in_4bit": True, "quant_method": "bitsandbytes"}
-    spec = spec_of_folder(folder(tmp_path / "a", tensors, quantization_config=quantization))
+    spec = spec_of_folder(home, folder(tmp_path / "a", tensors, quantization_config=quantization))
     assert (spec.parameters, spec.stored) == (SMALL_PARAMETERS, "nf4")
     assert stored_in([entries(tensors)]).parameters == SMALL_PARAMETERS
     # a dynamic repository leaves some projections in 16 bits
     tensors["model.layers.0.mlp.down_proj.weight"] = ("BF16", [8, 16])
-    assert spec_of_folder(folder(tmp_path / "b", tensors)).stored == "mixed"
+    assert spec_of_folder(home, folder(tmp_path / "b", tensors)).stored == "mixed"
 
 
 def test_other_packings() -> None:
@@ -117,9 +117,9 @@ def test_other_packings() -> None:
     assert (stored_in([entries(tied)], True).parameters, stored_in([entries(tied)]).parameters) == (16, 32)
 
 
-def test_an_unknown_type_is_counted_from_its_headers(tmp_path: Path) -> None:
+def test_an_unknown_type_is_counted_from_its_headers(tmp_path: Path, home: Home) -> None:
     model = folder(tmp_path / "new", llama_tensors("F32"), model_type="llama_of_tomorrow", hidden_size=None)
-    spec = spec_of_folder(model)
+    spec = spec_of_folder(home, model)
     assert (spec.exact, spec.parameters, spec.stored) == (False, SMALL_PARAMETERS, "fp32")
     assert (spec.hidden, spec.vocab, spec.layers, spec.tied) == (8, 32, 2, True)
     shapes = {
@@ -129,7 +129,7 @@ def test_an_unknown_type_is_counted_from_its_headers(tmp_path: Path) -> None:
     assert shapes["q_proj"] == (8, 8, 2, "attention")
 
 
-def test_headers_have_the_last_word_on_the_count(tmp_path: Path) -> None:
+def test_headers_have_the_last_word_on_the_count(tmp_path: Path, home: Home) -> None:
     more = {**llama_tensors(), "extra.weight": ("BF16", [100])}
     left_out: Tensors = {
         "lm_head.weight": ("BF16", [32, 8]),
@@ -137,10 +137,10 @@ def test_headers_have_the_last_word_on_the_count(tmp_path: Path) -> None:
         "model.layers.2.mlp.up_proj.weight": ("BF16", [16, 8]),
         "model.layers.0.self_attn.rotary_emb.inv_freq": ("F32", [4]),
     }
-    spec = spec_of_folder(folder(tmp_path / "more", {**more, **left_out}))
+    spec = spec_of_folder(home, folder(tmp_path / "more", {**more, **left_out}))
     assert (spec.parameters, spec.exact) == (SMALL_PARAMETERS + 100, True)
     # weights that are another model than the config says
-    less = spec_of_folder(folder(tmp_path / "less", llama_tensors(), hidden_size=800))
+    less = spec_of_folder(home, folder(tmp_path / "less", llama_tensors(), hidden_size=800))
     assert (less.parameters, less.hidden, less.exact) == (SMALL_PARAMETERS, 8, False)
 
 
@@ -148,18 +148,18 @@ def test_headers_have_the_last_word_on_the_count(tmp_path: Path) -> None:
     "name",
     [7, "../../../etc/x.safetensors", "/etc/x.safetensors", "C:x.safetensors", "a\\x.safetensors", "x.bin"],
 )
-def test_an_index_names_only_files_of_its_folder(tmp_path: Path, name: object) -> None:
+def test_an_index_names_only_files_of_its_folder(tmp_path: Path, name: object, home: Home) -> None:
     model = folder(tmp_path / "m")
     (model / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
     with pytest.raises(UserError, match="impossible files"):
-        spec_of_folder(model)
+        spec_of_folder(home, model)
 
 
-def test_weights_in_one_file_come_before_an_index(tmp_path: Path) -> None:
+def test_weights_in_one_file_come_before_an_index(tmp_path: Path, home: Home) -> None:
     """As Transformers takes them; some repositories keep an index of an earlier version."""
     model = folder(tmp_path / "m", llama_tensors())
     (model / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
-    assert spec_of_folder(model).parameters == SMALL_PARAMETERS
+    assert spec_of_folder(home, model).parameters == SMALL_PARAMETERS
 
 
 def test_an_adapter_beside_a_model_is_refused(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_the_hub_sends_headers_not_weights(hub: Hub, home: Home) -> None:
     assert hub.sent["model.safetensors"] < len(raw) // 2
 
 
-def test_shards_and_long_headers_are_put_together(hub: Hub) -> None:
+def test_shards_and_long_headers_are_put_together(hub: Hub, home: Home) -> None:
     tensors = llama_tensors()
     names = list(tensors)
     first = {name: tensors[name] for name in names[:9]}
@@ -45,7 +45,7 @@ def test_shards_and_long_headers_are_put_together(hub: Hub) -> None:
             "b.safetensors": weights(second),
         },
     )
-    spec = spec_of_hub("acme/tiny")
+    spec = spec_of_hub(home, "acme/tiny")
     assert (spec.parameters, spec.file_bytes) == (SMALL_PARAMETERS, 2 * SMALL_PARAMETERS)
 
 
@@ -60,10 +60,10 @@ def test_shards_and_long_headers_are_put_together(hub: Hub) -> None:
         ({"model.safetensors.index.json": b'{"weight_map": {"a": "../../x"}}'}, "impossible files"),
     ],
 )
-def test_what_the_hub_may_send_instead(hub: Hub, files: dict[str, bytes], words: str) -> None:
+def test_what_the_hub_may_send_instead(hub: Hub, files: dict[str, bytes], words: str, home: Home) -> None:
     served(hub, files)
     with pytest.raises(UserError, match=words):
-        spec_of_hub("acme/tiny")
+        spec_of_hub(home, "acme/tiny")
 
 
 def test_gated_missing_and_unreachable_models_say_so(
@@ -71,7 +71,7 @@ def test_gated_missing_and_unreachable_models_say_so(
 ) -> None:
     served(hub, {}, gated=True)
     with pytest.raises(UserError, match="gated"):
-        spec_of_hub("acme/tiny")
+        spec_of_hub(home, "acme/tiny")
     with pytest.raises(UserError, match="knows no model|acme/none"):
         find_spec(home, "acme/none")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from core.base.errors import UserError
-from core.models import lora_parameters, spec_of_config
-from core.models.defaults import DEFAULTS
+from core.base.home import Home
+from core.models import ModelSpec, Uncounted, find_spec, lora_parameters, spec_of_config
+from core.models.catalogue import catalogue_model
+from core.models.dense import TABLE
+from core.models.spec import spec_from_json
 
 ROOT = Path(__file__).resolve().parents[2]
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -83,6 +88,7 @@ CASES: dict[str, dict[str, Any]] = {
     "afmoe": {"num_experts": 4, "num_shared_experts": 1, "head_dim": 16, **EXPERTS},
     "gemma4_text": {"num_kv_shared_layers": 1, "use_double_wide_mlp": True, "head_dim": 32},
 }
+SHIPPED = ("Qwen/Qwen3.5-0.8B", "google/gemma-3-4b-it", "google/gemma-4-E2B-it", "openai/gpt-oss-20b")
 VISION = {
     "model_type": "siglip_vision_model",
     "hidden_size": 48,
@@ -109,10 +115,20 @@ def configs() -> list[dict[str, Any]]:
     return [*plain, seeing, UNIFIED]
 
 
+def bare_dense() -> list[dict[str, Any]]:
+    """Every type of the formula, with no field but those that every config has.
+
+    Ministral's class can't do without the width of a head.
+    """
+    return [{**SMALL, "num_key_value_heads": 6, "model_type": kind} for kind in TABLE if kind != "ministral"]
+
+
 @pytest.fixture(scope="module")
-def truths() -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def truths() -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What Transformers and PEFT make of the configs, from one process, since they take long to load."""
     cases = [{"config": config, "targets": TARGETS} for config in configs()]
+    cases += [{"config": config, "targets": []} for config in bare_dense()]
+    cases += [{"config": catalogue_model(name).config, "targets": []} for name in SHIPPED]
     done = subprocess.run(
         [sys.executable, "-m", "tests.unit.model_truth"],
         input=json.dumps(cases),
@@ -122,37 +138,62 @@ def truths() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    defaults, counts = done.stdout.splitlines()[-2:]
-    return json.loads(defaults), json.loads(counts)
+    answers = json.loads(done.stdout.splitlines()[-1])
+    return [(case["config"], answer) for case, answer in zip(cases, answers, strict=True)]
 
 
 @pytest.mark.slow
-def test_defaults_are_those_of_the_config_classes(truths: tuple[dict[str, Any], Any]) -> None:
-    assert json.loads(DEFAULTS.read_bytes()) == truths[0], "run `python -m tests.class_defaults --write`"
-
-
-@pytest.mark.slow
-def test_counts_and_names_are_those_of_transformers_and_peft(
-    truths: tuple[Any, list[dict[str, Any]]],
-) -> None:
+def test_counts_are_those_of_transformers_and_peft(truths: list[tuple[dict[str, Any], Any]]) -> None:
     wrong = {}
-    for config, truth in zip(configs(), truths[1], strict=True):
-        spec = spec_of_config(config)
-        found = [linear for linear in (*spec.linears, *spec.vision) if not linear.fused]
-        ours = {
-            "parameters": spec.parameters,
-            "linears": sorted(name for linear in found for name in linear.full_names),
-            "trainable": [_count(config, target) for target in TARGETS],
-        }
-        if ours != truth or not spec.exact:
-            wrong[config["model_type"]] = {
-                key: (ours[key], truth[key]) for key in ours if ours[key] != truth[key]
-            }
+    for config, truth in truths:
+        spec = replace(spec_from_json(truth["shapes"]), model_type=config["model_type"])
+        loaded = spec.parameters - (0 if spec.vision else spec.vision_parameters)
+        trainable = [_count(spec, target) for target in TARGETS][: len(truth["trainable"])]
+        if (loaded, trainable) != (truth["parameters"], truth["trainable"]):
+            wrong[config["model_type"]] = (loaded, trainable, truth["parameters"], truth["trainable"])
     assert not wrong
 
 
-def _count(config: dict[str, Any], target: dict[str, Any]) -> int | str:
+@pytest.mark.slow
+def test_the_formula_and_the_catalogue_say_what_transformers_says(
+    truths: list[tuple[dict[str, Any], Any]],
+) -> None:
+    wrong = {}
+    for config, truth in truths:
+        counted = spec_from_json(truth["shapes"])
+        with suppress(Uncounted):
+            spec = spec_of_config(config)
+            same = {"architecture": "", "model_type": "", "context": None, "activation": ""}
+            if replace(spec, **same) != counted:
+                wrong[f"{config['model_type']} {len(config)}"] = (spec, counted)
+    assert not wrong
+
+
+def _count(spec: ModelSpec, target: dict[str, Any]) -> int | str:
     try:
-        return lora_parameters(spec_of_config(config), **target)
+        return lora_parameters(spec, **target)
     except UserError:
         return "refused"
+
+
+@pytest.mark.slow
+def test_another_type_is_counted_once(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**SMALL, **CASES["lfm2"], "model_type": "lfm2"}))
+    with pytest.raises(Uncounted, match="lfm2 models are counted by Transformers, once"):
+        find_spec(home, str(file))
+    sentences: list[str] = []
+    spec = find_spec(home, str(file), sentences.append)
+    assert spec.exact and len(sentences) == 1
+    # what was counted is kept, and read without a word
+    assert find_spec(home, str(file), sentences.append) == find_spec(home, str(file)) == spec
+    assert len(sentences) == 1
+
+
+@pytest.mark.slow
+def test_a_model_that_can_not_be_built_gets_a_sentence(home: Home, tmp_path: Path) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({**SMALL, "model_type": "lfm2", "num_attention_heads": "many"}))
+    for say in (print, None):
+        with pytest.raises(UserError, match=r"config\.json: Transformers can't build a model from"):
+            find_spec(home, str(file), say)

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 
 from core.base.errors import UserError
 from core.base.home import APP_FOLDER
-from core.machine import GIB, Gpu, Hardware, read_hardware
-from core.machine.refusals import LEAST_GIB
+from core.machine import GIB, LEAST_GIB, Gpu, Hardware, read_hardware
 from core.presets import (
     Preset,
     choose_preset,
@@ -77,7 +76,7 @@ def test_what_a_preset_holds(preset: Preset) -> None:
     assert 0.05 <= recipe.warmup <= 0.10
     assert (recipe.epochs, recipe.learning_rate, recipe.dropout) == (3, 2e-4, 0)
     plenty = preset.vendor in ("cpu", "apple") or preset.key == "gpu-80gb"
-    assert recipe.method == ("LoRA" if plenty else "QLoRA")
+    assert recipe.method_title == ("LoRA" if plenty else "QLoRA")
     assert preset.settings.keys() <= set(preset_knobs())
     assert preset.models
     assert not preset.own

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from core.base.home import APP_FOLDER
-from core.fit import place_of
+from core.fit import Place
 from core.machine import Card, Gpu, cards, refusal
 from core.models.catalogue import load_catalogue
 from core.presets import Preset, choose_preset, load_presets, preset_named, suggested_models
@@ -22,9 +22,9 @@ PRESETS = [pytest.param(preset, id=preset.key) for preset in load_presets()]
 
 def card_of(name: str, gb: float) -> Card:
     """The card of that name whose memory is the nearest: some are sold in two sizes."""
-    same = [card for card in cards() if card.name == name]
+    same = [card for card in cards() if card.gpu.name == name]
     assert same, f"presets/cards.yaml has no {name}"
-    return min(same, key=lambda card: abs(card.mib / 1024 - gb))
+    return min(same, key=lambda card: abs(card.gpu.total_gib - gb))
 
 
 def linux(gpu: Gpu) -> str:
@@ -43,21 +43,21 @@ def test_a_real_card_gets_its_class(key: str) -> None:
     for line in CLASSES[key]:
         name, _, gb = line.rpartition(" | ")
         card = card_of(name, float(gb))
-        assert card.mib / 1024 == pytest.approx(float(gb), rel=0.12), line
-        found[line] = linux(card.gpu())
+        assert card.gpu.total_gib == pytest.approx(float(gb), rel=0.12), line
+        found[line] = linux(card.gpu)
     assert found == dict.fromkeys(CLASSES[key], key)
 
 
 def able_cards() -> Iterator[tuple[Gpu, Preset]]:
     for card in cards():
-        gpu = card.gpu()
+        gpu = card.gpu
         if refusal(gpu, machine(gpu)) is None:
             yield gpu, choose_preset(machine(gpu))[0]
 
 
 def test_what_is_suggested_fits_every_card_of_the_class() -> None:
     for gpu, preset in able_cards():
-        place = place_of(machine(gpu))
+        place = Place.of(machine(gpu))
         models = suggested_models(preset, gpu) if preset.vendor != "cpu" else ()
         for model in models:
             found = estimate(preset, model, place)

@@ -10,8 +10,7 @@ import pytest
 
 from core.base.errors import UserError
 from core.base.home import Home
-from core.recipe import Recipe, parse_recipe
-from core.train.engine import Setup, choose_engine
+from core.recipe import parse_recipe
 from tests.training_runs import losses, make_run, summary, work_side_by_side
 
 
@@ -33,9 +32,9 @@ def untied_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def loaded(folder: Path, **knobs: Any) -> Any:
     """The model as the PEFT engine loads it."""
-    from core.train.peft_engine import load_model
+    from core.train.peft import load_model
 
-    return load_model(Setup(parse_recipe(knobs), folder, "cpu", "fp32")).get_base_model()
+    return load_model(parse_recipe({"precision": "fp32", **knobs}), folder, "cpu").get_base_model()
 
 
 @pytest.mark.slow
@@ -45,33 +44,24 @@ def test_attention_arrives(tiny_model: Path, knob: str, arrives: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("cap", "arrives"), [(50.0, "eager"), (None, None)])
-def test_capped_scores_need_eager_attention(tmp_path: Path, cap: float | None, arrives: str | None) -> None:
-    """Transformers' SDPA would leave the cap of Gemma 2 out."""
-    from core.train.peft_engine import attention_for
+@pytest.mark.parametrize("cap", [50.0, None])
+def test_capped_scores_are_seen(tiny_model: Path, tmp_path: Path, cap: float | None) -> None:
+    from core.train.session import caps_scores
 
-    config = {"model_type": "gemma2", "attn_logit_softcapping": cap}
+    config = {"model_type": "gemma2", "architectures": ["G"], "attn_logit_softcapping": cap}
     (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
-    assert attention_for(Setup(Recipe(), tmp_path, "cpu", "fp32")) == arrives
-
-
-@pytest.mark.slow
-def test_flash_attention_says_what_it_needs(tiny_model: Path) -> None:
-    with pytest.raises(UserError, match="needs the package flash-attn"):
-        loaded(tiny_model, attention="flash_attention_2")
+    assert caps_scores(tmp_path) == bool(cap)
+    assert not caps_scores(tiny_model)
 
 
 def test_unsloth_is_left_where_the_recipe_names_an_attention() -> None:
-    name, reason = choose_engine(Recipe(attention="eager"), lambda: None)
-    assert name == "peft"
-    assert "the recipe asks for eager" in reason
     with pytest.raises(UserError, match="choose “auto”"):
         parse_recipe({"engine": "unsloth", "attention": "sdpa"})
 
 
 @pytest.mark.slow
 def test_an_embedding_of_its_own_leaves_the_gpu_and_stays_away(untied_model: Path) -> None:
-    from core.train.host_embedding import HostEmbedding
+    from core.train.peft import HostEmbedding
 
     model = loaded(untied_model, offload_embedding=True)
     embedding = model.get_input_embeddings()

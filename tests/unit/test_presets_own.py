@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from core.base.errors import UserError
 from core.base.home import APP_FOLDER, Home, open_home
-from core.commands.walk import recipe_file
+from core.commands.train import recipe_file
 from core.presets import (
     delete_preset,
     import_preset,

@@ -11,7 +11,7 @@ from core.base.home import APP_FOLDER
 
 LOAD = """
 import importlib.util, inspect, pathlib, sys
-spec = importlib.util.spec_from_file_location("quick", "ui/quick_gradio.py")
+spec = importlib.util.spec_from_file_location("quick", "ui/__init__.py")
 quick = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(quick)
 getfile, read_text, sources = inspect.getfile, pathlib.Path.read_text, []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.commands.walk import recipe_file
+from core.commands.train import recipe_file
 from core.recipe import Recipe, knobs, parse_recipe
 
 

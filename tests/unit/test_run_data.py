@@ -12,8 +12,8 @@ import pytest
 from core.base.errors import UserError
 from core.base.files import sha256_file
 from core.base.home import APP_FOLDER, Home
+from core.base.jobs import Stopped
 from core.data import read_snapshot
-from core.data.scan import ScanStopped
 from core.recipe import Recipe
 from core.runs import data as run_data
 from core.runs.data import has_data, known_sources, prepare_data, scan_data
@@ -69,7 +69,7 @@ def test_stopped_half_way_nothing_is_left_and_it_can_be_made_again(home: Home, r
     def stop() -> bool:
         return any(run.folder.glob(".data*"))
 
-    with pytest.raises(ScanStopped):
+    with pytest.raises(Stopped):
         prepare_data(home, run.recipe, run.data, shares.append, stop)
     assert [path.name for path in run.folder.iterdir()] == ["recipe.yaml"]
     prepare_data(home, run.recipe, run.data, shares.append)
@@ -81,10 +81,10 @@ KILLED = """
 import os, sys
 from pathlib import Path
 from core.data import snapshot
-from core.home import open_home
+from core.base.home import open_home
 from core.recipe import Recipe
-from core.run_data import prepare_data
-snapshot.replace = lambda source, target: os.kill(os.getpid(), 9)
+from core.runs.data import prepare_data
+snapshot.write_json = lambda path, value: os.kill(os.getpid(), 9)
 folder = Path(sys.argv[1])
 prepare_data(open_home(folder.parent.parent), Recipe.load(folder / "recipe.yaml"), folder / "data")
 """

@@ -15,6 +15,7 @@ from core.data import read_snapshot
 from core.recipe import Recipe
 from core.runs import run as runs
 from core.runs.data import prepare_data, scan_data
+from core.runs.progress import fold
 from tests.unit.datasets import pairs, write_rows
 
 T = {"t": "2026-11-21T00:00:00+00:00"}
@@ -26,7 +27,7 @@ def event(kind: str, **fields) -> dict:
 
 def test_fold_a_run_that_was_killed_and_resumed() -> None:
     """Steps 3 and 4 were logged, but the checkpoint stands at 2: the curve goes on from there."""
-    progress = runs.fold(
+    progress = fold(
         [
             event("started", step=0, total_steps=6, engine="unsloth", reason="it imports", precision="fp32"),
             event("stage", stage="training"),
@@ -50,7 +51,7 @@ def test_fold_a_run_that_was_killed_and_resumed() -> None:
 
 
 def test_a_loss_that_is_no_number_draws_no_point() -> None:
-    progress = runs.fold([event("log", step=1, loss="nan"), event("log", step=2, loss=1.0)])
+    progress = fold([event("log", step=1, loss="nan"), event("log", step=2, loss=1.0)])
     assert progress.points == [(2, 1.0)]
 
 

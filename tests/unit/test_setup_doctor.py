@@ -4,53 +4,46 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from core.machine import read_hardware, read_probe
+from core.machine import read_probe
 from core.setup.doctor import examine, report
-from core.setup.machine import Gpu, Machine
 from core.setup.places import Places
-from core.setup.plan import Plan
 from core.setup.prepare import wanted_steps
 from core.setup.state import State
+from tests.unit.set_up import PLAN
 
-MACHINE = Machine(
-    "linux",
-    "x86_64",
-    (3, 11, 7),
-    gpus=(Gpu("NVIDIA GeForce RTX 3060", 12288, (8, 6)),),
-    driver="570.86.16",
-    cuda=(12, 8),
-)
+
+def recording(name: str) -> dict[str, Any]:
+    return read_probe(Path(__file__).parents[1] / "data" / "probes" / f"{name}.json")
 
 
 def test_before_set_up(tmp_path: Path):
-    found = examine(Places(tmp_path), MACHINE)
-    assert not found["ready"]
-    assert {step["state"] for step in found["steps"] if step["name"] != "browser"} == {"missing"}
-    text = report(found)
-    assert "NVIDIA GeForce RTX 3060, 12 GB, driver 570.86.16, CUDA 12.8" in text
-    assert "cu126: NVIDIA GeForce RTX 3060" in text
+    facts = examine(Places(tmp_path), recording("linux_rtx_3060"))
+    assert not facts["ready"]
+    assert {step["state"] for step in facts["steps"] if step["name"] != "browser"} == {"missing"}
+    text = report(facts)
+    assert "cu130: NVIDIA GeForce RTX 3060" in text
     assert "Not ready: Python environment, pip," in text
-    assert json.loads(json.dumps(found))["machine"]["cuda"] == [12, 8]
+    assert json.loads(json.dumps(facts))["hardware"]["gpus"][0]["capability"] == [8, 6]
 
 
 def test_a_changed_machine_and_an_interrupted_step_are_said(tmp_path: Path):
     places = Places(tmp_path)
-    plan = Plan("cpu", "no GPU found that can train", ("cpu",))
-    state = State(places.state, {"plan": plan.to_json()})
-    for step in wanted_steps(places, plan, test=False):
+    state = State(places.state, {"plan": PLAN.to_json()})
+    for step in wanted_steps(places, PLAN, test=False):
         state.finish(step.name, "yesterday", 2.0, {})
     state.begin("torch")
-    text = report(examine(places, MACHINE))
-    assert "today cu126 would fit: run `python app.py setup`" in text
+    text = report(examine(places, recording("linux_rtx_3060")))
+    assert "today cu130 would fit: run `python app.py setup`" in text
     assert "outdated  Packages" in text
     assert "under way or was interrupted" in text
 
 
 @pytest.mark.parametrize(
-    ("recording", "lines"),
+    ("name", "lines"),
     [
         (
             "linux_rtx_5080_and_4090",
@@ -65,9 +58,6 @@ def test_a_changed_machine_and_an_interrupted_step_are_said(tmp_path: Path):
         ("linux_driver_updated", ["problem    The NVIDIA driver does not answer"]),
     ],
 )
-def test_what_the_page_finds_stands_here_too(tmp_path: Path, recording: str, lines: list[str]) -> None:
-    probe = read_probe(Path(__file__).parents[1] / "data" / "probes" / f"{recording}.json")
-    found = examine(Places(tmp_path), MACHINE, read_hardware(probe))
-    text = report(found)
+def test_what_the_page_finds_stands_here_too(tmp_path: Path, name: str, lines: list[str]) -> None:
+    text = report(examine(Places(tmp_path), recording(name)))
     assert all(line in text for line in lines)
-    assert json.loads(json.dumps(found))["hardware"]["cores"] >= 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
 import zipfile
@@ -12,9 +11,9 @@ import pytest
 
 from core.base.files import sha256_file
 from core.setup.advice import line_that_matters, what_to_do
-from core.setup.audit import drop_damaged
-from core.setup.child import CommandFailed, Runner
-from core.setup.screen import Screen
+from core.setup.packages import drop_damaged
+from core.setup.work import CommandFailed, Work
+from tests.unit.set_up import work_in
 
 
 @pytest.fixture
@@ -39,22 +38,22 @@ def wheel(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def runner(tmp_path: Path) -> Runner:
-    return Runner(Screen(io.StringIO()), tmp_path / "log", tmp_path / "tmp")
+def work(tmp_path: Path) -> Work:
+    return work_in(tmp_path)
 
 
-def install(runner: Runner, wheel: Path, sha256: str, target: Path) -> list[str]:
+def install(work: Work, wheel: Path, sha256: str, target: Path) -> list[str]:
     lock = wheel.parent / "lock.txt"
     lock.write_text(f"tinything==1.0 --hash=sha256:{sha256}\n")
     places = ("--no-index", "--find-links", str(wheel.parent), "--target", str(target), "--upgrade")
-    return runner.module(
+    return work.module(
         Path(sys.executable), "pip", "install", "--no-deps", "--require-hashes", *places, "-r", str(lock)
     )
 
 
-def test_a_wrong_hash_is_refused(runner: Runner, wheel: Path, tmp_path: Path):
+def test_a_wrong_hash_is_refused(work: Work, wheel: Path, tmp_path: Path):
     with pytest.raises(CommandFailed) as failed:
-        install(runner, wheel, "0" * 64, tmp_path / "site")
+        install(work, wheel, "0" * 64, tmp_path / "site")
     assert "not the one that was pinned" in what_to_do(failed.value.output)
     assert not (tmp_path / "site" / "tinything").exists()
 
@@ -62,9 +61,9 @@ def test_a_wrong_hash_is_refused(runner: Runner, wheel: Path, tmp_path: Path):
 LOST = ("tinything/more.py", "tinything-1.0.dist-info/RECORD", "tinything-1.0.dist-info/INSTALLER")
 
 
-def test_a_half_installed_package_is_forgotten_and_healed(runner: Runner, wheel: Path, tmp_path: Path):
+def test_a_half_installed_package_is_forgotten_and_healed(work: Work, wheel: Path, tmp_path: Path):
     whole = tmp_path / "whole"
-    install(runner, wheel, sha256_file(wheel), whole)
+    install(work, wheel, sha256_file(wheel), whole)
     assert drop_damaged(whole) == []
     for lost in LOST:
         site = tmp_path / lost.replace("/", "-")
@@ -75,7 +74,7 @@ def test_a_half_installed_package_is_forgotten_and_healed(runner: Runner, wheel:
         assert not list(site.glob("~*")) and not list(site.glob("*.dist-info"))
     (whole / "tinything" / "more.py").write_text("X")  # cut short
     assert drop_damaged(whole) == ["tinything-1.0"]
-    install(runner, wheel, sha256_file(wheel), whole)
+    install(work, wheel, sha256_file(wheel), whole)
     assert drop_damaged(whole) == []
     assert (whole / "tinything" / "more.py").read_text() == "X = 1\n"
 

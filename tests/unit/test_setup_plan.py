@@ -1,83 +1,157 @@
-"""Which builds a machine gets, and how each is tried."""
+"""Which builds a machine gets, how each is tried, and which Pythons can carry them."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-from core.setup.machine import Gpu, Machine
-from core.setup.plan import Plan, choose_plan
-from core.setup.torch_build import attempts
+from core.base.errors import UserError
+from core.base.home import APP_FOLDER
+from core.machine import GIB, Gpu, Hardware, read_probe
+from core.setup.packages import torch_attempts
+from core.setup.plan import InstallPlan, check_python, choose_plan, plan_for
+
+PROBES = Path(__file__).parents[1] / "data" / "probes"
 
 
-def machine(*gpus: Gpu, cuda: tuple[int, int] | None = None, system: str = "linux", **more) -> Machine:
-    return Machine(
-        system, "x86_64", (3, 11, 7), gpus=gpus, driver="999.9" if gpus else None, cuda=cuda, **more
-    )
+def nvidia(name: str, gib: int, capability: tuple[int, int] | None, cuda: str) -> Gpu:
+    return Gpu(f"NVIDIA {name}", gib * GIB, gib * GIB, capability, "999.9", cuda=cuda)
 
 
-RTX_3060 = Gpu("NVIDIA GeForce RTX 3060", 12288, (8, 6))
-RTX_5090 = Gpu("NVIDIA GeForce RTX 5090", 32607, (12, 0))
-GTX_1080 = Gpu("NVIDIA GeForce GTX 1080", 8192, (6, 1))
-KEPLER = Gpu("Tesla K80", 11441, (3, 7))
-UNKNOWN = Gpu("NVIDIA something", 24000, None)
+def rtx_3060(cuda: str) -> Gpu:
+    return nvidia("RTX 3060", 12, (8, 6), cuda)
+
+
+def rtx_5090(cuda: str) -> Gpu:
+    return nvidia("RTX 5090", 32, (12, 0), cuda)
+
+
+def gtx_1080(cuda: str) -> Gpu:
+    return nvidia("GTX 1080", 8, (6, 1), cuda)
+
+
+def unknown(cuda: str) -> Gpu:
+    return nvidia("something", 24, None, cuda)
+
+
+def machine(*gpus: Gpu, problems: tuple[str, ...] = (), system: str = "Linux 6") -> Hardware:
+    return Hardware(gpus, "", 4, 8 * GIB, 8 * GIB, GIB, system, problems=problems)
 
 
 @pytest.mark.parametrize(
-    ("found", "torch", "llama"),
+    ("gpus", "torch", "llama"),
     [
-        (machine(), "cpu", ("cpu",)),
-        (machine(RTX_3060, cuda=(12, 4)), "cu126", ("cu124", "cpu")),
-        (machine(RTX_3060, cuda=(12, 9)), "cu126", ("cu124", "cpu")),
-        (machine(RTX_3060, cuda=(13, 0)), "cu130", ("cu130", "cpu")),
-        (machine(RTX_3060, cuda=(11, 8)), "cpu", ("cpu",)),
-        (machine(GTX_1080, cuda=(13, 0)), "cu126", ("cu124", "cpu")),
-        (machine(RTX_5090, cuda=(12, 8)), "cu129", ("cu124", "cpu")),
-        (machine(RTX_5090, cuda=(13, 1)), "cu130", ("cu130", "cpu")),
-        (machine(RTX_5090, cuda=(12, 4)), "cpu", ("cpu",)),
-        (machine(GTX_1080, RTX_5090, cuda=(13, 0)), "cu130", ("cu130", "cpu")),
-        (machine(KEPLER, cuda=(12, 2)), "cpu", ("cpu",)),
-        (machine(UNKNOWN, cuda=(12, 2)), "cu126", ("cu124", "cpu")),
-        (machine(UNKNOWN, cuda=(13, 2)), "cu130", ("cu130", "cpu")),
-        (machine(RTX_3060, cuda=None), "cpu", ("cpu",)),
-        (machine(system="macos"), "default", ("metal", "cpu")),
-        (machine(amd=("gfx1100",)), "rocm7.2", ("cpu",)),
-        (machine(amd=("gfx1032",)), "cpu", ("cpu",)),
-        (machine(intel_gpu=True), "cpu", ("cpu",)),
+        ((), "cpu", "cpu"),
+        ((rtx_3060("12.4"),), "cu126", "cu124"),
+        ((rtx_3060("12.9"),), "cu126", "cu124"),
+        ((rtx_3060("13.0"),), "cu130", "cu130"),
+        ((rtx_3060("11.8"),), "cpu", "cpu"),
+        ((rtx_3060(""),), "cpu", "cpu"),
+        ((gtx_1080("13.0"),), "cu126", "cu124"),
+        ((rtx_5090("12.8"),), "cu129", "cu124"),
+        ((rtx_5090("13.1"),), "cu130", "cu130"),
+        ((rtx_5090("12.4"),), "cpu", "cpu"),
+        ((gtx_1080("13.0"), rtx_5090("13.0")), "cu130", "cu130"),
+        # the larger one can't train: the build is for the card that does
+        ((nvidia("P40", 24, (6, 1), "12.8"), nvidia("RTX 5070", 12, (12, 0), "12.8")), "cu129", "cu124"),
+        ((nvidia("K80", 11, (3, 7), "12.2"),), "cpu", "cpu"),
+        ((unknown("12.2"),), "cu126", "cu124"),
+        ((unknown("13.2"),), "cu130", "cu130"),
     ],
 )
-def test_builds(found: Machine, torch: str, llama: tuple[str, ...]):
-    plan = choose_plan(found)
-    assert (plan.torch, plan.llama) == (torch, llama)
+def test_builds(gpus: tuple[Gpu, ...], torch: str, llama: str):
+    plan = choose_plan(machine(*gpus))
+    assert (plan.torch, plan.llama[0], plan.llama[-1]) == (torch, llama, "cpu")
     assert plan.reason
 
 
+@pytest.mark.parametrize(
+    ("name", "torch", "words"),
+    [
+        ("linux_rtx_3060", "cu130", "NVIDIA GeForce RTX 3060, driver"),
+        ("linux_gb10", "cu130", "NVIDIA GB10"),
+        ("windows_rtx_3070_ti_laptop", "cu126", "RTX 3070 Ti Laptop"),
+        ("linux_rx_7900_xtx", "rocm7.2", "AMD Radeon RX 7900 XTX"),
+        ("linux_mi210", "rocm7.2", "MI210"),
+        ("linux_rx_6600_and_ryzen_gpu", "cpu", "RDNA2; AMD's PyTorch (ROCm) trains on"),
+        ("windows_rx_9070_xt", "cpu", "needs Linux itself, not Windows"),
+        ("linux_arc_a770_i915", "cpu", "no GPU found that can train"),
+        ("mac_m4_pro", "default", "Apple silicon"),
+        ("container_without_gpu", "cpu", "no GPU found"),
+    ],
+)
+def test_recorded_machines_get_their_builds(name: str, torch: str, words: str):
+    recording = read_probe(PROBES / f"{name}.json")
+    plan = plan_for(recording)
+    assert plan.torch == torch
+    assert words in plan.reason
+    hidden = {**recording, "environment": {"CUDA_VISIBLE_DEVICES": "-1"}, "torch": {"version": "2.13.0+xpu"}}
+    assert plan_for(hidden) == plan, "a card that is hidden for once, or another torch, changes nothing"
+
+
+def test_a_machine_gets_the_same_builds_before_anything_is_installed():
+    """The finder reads every recording without site-packages, where the table of cards can't be read."""
+    code = (
+        "import json, pathlib, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from core.machine import read_probe; from core.setup.plan import plan_for\n"
+        "probes = sorted(pathlib.Path(sys.argv[2]).glob('*.json'))\n"
+        "print(json.dumps({path.stem: plan_for(read_probe(path)).torch for path in probes}))"
+    )
+    command = [sys.executable, "-I", "-S", "-c", code, str(APP_FOLDER), str(PROBES)]
+    plans = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    assert plans == {name: plan_for(read_probe(PROBES / f"{name}.json")).torch for name in plans}
+    assert len(plans) > 20
+
+
 def test_an_old_driver_says_what_to_do():
-    plan = choose_plan(machine(RTX_5090, cuda=(12, 4)))
+    plan = choose_plan(machine(rtx_5090("12.4")))
     assert "needs CUDA 12.8" in plan.reason
     assert plan.notes == ("Update the NVIDIA driver to 570 or newer, then run `python app.py setup`.",)
 
 
 def test_a_broken_driver_is_named():
-    plan = choose_plan(machine(problems=("nvidia-smi is there but fails: no devices",)))
-    assert plan.torch == "cpu"
-    assert "no devices" in plan.notes[0]
+    notes = plan_for(read_probe(PROBES / "linux_driver_updated.json")).notes
+    assert "The driver was updated: restart the machine." in notes[0]
+    assert notes[-1] == "Once that is mended, run `python app.py setup`."
 
 
 def test_a_plan_survives_json():
-    plan = choose_plan(machine(RTX_3060, cuda=(13, 0)))
-    assert Plan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
+    plan = choose_plan(machine(rtx_3060("13.0")))
+    assert InstallPlan.from_json(json.loads(json.dumps(plan.to_json()))) == plan
 
 
 def test_torchvision_comes_only_beside_a_cuda_torch():
     for torch in ("cpu", "default", "rocm7.2"):
-        for _, arguments in attempts(Plan(torch, "", ())):
+        for arguments in torch_attempts(InstallPlan(torch, "", ())).values():
             assert not any("torchvision" in argument for argument in arguments)
-    for _, arguments in attempts(Plan("cu126", "", ())):
+    for arguments in torch_attempts(InstallPlan("cu126", "", ())).values():
         assert "torchvision==0.28.0+cu126" in arguments
 
 
 def test_a_12_x_driver_never_gets_the_general_cuda_13_build():
-    assert [name for name, _ in attempts(Plan("cu126", "", ()))] == ["configured index", "PyTorch's index"]
-    assert attempts(Plan("cu130", "", ()))[-1][0] == "configured index, general build"
+    assert list(torch_attempts(InstallPlan("cu126", "", ()))) == ["configured index", "PyTorch's index"]
+    assert list(torch_attempts(InstallPlan("cu130", "", ())))[-1] == "configured index, general build"
+
+
+@pytest.mark.parametrize("python", [(3, 10, 0), (3, 11, 7), (3, 12, 1), (3, 13, 9)])
+def test_python_that_works(python: tuple[int, ...]):
+    check_python(python, 64, "Linux", "x86_64")
+    check_python(python, 64, "Darwin", "arm64")
+
+
+@pytest.mark.parametrize(
+    ("python", "bits", "system", "sentence"),
+    [
+        ((3, 9, 18), 64, "Linux", r"needs Python 3\.10 to 3\.13; this is 3\.9\.18\. "),
+        ((3, 14, 0), 64, "Linux", r"needs Python 3\.10 to 3\.13; this is 3\.14"),
+        ((3, 11, 7), 32, "Windows", "32-bit"),
+        ((3, 11, 7), 64, "Darwin", "Intel Macs"),
+    ],
+)
+def test_python_that_does_not(python: tuple[int, ...], bits: int, system: str, sentence: str):
+    with pytest.raises(UserError, match=sentence):
+        check_python(python, bits, system, "x86_64")

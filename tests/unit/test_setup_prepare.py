@@ -16,19 +16,14 @@ import psutil
 import pytest
 
 from core.base.errors import UserError
-from core.setup import prepare as prepare_module
-from core.setup.child import CommandFailed, Runner
-from core.setup.lock import only_one
-from core.setup.places import Places
-from core.setup.plan import Plan
-from core.setup.prepare import check_room, run_steps, wanted_steps
-from core.setup.ready import StepFailed, mark_ready, ready
+from core.setup.places import Places, StepFailed, mark_ready, ready
+from core.setup.plan import InstallPlan
+from core.setup.prepare import SetupStep, check_room, prepare, run_steps, settle_plan, wanted_steps
 from core.setup.screen import Screen
-from core.setup.state import State, fingerprint
-from core.setup.steps import Step
-from core.setup.work import Work
+from core.setup.state import State, fingerprint, only_one
+from core.setup.work import CommandFailed, Work
+from tests.unit.set_up import PLAN, work_in
 
-PLAN = Plan("cpu", "test", ("cpu",))
 UNIT = Path(__file__).resolve().parent
 ROOT = UNIT.parent.parent
 
@@ -46,10 +41,9 @@ class History:
         self.trouble: dict[str, BaseException] = {}
         self.inputs = {"a": "1", "b": "1", "c": "1"}
 
-    def steps(self) -> list[Step]:
+    def steps(self) -> list[SetupStep]:
         return [
-            Step(name, name.upper(), inputs, self._run(name), lambda _: True, 0.0)
-            for name, inputs in self.inputs.items()
+            SetupStep(name, name.upper(), inputs, self._run(name)) for name, inputs in self.inputs.items()
         ]
 
     def _run(self, name: str):
@@ -160,22 +154,19 @@ def test_two_at_once_are_refused_with_a_sentence(tmp_path: Path):
 def test_a_folder_that_can_not_be_written_is_a_sentence(tmp_path: Path):
     (tmp_path / ".garage").write_text("a file where a folder should be")
     with pytest.raises(StepFailed, match=f"Set-up can't work in {re.escape(str(tmp_path))}"):
-        prepare_module.prepare(Places(tmp_path))
+        prepare(Places(tmp_path))
 
 
 def test_room_is_checked_before_anything_starts(history: History):
-    needs = Step("big", "Big", "1", lambda work: {}, lambda _: False, 1e9)
+    needs = SetupStep("big", "Big", "1", lambda work: {}, gigabytes=1e9)
     with pytest.raises(UserError, match=r"needs about 1000000000\.0 GB .* GB are free"):
         check_room(history.places, [needs])
 
 
 def test_a_temporary_lack_of_the_gpu_keeps_the_gpu_environment(tmp_path: Path):
-    from core.setup.machine import Machine
-
-    state = State(tmp_path / "setup.json", {"plan": Plan("cu126", "RTX", ("cu124", "cpu")).to_json()})
-    blind = Machine("linux", "x86_64", (3, 11, 7))
-    assert prepare_module._settle_plan(state, blind, again=False).torch == "cu126"
-    assert prepare_module._settle_plan(state, blind, again=True).torch == "cpu"
+    state = State(tmp_path / "setup.json", {"plan": InstallPlan("cu126", "RTX", ("cu124", "cpu")).to_json()})
+    assert settle_plan(state, PLAN, again=False).torch == "cu126"
+    assert settle_plan(state, PLAN, again=True).torch == "cpu"
 
 
 def finished(places: Places, test: bool = False) -> State:
@@ -235,18 +226,17 @@ def test_fingerprints_tell_inputs_apart(tmp_path: Path):
 
 
 def test_a_child_that_can_not_start_and_one_that_fails(tmp_path: Path):
-    runner = Runner(Screen(io.StringIO()), tmp_path / "log", tmp_path / "tmp")
+    work = work_in(tmp_path)
     with pytest.raises(CommandFailed):
-        runner.run([str(tmp_path / "no-such-tool")])
+        work.run([str(tmp_path / "no-such-tool")])
     with pytest.raises(CommandFailed) as failed:
-        runner.run([sys.executable, "-c", "print('reason'); raise SystemExit(3)"])
+        work.run([sys.executable, "-c", "print('reason'); raise SystemExit(3)"])
     assert (failed.value.code, failed.value.output[0]) == (3, "reason")
-    assert "reason" in (tmp_path / "log").read_text()
+    assert "reason" in work.places.log.read_text()
 
 
 def test_settings_that_move_pip_elsewhere_are_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PIP_TARGET", "/elsewhere")
     monkeypatch.setenv("PIP_INDEX_URL", "https://kept.invalid/simple")
-    runner = Runner(Screen(io.StringIO()), tmp_path / "log", tmp_path / "tmp")
     show = "import os; print(os.environ.get('PIP_TARGET'), os.environ['PIP_INDEX_URL'])"
-    assert runner.run([sys.executable, "-c", show]) == ["None https://kept.invalid/simple"]
+    assert work_in(tmp_path).run([sys.executable, "-c", show]) == ["None https://kept.invalid/simple"]

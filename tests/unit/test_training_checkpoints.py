@@ -6,10 +6,11 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from core.train.checkpoints import MANIFEST, NEEDED, CheckpointStore, replace_folder, verify
+from core.train.checkpoints import MANIFEST, NEEDED, CheckpointStore, verify
 
 
 def store(tmp_path: Path, keep: int = 3) -> CheckpointStore:
@@ -40,70 +41,41 @@ def test_a_written_checkpoint_is_whole(tmp_path: Path) -> None:
     assert [path.name for path in checkpoints.folder.iterdir()] == ["step-000100"]
 
 
-def truncated(folder: Path) -> None:
-    data = (folder / "optimizer.pt").read_bytes()
-    (folder / "optimizer.pt").write_bytes(data[: len(data) // 2])
+def edit(name: str, change: Callable[[bytes], bytes]) -> Callable[[Path], None]:
+    """A damage: the file's content changed."""
+    return lambda folder: (folder / name).write_bytes(change((folder / name).read_bytes())) and None
 
 
-def bit_flipped(folder: Path) -> None:
-    data = bytearray((folder / "adapter_model.safetensors").read_bytes())
-    data[17] ^= 4
-    (folder / "adapter_model.safetensors").write_bytes(bytes(data))
+def edit_manifest(change: Callable[[Any], None]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        change(manifest)
+        (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
+
+    return damage
 
 
-def emptied(folder: Path) -> None:
-    (folder / "trainer_state.json").write_bytes(b"")
-
-
-def file_missing(folder: Path) -> None:
-    (folder / "rng_state.pth").unlink()
-
-
-def manifest_missing(folder: Path) -> None:
-    (folder / MANIFEST).unlink()
-
-
-def manifest_cut(folder: Path) -> None:
-    (folder / MANIFEST).write_text('{"step": 20, "files": {', "utf-8")
-
-
-def manifest_is_a_list(folder: Path) -> None:
-    (folder / MANIFEST).write_text("[]", "utf-8")
-
-
-def manifest_short(folder: Path) -> None:
-    """Half the files written, and a manifest that knows no better."""
-    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    del manifest["files"]["optimizer.pt"]
-    (folder / MANIFEST).write_text(json.dumps(manifest), "utf-8")
-    (folder / "optimizer.pt").unlink()
-
-
-def copied_from_another_step(folder: Path) -> None:
-    manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    (folder / MANIFEST).write_text(json.dumps({**manifest, "step": 10}), "utf-8")
-
-
-def file_is_a_folder(folder: Path) -> None:
+def folder_for_file(folder: Path) -> None:
     (folder / "scheduler.pt").unlink()
     (folder / "scheduler.pt").mkdir()
 
 
-DAMAGES = [
-    truncated,
-    bit_flipped,
-    emptied,
-    file_missing,
-    manifest_missing,
-    manifest_cut,
-    manifest_is_a_list,
-    manifest_short,
-    copied_from_another_step,
-    file_is_a_folder,
-]
+truncated = edit("optimizer.pt", lambda data: data[: len(data) // 2])
+DAMAGES = {
+    "truncated": truncated,
+    "a bit flipped": edit("adapter_model.safetensors", lambda data: data[:17] + b"~" + data[18:]),
+    "emptied": edit("trainer_state.json", lambda data: b""),
+    "a file missing": lambda folder: (folder / "rng_state.pth").unlink(),
+    "a folder for a file": folder_for_file,
+    "no manifest": lambda folder: (folder / MANIFEST).unlink(),
+    "half a manifest": edit(MANIFEST, lambda data: b'{"step": 20, "files": {'),
+    "a list as manifest": edit(MANIFEST, lambda data: b"[]"),
+    "a manifest that knows no better": edit_manifest(lambda manifest: manifest["files"].pop("optimizer.pt")),
+    "another step's manifest": edit_manifest(lambda manifest: manifest.update(step=10)),
+}
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_checkpoint_is_skipped_and_said(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     checkpoints = store(tmp_path)
     write(checkpoints, 10)
@@ -170,11 +142,11 @@ def test_a_full_disk_keeps_the_last_good_one(tmp_path: Path) -> None:
 
     checkpoints.write(20, full)
     assert failures == [(20, "the disk is full")]
-    assert checkpoints.failed
+    assert checkpoints.problem == "the disk is full"
     assert checkpoints.newest_complete() == (10, [])
     assert not checkpoints.partial.exists()
     write(checkpoints, 30)
-    assert not checkpoints.failed
+    assert not checkpoints.problem
 
 
 def test_an_error_that_is_not_the_disks_passes_through(tmp_path: Path) -> None:
@@ -185,12 +157,3 @@ def test_an_error_that_is_not_the_disks_passes_through(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         checkpoints.write(20, broken)
-
-
-def test_replace_folder_over_an_older_result(tmp_path: Path) -> None:
-    for name in ("new", "adapter"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "said.txt").write_text(name, "utf-8")
-    replace_folder(tmp_path / "new", tmp_path / "adapter")
-    assert (tmp_path / "adapter" / "said.txt").read_text("utf-8") == "new"
-    assert [path.name for path in tmp_path.iterdir()] == ["adapter"]

@@ -11,7 +11,7 @@ from core.base.home import APP_FOLDER
 
 # products of a 16-bit layer with rows of 200 different lengths; prints megabytes won since the first 50
 ROWS_OF_EVERY_LENGTH = """
-from core.train.worker import set_environment
+from core.train.device import set_environment
 set_environment()
 import psutil, torch
 held = lambda: psutil.Process().memory_info().rss / 1e6

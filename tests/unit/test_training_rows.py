@@ -16,10 +16,11 @@ from core.base.jobs import Stopped, Worker
 from core.data import ChatTokenizer, Conversation, Encoded
 from core.data.encoded import IGNORED
 from core.recipe import Recipe
-from core.runs.run import Run, read_progress
+from core.runs.progress import read_progress
+from core.runs.run import Run
 from core.train import rows as training_rows
+from core.train.batches import Collator, split_batch
 from core.train.rows import Rows, tokenize_snapshot
-from core.train.trainer import Collator, split_batch
 from tests.training_runs import make_run
 from tests.unit.chat_models import FAMILIES, write_model
 from tests.unit.test_dataset_tokenize import chat_of, chats

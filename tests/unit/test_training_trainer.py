@@ -9,13 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.fit.estimate import count_steps
+from core.fit.speed import count_steps
 from core.recipe import Recipe
-from core.train.held_memory import memory_used, peak_memory
-from core.train.heldout import measuring_is_due
-from core.train.speed import Speed
-from core.train.trainer import Collator, pick_optimizer, plan_parts, split_batch, trainer_arguments
-from core.train.troubles import is_out_of_memory
+from core.train.batches import Collator, plan_parts, split_batch
+from core.train.engine import trainer_arguments
+from core.train.meters import SpeedMeter, measuring_is_due, memory_used, peak_memory
 
 
 def test_intel_cards_have_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -25,8 +23,8 @@ def test_intel_cards_have_memory_of_their_own(monkeypatch: pytest.MonkeyPatch) -
     assert memory_used() >= 1 << 40 and peak_memory() >= 2 << 40
 
 
-def arguments(recipe: Recipe, device: str = "cpu", precision: str = "fp32") -> dict[str, object]:
-    return trainer_arguments(recipe, device, precision, Path("out"))
+def arguments(recipe: Recipe, device: str = "cpu") -> dict[str, object]:
+    return trainer_arguments(recipe, device, Path("out"))
 
 
 def test_a_single_row_passes_unchanged() -> None:
@@ -102,8 +100,8 @@ def test_a_batch_falls_into_parts_without_needless_padding() -> None:
 
 
 def test_precision_and_device_reach_the_trainer() -> None:
-    assert arguments(Recipe(), "cpu", "fp32")["use_cpu"] is True
-    values = arguments(Recipe(), "cuda", "bf16")
+    assert arguments(Recipe(), "cpu")["use_cpu"] is True
+    values = arguments(Recipe(precision="bf16"), "cuda")
     assert (values["bf16"], values["fp16"], values["use_cpu"]) == (True, False, False)
 
 
@@ -113,36 +111,20 @@ def test_constant_rate_still_warms_up() -> None:
     assert arguments(Recipe(scheduler="cosine"))["lr_scheduler_type"] == "cosine"
 
 
-def test_eight_bit_optimizers_need_a_gpu() -> None:
-    name, note = pick_optimizer(Recipe(optimizer="adamw_8bit"), "cpu")
-    assert name == "adamw_torch_fused"
-    assert note
-    assert "adamw_8bit" in note
-    assert pick_optimizer(Recipe(optimizer="adamw_8bit"), "cuda") == ("adamw_8bit", None)
-    assert pick_optimizer(Recipe(), "mps") == ("adamw_torch", None)
+def test_adam_is_fused_where_torch_can() -> None:
+    assert arguments(Recipe(), "cpu")["optim"] == "adamw_torch_fused"
+    assert arguments(Recipe(), "mps")["optim"] == "adamw_torch"
+    assert arguments(Recipe(optimizer="adamw_8bit"), "cuda")["optim"] == "adamw_8bit"
 
 
 def test_speed_counts_only_time_in_steps() -> None:
-    speed = Speed()
+    speed = SpeedMeter()
     for _ in range(20):
         speed.add(2.0, 100)
     speed.add(1.0, 500)
     assert speed.overall == pytest.approx(2500 / 41)
     assert speed.tokens_per_s == pytest.approx((9 * 100 + 500) / 19)
     assert speed.step_seconds() == pytest.approx(1.9)
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        MemoryError(),
-        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-        RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
-    ],
-)
-def test_out_of_memory_is_recognised(error: Exception) -> None:
-    assert is_out_of_memory(error)
-    assert not is_out_of_memory(RuntimeError("shapes do not match"))
 
 
 @given(total=st.integers(1, 500), every=st.integers(1, 600))

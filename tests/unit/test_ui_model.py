@@ -5,25 +5,25 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from core.base.errors import UserError
 from core.base.files import write_json
-from core.base.home import Home
 from core.base.jobs import JobState
-from core.fit import MemoryEstimate
-from core.fit.fitting import Lengths
-from core.models.catalogue import catalogue_model, load_catalogue
+from core.fit import Lengths, MemoryEstimate
+from core.models.catalogue import load_catalogue
+from tests.ui_page import act, edit, recipe, shown
 from tests.unit.hub_server import Hub, Repo
-from ui import frame, model
+from ui import frame
 from ui.bench import Bench
-from ui.download import download_html
-from ui.model_catalogue import basis_words, catalogue_rows, suggestions
-from ui.model_fit import setting_of
-from ui.model_loads import loads_html
-from ui.model_rows import Row, context_words, rows_html
+from ui.render import ENVIRONMENT
+from ui.scene import scene_of
+from ui.steps.model import basis_words, catalogue_rows, suggestions
+from ui.words import context
 
 PROBES = Path(__file__).parents[1] / "data" / "probes"
 LAPTOP = "windows_rtx_3070_ti_laptop"
@@ -31,11 +31,11 @@ CLOSED = 'id="lg-next-model" class="lg-primary" disabled'
 
 
 @pytest.fixture
-def bench(home: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
+def bench(bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Bench:
     """A laptop with an 8 GB card, and an empty Hugging Face cache."""
     monkeypatch.setenv("LORA_GARAGE_PROBE", str(PROBES / f"{LAPTOP}.json"))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-    return Bench(home)
+    return bench
 
 
 def cached_model(cache: Path, tiny_model: Path, name: str) -> Path:
@@ -56,84 +56,80 @@ def download_state(bench: Bench, name: str, **state: object) -> None:
 
 
 def test_every_model_says_whether_it_fits_and_what_its_licence_forbids(bench: Bench) -> None:
-    rows = {row.value: row for row in catalogue_rows(bench)}
-    assert rows.keys() == {item.id for item in load_catalogue()}
-    assert {row.estimate.verdict for row in rows.values() if row.estimate} == {"fits", "tight", "no"}
+    bench.choose(model_kind="catalogue")
+    page = shown(bench, "model-list")
+    assert {row.estimate.verdict for row in catalogue_rows(scene_of(bench))} == {"fits", "tight", "no"}
     for item in load_catalogue():
-        row = rows[item.id]
-        free = f"{item.licence}: free for any use"
-        assert free in row.facts or row.note.startswith(f"{item.licence}. Forbids ")
-        assert bool(row.note) == (item.licence not in ("Apache-2.0", "MIT"))
-        assert ("Gated" in row.marks) == item.gated
-        assert item.languages in row.facts and row.size == item.size
+        (row,) = (unescape(label) for label in page.split("<label ") if f'value="{item.id}"' in label)
+        free = item.licence in ("Apache-2.0", "MIT")
+        assert (f"{item.licence}: free for any use" if free else f"{item.licence}. Forbids ") in row
+        assert ("lg-model-note" in row) == (not free) and (">Gated<" in row) == item.gated
+        assert item.languages in row and item.size in row
 
 
 def test_suggested_models_stand_first_then_what_fits_from_small_to_large(bench: Bench) -> None:
-    rows = catalogue_rows(bench)
-    first = suggestions(bench)
-    assert tuple(row.value for row in rows[: len(first)]) == first
+    rows = catalogue_rows(scene_of(bench))
+    first = suggestions(scene_of(bench))
+    assert tuple(row.model.id for row in rows[: len(first)]) == first
     order = {"fits": 0, "tight": 1, "no": 2}
-    rest = [(row, row.estimate) for row in rows[len(first) :] if row.estimate is not None]
-    keys = [(order[item.verdict], catalogue_model(row.value).parameters) for row, item in rest]
+    keys = [(order[row.estimate.verdict], row.model.parameters) for row in rows[len(first) :]]
     assert keys == sorted(keys)
 
 
 def test_the_catalogue_starts_with_what_suits_the_hardware(bench: Bench) -> None:
-    model.on_edit(bench, "model", "catalogue")
-    assert bench.choices().model == suggestions(bench)[0]
-    page = model.sources_html(bench)
+    edit(bench, "model", "model", "catalogue")
+    assert bench.choices().model == suggestions(scene_of(bench))[0]
+    page = shown(bench, "model-list")
     assert page.count('type="radio"') == len(load_catalogue()) and page.count(" checked>") == 1
     assert "on the RTX 3070 Ti Laptop GPU can be used" in page
 
 
 def test_a_verdict_is_a_sign_a_word_and_gigabytes(bench: Bench) -> None:
-    model.on_edit(bench, "model", "catalogue")
-    page = model.sources_html(bench)
+    edit(bench, "model", "model", "catalogue")
+    page = shown(bench, "model-list")
     for sign, word in (("✓", "Fits"), ("!", "Tight"), ("✗", "Doesn’t fit")):
         assert f'<span aria-hidden="true">{sign}</span> {word}' in page
     assert re.search(r"<small>\d+\.\d+ of \d+\.\d GB</small>", page)
 
 
-def test_verdicts_are_computed_once_while_nothing_changes(bench: Bench) -> None:
-    def estimates() -> list[MemoryEstimate]:
-        found = {row.value: row.estimate for row in catalogue_rows(bench) if row.estimate is not None}
-        return [found[item.id] for item in load_catalogue()]
+def verdicts(bench: Bench) -> dict[str, MemoryEstimate]:
+    return {row.model.id: row.estimate for row in catalogue_rows(scene_of(bench))}
 
-    first = estimates()
-    assert all(one is two for one, two in zip(first, estimates()))
+
+def test_verdicts_are_computed_once_while_nothing_changes(bench: Bench) -> None:
+    first = verdicts(bench)
+    assert all(estimate is first[name] for name, estimate in verdicts(bench).items())
     bench.choose(changes={"max_length": 512})
-    assert sum(item.total for item in estimates()) < sum(item.total for item in first)
+    assert sum(item.total for item in verdicts(bench).values()) < sum(item.total for item in first.values())
 
 
 def test_short_data_takes_less(bench: Bench) -> None:
     bench.choose(changes={"max_length": 4096})
-    before = {row.value: row.estimate for row in catalogue_rows(bench)}
-    bench.models.note_lengths(bench.choices().data, Lengths(p95=80, p99=90, longest=100))
-    for row in catalogue_rows(bench):
-        long, short = before[row.value], row.estimate
-        assert long is not None and short is not None and short.total < long.total
-    assert "The longest row of your data has 100." in basis_words(bench)
+    before = verdicts(bench)
+    bench.lengths[bench.choices().data] = Lengths(p95=80, p99=90, longest=100)
+    assert all(estimate.total < before[name].total for name, estimate in verdicts(bench).items())
+    assert "The longest row of your data has 100." in basis_words(scene_of(bench))
 
 
 def test_a_model_too_large_may_be_chosen_and_says_what_would_help(bench: Bench) -> None:
     bench.choose(changes={"max_length": 32768, "micro_batch": 4, "checkpointing": "none"})
-    model.on_edit(bench, "catalogue", "Qwen/Qwen3-4B-Instruct-2507")
-    assert bench.recipe().model == "Qwen/Qwen3-4B-Instruct-2507"
-    page = model.body_html(bench)
+    edit(bench, "model", "catalogue", "Qwen/Qwen3-4B-Instruct-2507")
+    assert recipe(bench).model == "Qwen/Qwen3-4B-Instruct-2507"
+    page = shown(bench, "model-panel")
     assert "Doesn’t fit as it is" in page
     assert "It would fit with" in page and "“Make it fit” in the Preset step" in page
 
 
 def test_what_no_setting_makes_fit_names_a_model_that_does(bench: Bench) -> None:
-    model.on_edit(bench, "catalogue", "Qwen/Qwen3-32B")
-    page = model.body_html(bench)
+    edit(bench, "model", "catalogue", "Qwen/Qwen3-32B")
+    page = shown(bench, "model-panel")
     assert "No setting makes it fit here." in page
     assert re.search(r"The largest of its family that fits is Qwen3", page)
 
 
 def test_the_chosen_model_tells_its_size_before_and_its_terms(bench: Bench) -> None:
-    model.on_edit(bench, "catalogue", "meta-llama/Llama-3.2-1B-Instruct")
-    page = model.body_html(bench)
+    edit(bench, "model", "catalogue", "meta-llama/Llama-3.2-1B-Instruct")
+    page = shown(bench, "model-panel")
     assert "About 2.5 GB to download, once" in page and "free." in page
     assert "Built with Llama" in page and "700 million" in page
     assert CLOSED in page and "Download the model first." in page
@@ -141,21 +137,21 @@ def test_the_chosen_model_tells_its_size_before_and_its_terms(bench: Bench) -> N
 
 def test_a_small_disk_is_said_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Bench, "hardware", replace(bench.hardware, disk_free=10**9))
-    model.on_edit(bench, "catalogue", "Qwen/Qwen3-8B")
-    page = model.body_html(bench)
+    edit(bench, "model", "catalogue", "Qwen/Qwen3-8B")
+    page = shown(bench, "model-panel")
     assert "Make room first" in page
 
 
 def test_the_chosen_model_can_be_left_behind_the_filter(bench: Bench) -> None:
     bench.choose(model_kind="catalogue", catalogue="nobody/knows-this")
-    assert "nobody/knows-this" in model.body_html(bench)
-    assert " checked>" not in model.sources_html(bench)
+    assert "nobody/knows-this" in shown(bench, "model-panel")
+    assert " checked>" not in shown(bench, "model-list")
 
 
 def test_nonsense_in_the_choices_is_the_starter(bench: Bench) -> None:
     bench.choose(model_kind="none of these")
-    assert "Unpacking" in model.body_html(bench)
-    assert model.sources_html(bench) == ""
+    assert "Unpacking" in shown(bench, "model-panel")
+    assert shown(bench, "model-list") == ""
 
 
 # ----- on this machine
@@ -167,15 +163,15 @@ def test_models_of_the_home_folder_and_the_cache_are_listed(
     (bench.home.models / "owner--mine").symlink_to(tiny_model, target_is_directory=True)
     snapshot = cached_model(tmp_path / "cache", tiny_model, "owner/theirs")
     bench.choose(model_kind="folder")
-    page = model.sources_html(bench)
+    page = shown(bench, "model-list")
     assert page.index("owner/mine") < page.index("owner/theirs")
     assert "Home folder" in page and "Hugging Face cache" in page and "✓" in page
-    model.on_edit(bench, "folder", str(snapshot))
-    assert "LlamaForCausalLM" in model.body_html(bench)
-    assert 'href="#data"' in model.body_html(bench)
+    edit(bench, "model", "folder", str(snapshot))
+    assert "LlamaForCausalLM" in shown(bench, "model-panel")
+    assert 'href="#data"' in shown(bench, "model-panel")
     assert frame.model_words(bench.choices()) == "theirs"
     # a listed model is marked in the list, not typed into the field for others
-    assert 'id="model-folder" type="text" data-name="folder" value=""' in model.sources_html(bench)
+    assert 'id="model-folder" type="text" data-name="folder" value=""' in shown(bench, "model-list")
 
 
 def test_a_damaged_folder_says_why_and_nothing_else_suffers(bench: Bench, tiny_model: Path) -> None:
@@ -184,48 +180,47 @@ def test_a_damaged_folder_says_why_and_nothing_else_suffers(bench: Bench, tiny_m
     write_json(bad / "config.json", {"model_type": "llama\nimport os", "architectures": ["X"]})
     (bench.home.models / "good").symlink_to(tiny_model, target_is_directory=True)
     bench.choose(model_kind="folder")
-    page = model.sources_html(bench)
+    page = shown(bench, "model-list")
     assert "line break or control character" in page and "&lt;b&gt;model" in page and "<b>model" not in page
     assert page.count("Fits") == 1
-    model.on_edit(bench, "folder", str(bad))
-    assert CLOSED in model.body_html(bench)
+    edit(bench, "model", "folder", str(bad))
+    assert CLOSED in shown(bench, "model-panel")
 
 
 def test_an_empty_machine_says_where_else_to_look(bench: Bench) -> None:
     bench.choose(model_kind="folder")
-    assert "choose one from the catalogue" in model.sources_html(bench)
-    assert CLOSED in model.body_html(bench)
+    assert "choose one from the catalogue" in shown(bench, "model-list")
+    assert CLOSED in shown(bench, "model-panel")
 
 
 def test_a_catalogue_model_in_the_cache_needs_no_download(
     bench: Bench, tiny_model: Path, tmp_path: Path
 ) -> None:
     snapshot = cached_model(tmp_path / "cache", tiny_model, "Qwen/Qwen3-0.6B")
-    model.on_edit(bench, "catalogue", "Qwen/Qwen3-0.6B")
-    (row,) = (row for row in catalogue_rows(bench) if row.value == "Qwen/Qwen3-0.6B")
-    assert "On this machine" in row.marks
-    page = model.body_html(bench)
+    edit(bench, "model", "catalogue", "Qwen/Qwen3-0.6B")
+    assert [row.model.id for row in catalogue_rows(scene_of(bench)) if row.here] == ["Qwen/Qwen3-0.6B"]
+    page = shown(bench, "model-panel")
     assert "nothing has to be downloaded" in page and 'data-act="download"' not in page
-    model.on_act(bench, "use-folder", str(snapshot))
+    act(bench, "model", "use-folder", str(snapshot))
     assert bench.choices().model == str(snapshot)
-    assert 'href="#data"' in model.body_html(bench)
+    assert 'href="#data"' in shown(bench, "model-panel")
 
 
 def test_a_damaged_download_can_be_fetched_again(bench: Bench) -> None:
     folder = bench.home.models / "Qwen--Qwen3-0.6B"
     folder.mkdir()
-    model.on_edit(bench, "catalogue", "Qwen/Qwen3-0.6B")
-    page = model.body_html(bench)
+    edit(bench, "model", "catalogue", "Qwen/Qwen3-0.6B")
+    page = shown(bench, "model-panel")
     assert 'data-act="download"' in page and CLOSED in page
 
 
 # ----- the hub
 
 
-def wait_for(bench: Bench, words: str, part=model.sources_html) -> str:
+def wait_for(bench: Bench, words: str, panel: str = "model-list") -> str:
     """What the page shows once the hub has answered."""
     for _ in range(600):
-        page = part(bench)
+        page = shown(bench, panel)
         if words in page:
             return page
         time.sleep(0.02)
@@ -237,57 +232,57 @@ def test_words_are_searched_for_and_an_id_is_chosen(bench: Bench, hub: Hub) -> N
     counts = {"parameters": {"BF16": 596_049_920}, "total": 596_049_920}
     hub.models["Qwen/Qwen3-0.6B"] = Repo({}, about={**about, "safetensors": counts})
     hub.models["owner/qwen-gated"] = Repo({}, gated=True, about=about)
-    model.on_edit(bench, "model", "hub")
-    model.on_edit(bench, "hub", "qwen")
+    edit(bench, "model", "model", "hub")
+    edit(bench, "model", "hub", "qwen")
     page = wait_for(bench, "2 models for “qwen”")
     assert "1,234 downloads a month" in page and "1.2 GB of weights" in page and "Gated" in page
     assert "✓" in page, "a model of the catalogue has its verdict here too"
     assert bench.choices().hub == ""
-    model.on_edit(bench, "hub-found", "owner/qwen-gated")
+    edit(bench, "model", "hub-found", "owner/qwen-gated")
     assert bench.choices().model == "owner/qwen-gated"
-    model.on_edit(bench, "hub", "https://huggingface.co/Qwen/Qwen3-0.6B/tree/main")
-    assert bench.choices().hub == "Qwen/Qwen3-0.6B" and "2 models" not in model.sources_html(bench)
+    edit(bench, "model", "hub", "https://huggingface.co/Qwen/Qwen3-0.6B/tree/main")
+    assert bench.choices().hub == "Qwen/Qwen3-0.6B" and "2 models" not in shown(bench, "model-list")
 
 
 def test_a_hub_model_tells_size_and_fit_before_its_download(bench: Bench, hub: Hub, tiny_model: Path) -> None:
     files = {file.name: file.read_bytes() for file in tiny_model.iterdir() if file.is_file()}
     hub.models["owner/tiny"] = Repo(files, gated=True)
     hub.token = ""
-    model.on_edit(bench, "hub", "owner/tiny")
-    page = wait_for(bench, "to download, once", model.body_html)
+    edit(bench, "model", "hub", "owner/tiny")
+    page = wait_for(bench, "to download, once", "model-panel")
     assert "LlamaForCausalLM" in page or "Whether it fits can be said once it is here" in page
     assert "its makers want their terms accepted" in page
 
 
 def test_offline_is_said_and_can_be_tried_again(bench: Bench, hub: Hub) -> None:
     hub.status = 503
-    model.on_edit(bench, "model", "hub")
-    model.on_edit(bench, "hub", "qwen")
+    edit(bench, "model", "model", "hub")
+    edit(bench, "model", "hub", "qwen")
     assert "Search again" in wait_for(bench, "The hub could not be asked")
     hub.status = 200
-    model.on_act(bench, "search", "")
+    act(bench, "model", "search")
     wait_for(bench, "The hub has no model for “qwen”")
 
 
 def test_a_wrong_token_is_said_and_a_login_is_seen(
     bench: Bench, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model.on_edit(bench, "catalogue", "meta-llama/Llama-3.2-1B-Instruct")
-    page = model.body_html(bench)
+    edit(bench, "model", "catalogue", "meta-llama/Llama-3.2-1B-Instruct")
+    page = shown(bench, "model-panel")
     assert 'type="password"' in page and f"{hub.address}/settings/tokens" in page
     with pytest.raises(UserError, match="Paste the token"):
-        model.on_act(bench, "log-in", "")
-    model.on_edit(bench, "hub-token", "hf_wrong")
-    wait_for(bench, "The login did not work", model.body_html)
+        act(bench, "model", "log-in")
+    edit(bench, "model", "hub-token", "hf_wrong")
+    wait_for(bench, "The login did not work", "model-panel")
     monkeypatch.setenv("HF_TOKEN", hub.token)
-    page = model.body_html(bench)
+    page = shown(bench, "model-panel")
     assert "You are logged in" in page and 'type="password"' not in page and hub.token not in page
 
 
 def test_nothing_is_asked_of_the_hub_for_a_model_of_the_catalogue(bench: Bench, hub: Hub) -> None:
-    model.on_edit(bench, "model", "catalogue")
-    model.sources_html(bench)
-    model.body_html(bench)
+    edit(bench, "model", "model", "catalogue")
+    shown(bench, "model-list")
+    shown(bench, "model-panel")
     assert hub.asked == []
 
 
@@ -312,8 +307,12 @@ def test_nothing_is_asked_of_the_hub_for_a_model_of_the_catalogue(bench: Bench, 
         (JobState("failed", message="No connection."), "Download again"),
     ],
 )
-def test_a_download_says_how_it_goes(state: JobState, words: str) -> None:
-    page = download_html(state, "model", "model")
+def test_a_download_says_how_it_goes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, state: JobState, words: str
+) -> None:
+    monkeypatch.setattr("ui.steps.model.read_download", lambda home, name: state)
+    edit(bench, "model", "catalogue", "Qwen/Qwen3-0.6B")
+    page = shown(bench, "model-panel")
     assert words in page
     assert ("Stop the download" in page) == state.active
 
@@ -322,7 +321,7 @@ def test_a_download_that_arrived_whole_says_so(bench: Bench, tiny_model: Path) -
     (bench.home.models / "owner--tiny").symlink_to(tiny_model, target_is_directory=True)
     download_state(bench, "owner/tiny", status="done")
     bench.choose(model_kind="hub", hub="owner/tiny")
-    page = model.body_html(bench)
+    page = shown(bench, "model-panel")
     assert "every file has the hub’s size and hash" in page and 'href="#data"' in page
 
 
@@ -330,11 +329,11 @@ def test_other_downloads_are_found_again(bench: Bench, monkeypatch: pytest.Monke
     states = {"a--one": JobState("running", stage="downloading", progress=0.2), "b--two": JobState("done")}
     for name in states:
         download_state(bench, name, status="running")
-    monkeypatch.setattr("ui.model_loads.read_job", lambda folder: states[folder.name])
-    page = loads_html(bench)
+    monkeypatch.setattr("ui.steps.model.read_job", lambda folder: states[folder.name])
+    page = shown(bench, "model-loads")
     assert "a/one" in page and 'data-value="a/one"' in page and "b/two" not in page
     bench.choose(model_kind="hub", hub="a/one")
-    assert loads_html(bench) == ""
+    assert shown(bench, "model-loads") == ""
 
 
 # ----- small things
@@ -342,17 +341,17 @@ def test_other_downloads_are_found_again(bench: Bench, monkeypatch: pytest.Monke
 
 def test_a_row_is_text_whatever_stands_in_it() -> None:
     nasty = '"><script>alert(1)</script>'
-    page = rows_html("folder", [Row(nasty, nasty, nasty, nasty, (nasty,), (nasty,), nasty)], "")
-    assert "<script>" not in page
+    macros: Any = ENVIRONMENT.get_template("model/rows.html").module
+    page = macros.row("folder", nasty, nasty, "", nasty, nasty, [nasty], [nasty], nasty)
+    assert "<script>" not in page and page.count("&lt;script&gt;") == 7
 
 
 def test_lengths_are_said_as_publishers_do() -> None:
-    assert [context_words(count) for count in (32768, 1_000_000)] == ["32k tokens", "1,000,000 tokens"]
+    assert [context(count) for count in (32768, 1_000_000)] == ["32k tokens", "1,000,000 tokens"]
 
 
-def test_a_cpu_counts_its_own_memory(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cpu_counts_its_own_memory(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LORA_GARAGE_PROBE", str(PROBES / "container_without_gpu.json"))
-    bench = Bench(home)
-    assert setting_of(bench).place.gpu is None
-    model.on_edit(bench, "model", "catalogue")
-    assert "of this computer’s memory can be used" in model.sources_html(bench)
+    assert scene_of(bench).place.gpu is None
+    edit(bench, "model", "model", "catalogue")
+    assert "of this computer’s memory can be used" in shown(bench, "model-list")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,32 +11,35 @@ from typing import Any
 import gradio as gr
 import pytest
 
+import ui.steps
+from core.base import registry
 from core.base.errors import UserError
 from core.base.files import write_json
 from core.base.home import Home
 from core.base.jobs import JobState
 from core.machine import GIB, Gpu
-from core.runs.run import Progress, Run
-from ui import export, frame, model, preset, preset_cards, preset_settings, train
+from core.recipe import knobs
+from core.runs.progress import Progress
+from core.runs.run import Run
+from tests.ui_page import act, edit, recipe, shown
+from ui import frame
 from ui.bench import Bench
 from ui.choices import Choices
-from ui.download import download_html, hub_id
-from ui.html import checks, duration, size
-from ui.page import render
-from ui.parts import View, attempt
-from ui.plot import read_points
-
-
-@pytest.fixture
-def bench(home: Home) -> Bench:
-    return Bench(home)
+from ui.files import own_head
+from ui.page import build_page, draw
+from ui.render import ENVIRONMENT
+from ui.scene import Scene, scene_of
+from ui.settings import ELSEWHERE, parse_value
+from ui.step import View, attempt, steps
+from ui.steps.train import read_points
+from ui.words import duration, hub_id, size
 
 
 def add_run(bench: Bench, name: str, events: list[dict[str, Any]], status: str = "done", **state: Any) -> Run:
     """A run folder with a history, as the worker would have left it."""
     run = Run(bench.home.runs / name)
     run.folder.mkdir(parents=True)
-    bench.recipe().save(run.folder / "recipe.yaml")
+    recipe(bench).save(run.folder / "recipe.yaml")
     lines = "".join(json.dumps({"t": "2026-11-21T00:00:00+00:00", **event}) + "\n" for event in events)
     (run.folder / "events.jsonl").write_text(lines)
     write_json(run.folder / "state.json", {"status": status, "pid": 2**22 + 1, "born": 1.0, **state})
@@ -53,9 +57,9 @@ HELD = [{"kind": "eval", "step": n, "loss": 4.0 - n} for n in (0, 2)]
 
 
 def test_the_first_page_has_everything_chosen(bench: Bench) -> None:
-    recipe = bench.recipe()
-    assert (recipe.model, recipe.data) == ("starter", "sample")
-    assert recipe.preset == bench.preset()[0].key
+    first = recipe(bench)
+    assert (first.model, first.data) == ("starter", "sample")
+    assert first.preset == scene_of(bench).preset.key
 
 
 def test_choices_outlive_the_app(home: Home) -> None:
@@ -85,38 +89,32 @@ def test_a_hub_id_may_be_pasted_as_an_address(typed: str, wanted: str) -> None:
 
 
 def test_a_folder_that_is_no_model_says_why_and_closes_the_way_on(bench: Bench, tmp_path: Path) -> None:
-    model.on_edit(bench, "folder", str(tmp_path))
-    page = model.body_html(bench)
+    edit(bench, "model", "folder", str(tmp_path))
+    page = shown(bench, "model-panel")
     assert "config.json" in page
     assert 'id="lg-next-model" class="lg-primary" disabled' in page
 
 
 def test_a_local_model_is_described(bench: Bench, tiny_model: Path) -> None:
-    model.on_edit(bench, "folder", f'"{tiny_model}"')
-    page = model.body_html(bench)
+    edit(bench, "model", "folder", f'"{tiny_model}"')
+    page = shown(bench, "model-panel")
     assert "LlamaForCausalLM" in page
     assert 'href="#data"' in page
-
-
-def test_a_failed_download_says_so_and_offers_it_again() -> None:
-    page = download_html(JobState(status="failed", message="The hub can't be reached."), "model", "model")
-    assert "The hub can&#x27;t be reached." in page
-    assert "Download again" in page
 
 
 # ----- preset
 
 
 def test_a_changed_setting_is_marked_and_goes_back(bench: Bench) -> None:
-    preset.on_edit(bench, "rank", "32")
-    assert bench.recipe().rank == 32
-    assert 'id="set-rank-reset"' in preset.settings_html(bench)
-    preset.on_act(bench, "reset", "rank")
+    edit(bench, "preset", "rank", "32")
+    assert recipe(bench).rank == 32
+    assert 'id="set-rank-reset"' in shown(bench, "settings-panel")
+    act(bench, "preset", "reset", "rank")
     assert bench.choices().changes == {}
 
 
 def test_typing_the_presets_own_value_is_no_change(bench: Bench) -> None:
-    preset.on_edit(bench, "epochs", "3")
+    edit(bench, "preset", "epochs", "3")
     assert bench.choices().changes == {}
 
 
@@ -133,7 +131,7 @@ def test_typing_the_presets_own_value_is_no_change(bench: Bench) -> None:
     ],
 )
 def test_what_is_typed_becomes_the_right_kind_of_value(name: str, typed: Any, wanted: Any) -> None:
-    assert preset.parse_value(name, typed) == wanted
+    assert parse_value(name, typed) == wanted
 
 
 @pytest.mark.parametrize(
@@ -141,23 +139,21 @@ def test_what_is_typed_becomes_the_right_kind_of_value(name: str, typed: Any, wa
 )
 def test_a_wrong_setting_is_refused_and_changes_nothing(bench: Bench, name: str, typed: str) -> None:
     with pytest.raises(UserError):
-        preset.on_edit(bench, name, typed)
+        edit(bench, "preset", name, typed)
     assert bench.choices().changes == {}
 
 
 def test_every_setting_has_a_field(bench: Bench) -> None:
-    page = preset.settings_html(bench)
-    from core.recipe import knobs
-
-    assert all(f'id="set-{name}"' in page for name in knobs() if name not in preset_settings.ELSEWHERE)
+    page = shown(bench, "settings-panel")
+    assert all(f'id="set-{name}"' in page for name in knobs() if name not in ELSEWHERE)
 
 
 def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     card = Gpu("RTX 3060", 12 * GIB, 11 * GIB, (8, 6), "580")
     monkeypatch.setattr(Bench, "hardware", replace(bench.hardware, gpus=(card,), torch=""))
-    assert bench.preset()[0].key == "gpu-12gb"
-    preset.on_edit(bench, "preset", "gpu-24gb")
-    assert "Memory may run out" in preset_cards.cards_html(bench)
+    assert scene_of(bench).preset.key == "gpu-12gb"
+    edit(bench, "preset", "preset", "gpu-24gb")
+    assert "Memory may run out" in shown(bench, "preset-panel")
 
 
 # ----- train
@@ -166,7 +162,7 @@ def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pyte
 def test_a_dead_worker_offers_to_resume_from_the_last_checkpoint(bench: Bench) -> None:
     run = add_run(bench, "r", [STARTED, *STEPS], "running")
     (run.checkpoints / "step-000002").mkdir(parents=True)
-    page = train.top_html(bench)
+    page = shown(bench, "train-panel")
     assert "The training has died" in page
     assert "checkpoint at step 2" in page
     assert 'data-act="resume"' in page
@@ -174,7 +170,7 @@ def test_a_dead_worker_offers_to_resume_from_the_last_checkpoint(bench: Bench) -
 
 def test_a_finished_run_leads_to_its_export(bench: Bench) -> None:
     add_run(bench, "r", [STARTED, *STEPS, *HELD])
-    page = train.top_html(bench)
+    page = shown(bench, "train-panel")
     assert "from 4.000 to 2.000, 50% lower" in page
     assert 'href="#export"' in page
 
@@ -182,7 +178,7 @@ def test_a_finished_run_leads_to_its_export(bench: Bench) -> None:
 def test_the_measured_peak_stands_beside_the_estimate(bench: Bench) -> None:
     planned = {**STARTED, "estimated_memory": 4 * GIB}
     add_run(bench, "r", [planned, {**STEPS[0], "memory": 3 * GIB, "peak_memory": 5 * GIB}])
-    page = train.top_html(bench)
+    page = shown(bench, "train-panel")
     assert "Estimated before the start: 4.0 GB. The peak was 5.0 GB, 25% more." in page
     assert "<dd>5.0 GB</dd>" in page
 
@@ -190,7 +186,7 @@ def test_the_measured_peak_stands_beside_the_estimate(bench: Bench) -> None:
 def test_a_failed_run_shows_its_sentence_and_its_log(bench: Bench) -> None:
     run = add_run(bench, "r", [STARTED], "failed", message="Memory ran out. Choose less.")
     (run.folder / "worker.log").write_text("Traceback: boom")
-    page = train.top_html(bench)
+    page = shown(bench, "train-panel")
     assert "Memory ran out. Choose less." in page
     assert "Traceback: boom" in page
 
@@ -199,13 +195,14 @@ def test_a_second_start_names_the_run_that_trains(bench: Bench, monkeypatch: pyt
     run = add_run(bench, "busy-run", [STARTED], "running")
     monkeypatch.setattr(Run, "state", lambda self: JobState(status="running"))
     with pytest.raises(UserError, match="busy-run"):
-        train.start(bench)
-    assert bench.runs() == [run]
+        act(bench, "train", "start")
+    assert [line.run for line in scene_of(bench).runs] == [run]
 
 
-def test_the_header_tells_how_far_the_training_is() -> None:
-    progress = Progress(step=3, total_steps=12, eta_s=75.0)
-    assert frame.training_words(progress) == ("Training", 0.25, "step 3 of 12, 1 min 15 s left")
+def test_the_header_tells_how_far_the_training_is(bench: Bench) -> None:
+    busy = (Run(bench.home.runs / "r"), Progress(step=3, total_steps=12, eta_s=75.0))
+    page = frame.header(replace(scene_of(bench), busy=busy))
+    assert "Training · step 3 of 12, 1 min 15 s left" in page and 'aria-valuenow="25"' in page
 
 
 # ----- chart
@@ -236,13 +233,13 @@ def test_nonsense_gets_no_points(bench: Bench, request_: dict[str, Any]) -> None
 
 def test_an_untrained_run_says_what_is_missing(bench: Bench) -> None:
     add_run(bench, "r", [STARTED], "stopped")
-    assert "no adapter yet" in export.body_html(bench)
+    assert "no adapter yet" in shown(bench, "export-panel")
 
 
 def test_a_dead_export_says_so(bench: Bench) -> None:
     run = add_run(bench, "r", [STARTED])
     write_json(run.export / "state.json", {"status": "running", "pid": 2**22 + 1, "born": 1.0})
-    assert "The export has died" in export.body_html(bench)
+    assert "The export has died" in shown(bench, "export-panel")
 
 
 # ----- rendering
@@ -251,21 +248,21 @@ def test_a_dead_export_says_so(bench: Bench) -> None:
 @pytest.mark.parametrize("nonsense", ["", "{", "[]", '{"0": 1}'])
 def test_only_what_changed_is_sent_and_nonsense_means_everything(bench: Bench, nonsense: str) -> None:
     words = ["one"]
-    view = View(gr.HTML(), lambda _: words[0])
-    marks, value = render(bench, [view], nonsense)
+    view, scene = View(gr.HTML(), lambda _: words[0]), scene_of(bench)
+    marks, value = draw(scene, [view], nonsense)
     assert value == "one"
-    assert render(bench, [view], marks) == [marks, gr.skip()]
+    assert draw(scene, [view], marks) == [marks, gr.skip()]
     words[0] = "two"
-    assert render(bench, [view], marks)[1] == "two"
-    assert render(bench, [None], marks) == [marks, gr.skip()]
+    assert draw(scene, [view], marks)[1] == "two"
+    assert draw(scene, [None], marks) == [marks, gr.skip()]
 
 
 def test_a_view_that_fails_says_so_and_logs_its_trace(bench: Bench) -> None:
-    def broken(_: Bench) -> str:
+    def broken(_: Scene) -> str:
         raise KeyError("gone")
 
-    _, shown = render(bench, [View(gr.HTML(), broken)], "{}")
-    assert "app.log" in shown
+    _, page = draw(scene_of(bench), [View(gr.HTML(), broken)], "{}")
+    assert "app.log" in page
     assert "in broken" in (bench.home.root / "app.log").read_text()
 
 
@@ -295,4 +292,40 @@ def test_sizes_are_said_as_people_do(count: int, words: str) -> None:
 
 
 def test_a_mark_is_also_a_word() -> None:
-    assert "Problem: " in checks([("bad", "No.")])
+    macros: Any = ENVIRONMENT.globals["ui"]
+    assert "Problem: " in macros.checks([("bad", "No.")])
+
+
+# ----- one more step
+
+
+TOY = """
+from ui.step import Step
+
+class ToyStep(Step):
+    name, title, order, question, help = "toy", "Toy", 35, "A toy?", "Only a toy."
+    parts = {"toy-panel": lambda scene: {"words": "<b>toy</b>"}}
+"""
+
+
+def test_a_step_is_one_file_and_its_templates(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It appears in the walk, on the page and in the browser's script, and no other file is touched."""
+    (tmp_path / "toy").mkdir()
+    (tmp_path / "toy" / "toy-panel.html").write_text("<p>{{ words }}</p>")
+    (tmp_path / "toy.py").write_text(TOY)
+    loader: Any = ENVIRONMENT.loader
+    monkeypatch.setattr(ui.steps, "__path__", [*ui.steps.__path__, str(tmp_path)])
+    monkeypatch.setattr(loader, "searchpath", [*loader.searchpath, str(tmp_path)])
+    registry._listed.cache_clear()
+    try:
+        names = [step.name for step in steps()]
+        assert names == ["model", "data", "preset", "toy", "train", "export", "chat"]
+        assert 'id="nav-toy" href="#toy"' in frame.nav() and "toy train" in own_head()
+        assert shown(bench, "toy-panel") == "<p>&lt;b&gt;toy&lt;/b&gt;</p>"
+        ids = [block.elem_id for block in build_page(bench).blocks.values()]
+        assert {"step-toy", "toy-heading", "toy-panel"} <= set(ids)
+    finally:
+        registry._listed.cache_clear()
+        sys.modules.pop("ui.steps.toy", None)

@@ -11,9 +11,9 @@ from core.base.errors import UserError
 from core.base.home import Home
 from core.chat.talk import Manner, Talk
 from core.runs.run import Run
+from tests.ui_page import edit
 from ui.bench import Bench
-from ui.chat import on_edit
-from ui.errand import Errand, Errands
+from ui.memo import Errand, Errands
 
 FIRST = {"user": "Hello", "tuned": "Arr!", "base": "Hi."}
 SECOND = {"user": "Again", "tuned": "Aye!", "base": None}
@@ -72,10 +72,9 @@ def test_a_file_that_is_no_model_is_a_problem_not_an_end(talk: Talk, tmp_path: P
 @pytest.mark.parametrize(
     ("name", "typed"), [("temperature", "hot"), ("temperature", "3"), ("max_tokens", "0")]
 )
-def test_a_wrong_manner_is_refused(home: Home, name: str, typed: str) -> None:
-    bench = Bench(home)
+def test_a_wrong_manner_is_refused(bench: Bench, name: str, typed: str) -> None:
     with pytest.raises(UserError):
-        on_edit(bench, name, typed)
+        edit(bench, "chat", name, typed)
     assert bench.choices().manner == Manner()
 
 
@@ -89,7 +88,7 @@ def finished(errands: Errands, name: str) -> Errand:
 
 
 def test_an_errand_ends_with_its_result_or_a_sentence() -> None:
-    errands = Errands()
+    errands = Errands(lambda error: f"Logged: {type(error).__name__}")
 
     def refused() -> str:
         raise UserError("No room.")
@@ -97,9 +96,9 @@ def test_an_errand_ends_with_its_result_or_a_sentence() -> None:
     def broken() -> str:
         raise KeyError("x")
 
-    errands.run("good", lambda: "Placed.", str)
-    errands.run("refused", refused, str)
-    errands.run("broken", broken, lambda error: f"Logged: {type(error).__name__}")
-    assert finished(errands, "good") == Errand("done", "Placed.")
+    errands.run("good", lambda: "Placed.")
+    errands.run("refused", refused)
+    errands.run("broken", broken)
+    assert finished(errands, "good") == Errand("done", "Placed.", "Placed.")
     assert finished(errands, "refused") == Errand("failed", "No room.")
     assert finished(errands, "broken") == Errand("failed", "Logged: KeyError")

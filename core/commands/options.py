@@ -1,0 +1,71 @@
+"""Options that are made from the Recipe's knobs: help, unit and range stand there once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import Any
+
+from core.methods.method import methods
+from core.recipe import knobs
+
+# the short names that some have on the command line
+_SHORT = {"micro_batch": "--batch", "engine": "--backend"}
+
+
+def add_knobs(parser: argparse.ArgumentParser, names: Iterable[str], default: str) -> None:
+    """One option for each knob; `default` says what is taken where an option is left out.
+
+    The values stay text: the Recipe checks them, and its sentences name what they may be.
+    """
+    group = parser.add_argument_group("the recipe", f"Left out, a setting is {default}.")
+    for name in names:
+        flags = [f"--{name.replace('_', '-')}", *([_SHORT[name]] if name in _SHORT else [])]
+        text = _help(name).replace("%", "%%")
+        if isinstance(knobs()[name]["default"], bool):
+            group.add_argument(*flags, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            group.add_argument(*flags, dest=name, metavar=_metavar(name), help=text)
+
+
+def knob_values(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
+    """The knobs that were given; names of choices may be written large."""
+    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    values = {
+        name: value.lower() if knobs()[name]["choices"] and isinstance(value, str) else value
+        for name, value in given.items()
+    }
+    targets = values.get("target_modules")
+    if targets in ("all", "all-linear"):
+        values["target_modules"] = "all-linear"
+    elif targets is not None:
+        values["target_modules"] = [part.strip() for part in targets.split(",") if part.strip()]
+    if "method" in values and "quantization" not in values:
+        # lora is named as against qlora
+        values["quantization"] = "none"
+    return values
+
+
+def method_lines() -> str:
+    """Every method that a recipe may name, a line each."""
+    return "\n".join(
+        f"  {method.name:<10} {method.title}{'' if method.trains else ', estimated only'}: {method.help}"
+        for method in methods()
+    )
+
+
+def _help(name: str) -> str:
+    knob = knobs()[name]
+    choices = [method.name for method in methods()] if name == "method" else knob["choices"]
+    low, high = knob["minimum"], knob["maximum"]
+    allowed = f" One of: {', '.join(choices)}." if choices else ""
+    if low is not None and high is not None:
+        allowed = f" From {low:g} to {high:,g}."
+    return f"{knob['help']}{allowed}"
+
+
+def _metavar(name: str) -> str:
+    knob = knobs()[name]
+    if knob["minimum"] is not None:
+        return knob["unit"].upper() or ("X" if isinstance(knob["default"], float) else "N")
+    return "NAME" if knob["choices"] else "NAMES"

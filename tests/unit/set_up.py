@@ -1,0 +1,21 @@
+"""A set-up at work in a folder, for the tests of set-up."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from core.setup.places import Places
+from core.setup.plan import InstallPlan
+from core.setup.screen import Screen
+from core.setup.state import State
+from core.setup.work import Work
+
+PLAN = InstallPlan("cpu", "test", ("cpu",))
+
+
+def work_in(folder: Path) -> Work:
+    """For the CPU, with nothing done yet and its screen in a string."""
+    places = Places(folder)
+    places.garage.mkdir(exist_ok=True)
+    return Work(places, PLAN, State(places.state), Screen(io.StringIO()))

@@ -1,0 +1,64 @@
+"""HTML from templates: whatever stands in a file, a name or a log is escaped, always.
+
+The templates lie in ui/templates, one folder a step; `ui` in them are the macros of macros.html, the filters
+are the words of ui/words.py. A value that a template asks for and nobody gave is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from zlib import crc32
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from core.base.home import APP_FOLDER
+from ui import words
+from ui.charts import memory_bar
+
+TEMPLATES = APP_FOLDER / "ui" / "templates"
+_FILTERS = (
+    "between clipped context count deviation download_words duration energy last_part memory of_memory "
+    "people percent room rounded short short_name size slug where"
+)
+
+
+def prose(text: str) -> Markup:
+    """A sentence; what stands between backticks is shown as a command."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def number_of(text: str) -> str:
+    """A name that may hold anything as part of an id."""
+    return f"{crc32(text.encode()):08x}"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters.update({name: getattr(words, name) for name in _FILTERS.split()})
+    made.filters.update(
+        number=lambda value: f"{value:,}", prose=prose, number_of=number_of, memory_bar=memory_bar
+    )
+    made.globals["VERDICTS"] = words.VERDICTS
+    made.globals["ui"] = made.get_template("macros.html").module
+    return made
+
+
+ENVIRONMENT = _environment()
+
+
+def render(template: str, /, **values: object) -> str:
+    """The template with these values, without the blanks around it."""
+    return ENVIRONMENT.get_template(template).render(values).strip()
+
+
+def notice(mark: str, title: str, text: str = "") -> str:
+    """A sentence that stands out, outside any template."""
+    return render("notice.html", mark=mark, title=title, text=text)
