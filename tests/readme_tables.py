@@ -15,6 +15,7 @@ from functools import cache
 from core.base.home import APP_FOLDER
 from core.fit import MemoryEstimate, Place, estimate_memory
 from core.machine import GIB, Gpu, Hardware, cards, refusal
+from core.methods.method import methods
 from core.methods.settle import device_of
 from core.models import ModelSpec, spec_of_config
 from core.models.catalogue import catalogue_model
@@ -72,6 +73,15 @@ def estimate(preset: Preset, model: str, place: Place) -> MemoryEstimate:
 
 def has_room(found: MemoryEstimate) -> bool:
     return found.total <= (1 - SPARE) * found.usable
+
+
+def methods_table() -> Iterable[str]:
+    """One line a method: what a recipe calls it, whether it can be trained, when to take it."""
+    yield "| Method | In a recipe | Trained | |"
+    yield "|---|---|---|---|"
+    for method in methods():
+        trained = "yes" if method.trains else "estimated only"
+        yield f"| {method.title} | `method: {method.name}` | {trained} | {method.help} |"
 
 
 def settings_table() -> Iterable[str]:
@@ -134,7 +144,7 @@ def tables() -> str:
     presets = load_presets()
     nvidia = [preset for preset in presets if preset.vendor == "nvidia"]
     others = [preset for preset in presets if preset.vendor != "nvidia"]
-    parts = (settings_table(), models_table(nvidia), models_table(others))
+    parts = (methods_table(), settings_table(), models_table(nvidia), models_table(others))
     return "\n\n".join("\n".join(part) for part in parts)
 
 

@@ -46,11 +46,12 @@ def knob_values(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any
     return values
 
 
-def method_lines() -> str:
-    """Every method that a recipe may name, a line each."""
+def method_lines(trained: bool = False) -> str:
+    """Every method that a recipe may name, a line each; or those that can be trained."""
     return "\n".join(
         f"  {method.name:<10} {method.title}{'' if method.trains else ', estimated only'}: {method.help}"
         for method in methods()
+        if method.trains or not trained
     )
 
 

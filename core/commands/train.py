@@ -8,6 +8,7 @@ from typing import Any
 
 from core.base.home import Home
 from core.commands.follow import follow
+from core.commands.options import method_lines
 from core.hub.download import download_job, start_download
 from core.machine import find_hardware
 from core.models import is_hub_id, model_folder, resolve_model
@@ -19,6 +20,8 @@ from core.runs.run import Run, create_run, finished_checkpoints, open_run, start
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"methods that a recipe may name:\n{method_lines(trained=True)}"
     parser.add_argument("recipe", metavar="RECIPE.yaml|RUN", help="recipe file, or a run to resume")
 
 

@@ -127,9 +127,9 @@ def _missing(file: HubFile, folder: Path) -> int:
 
 def remove_strays(repo: HubRepo, folder: Path) -> None:
     """Remove what an earlier start has brought that the repository has no more."""
-    known = {folder / file.path for file in repo.files}
+    wanted = {folder / file.path for file in repo.files}
     for path in folder.rglob("*"):
-        if path.is_file() and path not in known:
+        if path.is_file() and path not in wanted:
             path.unlink()
 
 

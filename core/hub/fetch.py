@@ -131,9 +131,9 @@ def _receive_some(repo: HubRepo, file: HubFile, out: io.FileIO) -> None:
     url = hf_hub_url(repo.name, file.path, repo_type=repo.kind, revision=repo.revision, endpoint=endpoint())
     # packed for the journey, a file could not be taken up in its middle
     headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-"}
-    asked = {"headers": headers, "timeout": _TIMEOUT_S, "follow_redirects": True}
+    request = {"headers": headers, "timeout": _TIMEOUT_S, "follow_redirects": True}
     # a busy hub is asked again here; a broken connection by the caller, who knows what has come
-    with http_stream_backoff("GET", url, retry_on_exceptions=(), **asked) as response:
+    with http_stream_backoff("GET", url, retry_on_exceptions=(), **request) as response:
         hf_raise_for_status(response)
         if response.status_code != _PARTIAL:
             out.truncate(0)
@@ -145,24 +145,24 @@ def _receive_some(repo: HubRepo, file: HubFile, out: io.FileIO) -> None:
 
 
 def _watch(transfer: Fetch, over: threading.Event) -> None:
-    seen: deque[tuple[float, int]] = deque()
+    marks: deque[tuple[float, int]] = deque()
     while not over.wait(_LOOK_S):
         if transfer.worker.stop_requested():
             _stop(transfer.worker)
-        said = progress(transfer, seen, time.monotonic())
-        arrived = said["bytes"] == said["total"]
-        transfer.worker.update(stage="checking what arrived" if arrived else "downloading", **said)
+        news = progress(transfer, marks, time.monotonic())
+        arrived = news["bytes"] == news["total"]
+        transfer.worker.update(stage="checking what arrived" if arrived else "downloading", **news)
 
 
-def progress(transfer: Fetch, seen: deque[tuple[float, int]], now: float) -> dict[str, float | int | None]:
+def progress(transfer: Fetch, marks: deque[tuple[float, int]], now: float) -> dict[str, float | int | None]:
     """How far it is: bytes here and in all, bytes a second over the last seconds, seconds left."""
     total = transfer.repo.bytes
     done = min(total, sum(_size(path) for path in transfer.folder.rglob("*")))
-    seen.append((now, done))
-    while len(seen) > 1 and now - seen[0][0] > _SPEED_OVER_S:
-        seen.popleft()
-    since = now - seen[0][0]
-    rate = (done - seen[0][1]) / since if since > 0 else 0.0
+    marks.append((now, done))
+    while len(marks) > 1 and now - marks[0][0] > _SPEED_OVER_S:
+        marks.popleft()
+    since = now - marks[0][0]
+    rate = (done - marks[0][1]) / since if since > 0 else 0.0
     return {
         "bytes": done,
         "total": total,

@@ -59,8 +59,8 @@ class HubFile:
     @property
     def key(self) -> str:
         """A name for its content: a newer version of the file has another one."""
-        said = f"{self.path} {self.size} {self.sha256} {self.git_sha1}"
-        return hashlib.sha256(said.encode()).hexdigest()[:32]
+        text = f"{self.path} {self.size} {self.sha256} {self.git_sha1}"
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     def is_whole(self, file: Path) -> bool:
         """Whether `file` has the size and the content that the hub has."""

@@ -24,7 +24,7 @@ _TRAINABLE = ("ForCausalLM", "ForConditionalGeneration")
 
 
 @dataclass(frozen=True)
-class Found:
+class HubModel:
     """A model that the hub found. `size` is that of its weights in bytes, None where the hub doesn't say."""
 
     id: str
@@ -36,7 +36,7 @@ class Found:
     licence: str = ""
 
 
-def search_hub(text: str, limit: int = 20) -> list[Found]:
+def search_hub(text: str, limit: int = 20) -> list[HubModel]:
     """Models on the hub whose id contains `text` and that can be trained here, most downloaded first."""
     text = text.strip()
     if not text:
@@ -50,8 +50,8 @@ def search_hub(text: str, limit: int = 20) -> list[Found]:
             limit=2 * limit,
             expand=["safetensors", "gated", "downloads", "config", "tags"],
         )
-        found = [entry for entry in map(_found, models) if entry]
-    return found[:limit]
+        results = [entry for entry in map(_result, models) if entry]
+    return results[:limit]
 
 
 def hub_repo(name: str, kind: Kind = "model", want: Want | None = None) -> HubRepo:
@@ -75,7 +75,7 @@ def hub_repo(name: str, kind: Kind = "model", want: Want | None = None) -> HubRe
     )
 
 
-def _found(info: Any) -> Found | None:
+def _result(info: Any) -> HubModel | None:
     """A search result; None for what can't be trained: adapters, encoders, models with code of their own."""
     config = info.config if isinstance(info.config, Mapping) else {}
     named = config.get("architectures")
@@ -85,7 +85,7 @@ def _found(info: Any) -> Found | None:
         return None
     counts: Mapping[str, int] = info.safetensors.parameters if info.safetensors else {}
     licences = [tag.removeprefix("license:") for tag in tags if tag.startswith("license:")]
-    return Found(
+    return HubModel(
         id=info.id,
         size=sum(count * _BITS.get(kind, _BITS_OF_OTHERS) // 8 for kind, count in counts.items()) or None,
         gated=bool(info.gated),

@@ -28,33 +28,17 @@ _SHORT = {
 # PEFT carries adapters of Transformers 4 over to 5, whose experts are one parameter a layer: for these types
 # it turns the experts' old names into that parameter, also where all-linear was asked for
 # (peft/utils/transformers_weight_conversion.py, transformers/conversion_mapping.py)
-_LIKE_MIXTRAL = frozenset({"mixtral", "minimax", "minimax_m2"})
-_LIKE_QWEN_MOE = frozenset(
-    {
-        "afmoe",
-        "deepseek_v2",
-        "deepseek_v3",
-        "deepseek_v32",
-        "dots1",
-        "ernie4_5_moe",
-        "glm4_moe",
-        "glm4_moe_lite",
-        "glm_moe_dsa",
-        "longcat_flash",
-        "solar_open",
-        "mellum",
-        "qwen3_moe",
-        "qwen3_next",
-        "hunyuan_v1_moe",
-        "flex_olmo",
-        "olmoe",
-        "exaone_moe",
-        "cohere2_moe",
-    }
+_LIKE_MIXTRAL = ("mixtral", "minimax", "minimax_m2")
+# fmt: off
+_LIKE_QWEN_MOE = (
+    "afmoe", "cohere2_moe", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots1", "ernie4_5_moe",
+    "exaone_moe", "flex_olmo", "glm4_moe", "glm4_moe_lite", "glm_moe_dsa", "hunyuan_v1_moe", "longcat_flash",
+    "mellum", "olmoe", "qwen3_moe", "qwen3_next", "solar_open",
 )
+# fmt: on
 # PEFT refuses Mamba's way out, whose kernel reads the weight past the adapter (peft/tuners/tuners_utils.py);
 # Unsloth leaves it out of all-linear, and so does this count
-_MAMBA = frozenset({"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"})
+_MAMBA = ("falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h")
 
 
 @dataclass(frozen=True)
@@ -104,10 +88,10 @@ def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINE
     rest = [name for name in names if not any(_ends(name, old) for old in moved)]
     targets = _moved_targets(spec, names, moved)
     candidates = (linear for linear in _everywhere(spec) if not linear.fused)
-    targets += [Target(found) for linear in candidates if (found := _named(linear, rest))]
+    targets += [Target(chosen) for linear in candidates if (chosen := _named(linear, rest))]
     if not targets:
-        known = ", ".join(dict.fromkeys(linear.name for linear in spec.linears if not linear.fused))
-        raise UserError(f"{spec.name or 'The model'} has no layers named {', '.join(names)}. It has {known}.")
+        own = ", ".join(dict.fromkeys(linear.name for linear in spec.linears if not linear.fused))
+        raise UserError(f"{spec.name or 'The model'} has no layers named {', '.join(names)}. It has {own}.")
     return targets
 
 
@@ -158,12 +142,12 @@ def _old_expert_names(spec: ModelSpec) -> dict[str, str]:
 
 def _moved_targets(spec: ModelSpec, names: list[str], moved: dict[str, str]) -> list[Target]:
     """Adapters on the fused experts; the two halves of gate_up_proj make one of twice the rank."""
-    found: dict[str, set[str]] = {}
+    chosen: dict[str, set[str]] = {}
     for name in names:
         for old, new in moved.items():
             if _ends(name, old):
-                found.setdefault(new, set()).add(old)
-    half = found.get("gate_up_proj")
+                chosen.setdefault(new, set()).add(old)
+    half = chosen.get("gate_up_proj")
     if half and len(half) == 1:
         both = " and ".join(old for old, new in moved.items() if new == "gate_up_proj")
         raise UserError(
@@ -172,5 +156,5 @@ def _moved_targets(spec: ModelSpec, names: list[str], moved: dict[str, str]) -> 
     return [
         Target(linear, 2 if linear.name == "gate_up_proj" else 1)
         for linear in spec.linears
-        if (linear.fused or linear.name == "gate") and linear.name in found
+        if (linear.fused or linear.name == "gate") and linear.name in chosen
     ]

@@ -56,19 +56,19 @@ def check_config(config: Any, where: str) -> dict[str, Any]:
 
 def config_values(config: dict[str, Any], where: str) -> list[tuple[str, Any]]:
     """Every value of a config, those inside of others too, with the path to it."""
-    found: list[tuple[str, Any]] = [("", config)]
+    values: list[tuple[str, Any]] = [("", config)]
     depths = [0]
-    for number, (path, value) in enumerate(found):
+    for number, (path, value) in enumerate(values):
         inside: list[tuple[str, Any]] = []
         if isinstance(value, dict):
             inside = [(f"{path}.{key}" if path else str(key), item) for key, item in value.items()]
         elif isinstance(value, list):
             inside = [(path, item) for item in value]
-        if len(found) + len(inside) > _MOST_VALUES or depths[number] > _DEEPEST:
+        if len(values) + len(inside) > _MOST_VALUES or depths[number] > _DEEPEST:
             raise UserError(f"{where} is too large or too deep for a model's config. Get the model again.")
-        found.extend(inside)
+        values.extend(inside)
         depths.extend([depths[number] + 1] * len(inside))
-    return found
+    return values
 
 
 def _check_string(text: str, path: str, where: str) -> None:

@@ -172,15 +172,15 @@ def _kind(kinds: Mapping[str, int], shapes: Mapping[str, Any], entries: Mapping[
 
 def linears_of(shapes: Mapping[str, tuple[int, ...]]) -> tuple[Linear, ...]:
     """The matrices in numbered blocks, for an architecture that is not in the table."""
-    found: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+    groups: dict[tuple[str, tuple[int, ...]], list[int]] = {}
     for name, shape in shapes.items():
         numbers = _NUMBER.findall(name)
         matrix = len(shape) == 2 or (len(shape) == 3 and "expert" in name)
         if matrix and numbers and "embed" not in name:
             # the last number of several is an expert's
             path = _NUMBER.sub(".{}", name, count=1).removesuffix(".weight").removesuffix(".qweight")
-            found.setdefault((_NUMBER.sub(".*", path), shape), []).append(int(numbers[0]))
-    return tuple(_linear(path, shape, layers) for (path, shape), layers in found.items())
+            groups.setdefault((_NUMBER.sub(".*", path), shape), []).append(int(numbers[0]))
+    return tuple(_linear(path, shape, layers) for (path, shape), layers in groups.items())
 
 
 def _linear(path: str, shape: tuple[int, ...], layers: list[int]) -> Linear:

@@ -181,10 +181,10 @@ def read_remote(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             raise UserError(f"{index} of {name} names {len(files)} files. Choose another model.")
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             headers = list(pool.map(lambda file: _header(name, file), files))
-    found = [header for header in headers if header is not None]
-    if not found or len(found) < len(files):
+    complete = [header for header in headers if header is not None]
+    if not complete or len(complete) < len(files):
         raise UserError(f"{name} has no weights in safetensors format on the hub. Choose another model.")
-    return config, found
+    return config, complete
 
 
 def _json(name: str, file: str, missing: Any = None) -> Any:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 
+from core.base.home import APP_FOLDER
 from core.machine import Gpu
 from core.methods.settle import Device, device_of, reason_for, refusal_of, settle, wants_unsloth
 from core.recipe import Recipe, parse_recipe
@@ -157,3 +162,34 @@ def test_a_card_is_a_device_without_asking_torch(vendor: str, kind: str) -> None
     gpu = Gpu("A card", 1, 1, None, "", vendor=vendor, bf16=True)  # type: ignore[arg-type]
     assert (device_of(gpu).kind, device_of(gpu).name, device_of(gpu).bf16) == (kind, "A card", True)
     assert device_of(None).kind == "cpu"
+
+
+TOY = """from core.methods.lora import Lora
+
+class Toy(Lora):
+    name, title, help, order = "toy", "Toy method", "Only a test takes it.", 90
+"""
+ASK = """
+from core.commands.options import method_lines
+from core.fit import Place, estimate_memory
+from core.machine import GIB, card_named
+from core.models import spec_of_config
+from core.models.catalogue import catalogue_model
+from core.recipe import knobs, parse_recipe
+from tests.readme_tables import methods_table
+
+spec = spec_of_config(catalogue_model("Qwen/Qwen3-0.6B").config)
+place = Place(card_named("12"), 12 * GIB, 32 * GIB)
+print(estimate_memory(parse_recipe({"method": "toy"}), spec, place).trainable > 0)
+print("toy" in knobs()["method"]["choices"], "Toy method" in method_lines(True))
+print(any("Toy method" in line for line in methods_table()))
+"""
+
+
+def test_a_new_method_is_one_file(tmp_path: Path) -> None:
+    """Help, README, page and estimate list the folder."""
+    for name in ("core", "tests", "presets"):
+        shutil.copytree(APP_FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "core" / "methods" / "toy.py").write_text(TOY, "utf-8")
+    done = subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.split() == ["True"] * 4, done.stderr

@@ -9,7 +9,7 @@ stands in `head`.
 """
 
 from core.data.read.flow import PACKED_ENDINGS
-from core.data.read.formats import Block, Row, Unreadable, formats
+from core.data.read.formats import Block, Row, Unreadable, all_formats
 from core.data.read.source import (
     DATA_ENDINGS,
     FORMAT_TITLES,
@@ -34,8 +34,8 @@ __all__ = [
     "Table",
     "Unreadable",
     "WrittenNumber",
+    "all_formats",
     "expand",
-    "formats",
     "open_source",
     "parse_json",
     "preview_rows",

@@ -13,15 +13,23 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.files import sha256_file
 from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of
-from core.data.read.formats import LONGEST_FIELD, Block, Format, Row, TextFormat, Unreadable, formats
+from core.data.read.formats import (
+    LONGEST_FIELD,
+    Block,
+    Format,
+    Row,
+    TextFormat,
+    Unreadable,
+    all_formats,
+)
 from core.data.read.head import HEAD_BYTES, Head, ending_of, refuse_binary, refuse_foreign
 
 # the endings of files that are data wherever they lie, and of texts, which beside data tell about it
-DATA_ENDINGS = tuple(ending for kind in formats() if not kind.prose for ending in kind.endings)
-TEXT_ENDINGS = tuple(ending for kind in formats() if kind.prose for ending in kind.endings)
-# “JSONL, JSON, CSV, Parquet or text”
-FORMAT_TITLES = " or ".join(", ".join(kind.title for kind in formats()).rsplit(", ", 1))
-_PROMISED = {ending: kind.name for kind in formats() for ending in kind.endings}
+DATA_ENDINGS = tuple(ending for kind in all_formats() if not kind.prose for ending in kind.endings)
+TEXT_ENDINGS = tuple(ending for kind in all_formats() if kind.prose for ending in kind.endings)
+# “JSONL, JSON, CSV, Parquet or plain text”
+FORMAT_TITLES = " or ".join(", ".join(kind.title for kind in all_formats()).rsplit(", ", 1))
+_PROMISED = {ending: kind.name for kind in all_formats() for ending in kind.endings}
 # what lies beside the data in a folder from a hub
 _ABOUT = ("readme", "license", "licence", "notice", "changelog", "dataset_info", "dataset_infos", "state")
 _UNREADABLE_IN_PREVIEW = 1000
@@ -73,7 +81,7 @@ def open_source(path: Path) -> Source:
         ending = ending_of(flow.inner)
         head = Head(path.name, ending, _PROMISED.get(ending, ""), raw)
         refuse_foreign(head)
-        for kind in formats():
+        for kind in all_formats():
             if not isinstance(kind, TextFormat) and (matched := kind.match(head)):
                 return Source(path, matched, "", flow.packed, flow.size)
         encoding = encoding_of(raw)
@@ -86,7 +94,7 @@ def open_source(path: Path) -> Source:
                 raise UserError(f"{path.name} is empty. Choose a file with at least one row.")
             text = decode_head(raw, encoding)
         head = replace(head, text=text, whole=not flow.read(1))
-        matches = (kind.match(head) for kind in formats() if isinstance(kind, TextFormat))
+        matches = (kind.match(head) for kind in all_formats() if isinstance(kind, TextFormat))
         return Source(path, next(filter(None, matches)), encoding, flow.packed, flow.size)
 
 

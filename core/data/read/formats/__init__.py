@@ -97,6 +97,6 @@ class TextFormat(Format):
         """The blocks of a text in pieces: (bytes on disk read so far, UTF-8). name: the file's."""
 
 
-def formats() -> tuple[Format, ...]:
+def all_formats() -> tuple[Format, ...]:
     """All formats in their order."""
     return registered(__name__, Format)  # pyright: ignore[reportAbstractUsage]

@@ -22,7 +22,7 @@ _BREAKS = ("\n", ". ", "! ", "? ", " ")
 class PlainText(TextFormat):
     """Text to go on writing, and all that is nothing else."""
 
-    name, title, order = "text", "text", 90
+    name, title, order = "text", "plain text", 90
     help = "plain `.txt` or `.md` to go on writing"
     endings = (".txt", ".md", ".markdown", ".text", ".rst")
     prose = True
