@@ -8,7 +8,7 @@ from pathlib import Path
 from core.base.events import EventLog, now
 from core.base.files import write_atomic, write_json
 from core.base.home import open_home
-from core.export.service import Export, add_export
+from core.export.record import Export, add_export
 from core.recipe import Recipe
 from core.runs.run import Run
 

@@ -11,7 +11,7 @@ from core.base.errors import UserError
 from core.base.files import read_json
 from core.chat.talk import Manner
 from core.data.kinds import KINDS
-from core.export.quants import DEFAULT_QUANT
+from core.export.forms import default_form
 from core.models import STARTER
 
 
@@ -40,7 +40,7 @@ class Choices:
     changes: dict[str, Any] = field(default_factory=dict)
     fitted: dict[str, Any] = field(default_factory=dict)
     run: str = ""
-    quant: str = DEFAULT_QUANT
+    quant: str = default_form().name
     compare: bool = True
     system: str = ""
     temperature: float = 0.7

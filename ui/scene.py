@@ -16,7 +16,7 @@ from core.base.errors import UserError
 from core.base.home import Home
 from core.base.jobs import JobState, read_job
 from core.chat.talk import Talk
-from core.export.service import Export, read_exports
+from core.export.record import Export, read_exports
 from core.fit import Lengths, MemoryEstimate, Place, estimate_memory
 from core.fit.answer import Fit
 from core.fit.calibration import read_calibration

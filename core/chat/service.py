@@ -23,7 +23,7 @@ import httpx
 from core.base.errors import UserError
 from core.base.files import read_json
 from core.base.process import death, end, spawn, telling_line
-from core.export.service import noted_sha256
+from core.export.record import noted_sha256
 from core.models.gguf_header import read_header
 
 KEY = "LORA_GARAGE_CHAT_KEY"

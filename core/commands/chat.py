@@ -9,7 +9,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.home import Home
 from core.chat.service import ChatServer
-from core.export.service import newest_export
+from core.export.record import newest_export
 from core.runs.run import open_run
 
 

@@ -15,7 +15,7 @@ from core.commands.export import export
 from core.commands.follow import follow
 from core.commands.train import checked_run, train
 from core.data import read_snapshot
-from core.export.service import Export, base_gguf, base_job, start_export
+from core.export.record import Export, base_gguf, base_job, start_export
 from core.presets import preset_named
 from core.runs.progress import read_progress
 from core.runs.run import Run

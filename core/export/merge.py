@@ -1,22 +1,33 @@
-"""Merge a LoRA adapter into its base model, tensor by tensor: peak memory is one tensor, not the model.
+"""Merge an adapter into its base model, one matrix at a time: peak memory is one layer, not the model.
 
-The result is bit for bit what PEFT's `merge_and_unload` followed by `save_pretrained` holds. Imports torch.
+Each matrix is put alone at its place in an otherwise empty model, PEFT makes the adapter's layer of it, loads
+that layer's weights and merges it. So the result is bit for bit what `merge_and_unload` gives, for every
+method that PEFT can merge. Runs in a process of its own, whose memory is free again for the conversion:
+
+`python -m core.export.merge BASE ADAPTER OUT`
 """
 
 from __future__ import annotations
 
+import copy
 import math
 import re
 import shutil
+import sys
+import warnings
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
+from peft import PeftConfig, get_peft_model_state_dict, inject_adapter_in_model, set_peft_model_state_dict
+from peft.tuners.tuners_utils import BaseTunerLayer, cast_adapter_dtype
+from torch import nn
+from transformers.pytorch_utils import Conv1D
 
-from core.base.errors import UserError
-from core.base.files import read_json
+from core.base.errors import UserError, first_line
+from core.base.process import die_with_parent
+from core.export.convert import REFUSED
 from core.models.tensors import ITEM_BYTES, Tensor, TensorWriter, read_file, read_model
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -38,117 +49,175 @@ COPIED = (
     "LICENSE",
     "README.md",
 )
-_EXTRAS = {
-    "use_dora": "uses DoRA",
-    "modules_to_save": "carries whole modules (modules_to_save)",
-    "trainable_token_indices": "carries trained token embeddings",
-    "lora_bias": "has LoRA biases",
-    "layer_replication": "repeats layers of the base model",
-    "target_parameters": "targets bare parameters (experts)",
-    "use_qalora": "uses QALoRA",
-    "use_bdlora": "uses BD-LoRA",
-    "arrow_config": "uses Arrow routing",
-    "kasa_config": "uses KaSA",
-    "monteclora_config": "uses MonteCLoRA",
-    "alora_invocation_tokens": "is an activated LoRA",
-}
+# how an adapter may begin without changing the base model's own weights
 _PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
+_PREFIX = "base_model.model."
+# what a layer's own parameters are called in the files
+PARTS = ("weight", "bias")
+
+Tensors = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
 class Adapter:
-    """A plain LoRA adapter: its settings, and by module of the base model A (r × in) and B (out × r)."""
+    """An adapter in PEFT's format, matched with its base model: which tensors belong to which layer."""
 
-    config: dict[str, Any]
-    pairs: dict[str, tuple[Tensor, Tensor]]
+    def __init__(self, folder: Path, base: Path) -> None:
+        self.config = _config(folder)
+        self.base = read_model(base)
+        self.layers: dict[str, Tensors] = defaultdict(dict)
+        problems = []
+        for name, tensor in _weights(folder).items():
+            layer = self._layer_of(name)
+            if layer is None:
+                problems.append(f"{name} belongs to no layer of the base model")
+            else:
+                self.layers[layer][name] = tensor
+        for layer, tensors in self.layers.items():
+            problems += self._misfits(layer, tensors)
+        strange = sorted({tensor.dtype for tensor in self.base.values()} - set(ITEM_BYTES))
+        problems += [f"the base model holds tensors of the type {dtype}" for dtype in strange]
+        if problems:
+            raise UserError(
+                f"The adapter in {folder} does not fit the base model in {base}: {problems[0]} "
+                f"({len(problems)} such problems). Choose the 16-bit model that it was trained on; only "
+                "adapters of whole linear layers can be merged."
+            )
 
-    def scale(self, module: str) -> float:
-        """alpha / r, or alpha / sqrt(r) for rsLoRA; a pattern may name the module's own rank and alpha."""
-        rank = self._pattern("rank_pattern", module, self.config["r"])
-        alpha = self._pattern("alpha_pattern", module, self.config["lora_alpha"])
-        return alpha / math.sqrt(rank) if self.config.get("use_rslora") else alpha / rank
+    def merged(self, layer: str) -> dict[str, bytes]:
+        """The layer's own weight and bias by their names in the files, with the adapter in them."""
+        shell = self._inject(layer)
+        # as PeftModel does: the adapter in float32, the sum rounded once
+        cast_adapter_dtype(shell, "default")
+        weights = {name: _as_torch(tensor) for name, tensor in self.layers[layer].items()}
+        set_peft_model_state_dict(shell, weights)
+        module = shell.get_submodule(layer)
+        assert isinstance(module, BaseTunerLayer)
+        try:
+            module.merge()
+        except (RuntimeError, ValueError) as error:
+            raise _refusal(self.config, error) from error
+        values = {part: getattr(module.get_base_layer(), part).data for part in self._parts(layer)}
+        # twenty times as fast as isfinite().all(); both ends are NaN as soon as one value is
+        if not all(math.isfinite(end.item()) for value in values.values() for end in torch.aminmax(value)):
+            raise UserError(
+                f"The merged weight of {layer} is not finite: the adapter is broken, or too large for fp16."
+            )
+        return {f"{layer}.{part}": _as_bytes(value) for part, value in values.items()}
 
-    def _pattern(self, name: str, module: str, default: float) -> float:
-        for key, value in (self.config.get(name) or {}).items():
-            if re.match(rf"(.*\.)?({key})$", module):
-                return value
-        return default
+    def _layer_of(self, name: str) -> str | None:
+        """`a.b.lora_A.weight` belongs to the layer a.b if the base model has an `a.b.weight`."""
+        while name and f"{name}.weight" not in self.base:
+            name = name.rpartition(".")[0]
+        return name or None
+
+    def _misfits(self, layer: str, tensors: Tensors) -> list[str]:
+        """Tensors that PEFT would miss, or not know what to do with. Tries it without any numbers."""
+        weight = self.base[f"{layer}.weight"]
+        if weight.dtype not in DTYPES or len(weight.shape) != 2:
+            return [f"{layer} is {weight.dtype} {list(weight.shape)}, no matrix in 16 or 32 bits"]
+        expected = get_peft_model_state_dict(self._inject(layer, empty=True))
+        shapes = {name: tuple(value.shape) for name, value in expected.items()}
+        there = {name: tensor.shape for name, tensor in tensors.items()}
+        return [
+            f"{name} has the shape {there.get(name, '(missing)')}, expected is {shapes.get(name, 'none')}"
+            for name in sorted(shapes.keys() | there.keys())
+            if shapes.get(name) != there.get(name)
+        ]
+
+    def _inject(self, layer: str, empty: bool = False) -> nn.Module:
+        """A model of nothing but that layer, at its real place: patterns of ranks go by the whole name.
+
+        `empty`: without any numbers.
+        """
+        rows, columns = self.base[f"{layer}.weight"].shape
+        with torch.device("meta"):
+            if getattr(self.config, "fan_in_fan_out", False):
+                module: nn.Module = Conv1D(columns, rows)
+            else:
+                module = nn.Linear(columns, rows, bias=f"{layer}.bias" in self.base)
+        for part in () if empty else self._parts(layer):
+            setattr(module, part, nn.Parameter(_as_torch(self.base[f"{layer}.{part}"]), requires_grad=False))
+        for step in reversed(layer.split(".")):
+            shell = nn.Module()
+            shell.add_module(step, module)
+            module = shell
+        config = copy.deepcopy(self.config)
+        config.target_modules = re.escape(layer)  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            return inject_adapter_in_model(config, module, low_cpu_mem_usage=empty)
+        except (ValueError, NotImplementedError) as error:
+            raise _refusal(self.config, error) from error
+
+    def _parts(self, layer: str) -> list[str]:
+        return [part for part in PARTS if f"{layer}.{part}" in self.base]
 
 
-def read_adapter(folder: Path) -> Adapter:
-    """The adapter in `folder` (PEFT format). A UserError if it is not one that can be merged here."""
-    config = read_json(folder / "adapter_config.json")
-    if config is None:
+def _refusal(config: PeftConfig, error: Exception) -> UserError:
+    kind = getattr(config.peft_type, "value", config.peft_type)
+    return UserError(
+        f"This {kind} adapter can't be merged into its base model: {first_line(error)} Train with another "
+        "method, a plain LoRA for one."
+    )
+
+
+def _config(folder: Path) -> PeftConfig:
+    if not (folder / "adapter_config.json").is_file():
         raise UserError(f"{folder} has no adapter_config.json, so there is no adapter to merge. Train first.")
-    reason = _unmergeable(config)
-    if reason is not None:
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{folder} has a damaged adapter_config.json: {first_line(error)}.") from error
+    start = getattr(config, "init_lora_weights", True)
+    if start not in _PLAIN_STARTS:
         raise UserError(
-            f"The adapter in {folder} {reason}. Only plain LoRA and rsLoRA adapters can be merged."
+            f"The adapter in {folder} changed its base model at the start (init_lora_weights={start!r}), so "
+            "it can't be merged into the original. Convert it to a plain LoRA with PEFT first."
         )
-    weights = folder / "adapter_model.safetensors"
-    if not weights.is_file():
+    if getattr(config, "modules_to_save", None):
+        raise UserError(
+            f"The adapter in {folder} carries whole modules (modules_to_save) beside its layers; they "
+            "can't be merged. Train without them."
+        )
+    config.inference_mode = True
+    # the tensors say which layers are adapted
+    for narrowing in ("exclude_modules", "layers_to_transform", "layers_pattern"):
+        if hasattr(config, narrowing):
+            setattr(config, narrowing, None)
+    return config
+
+
+def _weights(folder: Path) -> Tensors:
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
         raise UserError(
             f"{folder} has no adapter_model.safetensors, so there is nothing to merge. Train again."
         )
-    return Adapter(config, _pairs(read_file(weights), folder))
-
-
-def _unmergeable(config: dict[str, Any]) -> str | None:
-    if config.get("peft_type") != "LORA":
-        return f"is of the type {config.get('peft_type')}"
-    if config.get("bias", "none") != "none":
-        return f"also trains biases (bias={config['bias']!r})"
-    if config.get("init_lora_weights", True) not in _PLAIN_STARTS:
-        return f"changed its base model at the start (init_lora_weights={config['init_lora_weights']!r})"
-    return next((reason for key, reason in _EXTRAS.items() if config.get(key)), None)
-
-
-def _pairs(tensors: dict[str, Tensor], folder: Path) -> dict[str, tuple[Tensor, Tensor]]:
-    halves: dict[str, dict[str, Tensor]] = {}
-    strange: list[str] = []
-    for name, tensor in tensors.items():
-        match = re.fullmatch(r"base_model\.model\.(.+)\.lora_([AB])\.(?:default\.)?weight", name)
-        if match and len(tensor.shape) == 2 and tensor.dtype in DTYPES:
-            halves.setdefault(match[1], {})[match[2]] = tensor
-        else:
-            strange.append(name)
-    strange += [module for module, parts in halves.items() if len(parts) != 2]
-    if strange or not halves:
-        example = f", for example {strange[0]}" if strange else ""
-        raise UserError(
-            f"The adapter in {folder} has {len(strange)} tensors that are no LoRA pair of a linear layer"
-            f"{example}. Only plain LoRA and rsLoRA adapters of linear layers can be merged."
-        )
-    return {module: (parts["A"], parts["B"]) for module, parts in halves.items()}
+    return {name.removeprefix(_PREFIX): tensor for name, tensor in read_file(file).items()}
 
 
 def merge(
-    base: Path,
-    adapter_folder: Path,
-    out: Path,
-    tell: Callable[[float], None] = lambda share: None,
-    check_stop: Callable[[], None] = lambda: None,
+    base: Path, adapter_folder: Path, out: Path, tell: Callable[[float], None] = lambda share: None
 ) -> None:
     """Write base + adapter as a Hugging Face folder `out` (one safetensors file, the base's dtypes).
 
-    After each tensor `tell` hears the share done, 0..1, and `check_stop` may raise to end the merge.
+    After each tensor `tell` hears the share done, 0..1. A UserError says what can't be merged.
     """
-    adapter = read_adapter(adapter_folder)
-    tensors = read_model(base)
-    _check_fit(adapter, tensors, base)
+    adapter = Adapter(adapter_folder, base)
     out.mkdir(parents=True, exist_ok=True)
     copy_companions(base, out)
-    total = sum(tensor.bytes for tensor in tensors.values()) or 1
+    total = sum(tensor.bytes for tensor in adapter.base.values()) or 1
     done = 0
-    layout = {name: (tensor.dtype, tensor.shape) for name, tensor in tensors.items()}
+    layout = {name: (tensor.dtype, tensor.shape) for name, tensor in adapter.base.items()}
     with TensorWriter(out / "model.safetensors", layout) as writer:
-        for name, tensor in tensors.items():
-            module = name.removesuffix(".weight")
-            adapted = name.endswith(".weight") and module in adapter.pairs
-            writer.write(name, [_merged(module, tensor, adapter)] if adapted else tensor.pieces())
+        for name, tensor in adapter.base.items():
+            layer, _, part = name.rpartition(".")
+            if layer not in adapter.layers or part not in PARTS:
+                writer.write(name, tensor.pieces())
+            elif part == "weight":
+                for own, value in adapter.merged(layer).items():
+                    writer.write(own, [value])
             done += tensor.bytes
             tell(done / total)
-            check_stop()
 
 
 def copy_companions(base: Path, out: Path) -> None:
@@ -158,51 +227,20 @@ def copy_companions(base: Path, out: Path) -> None:
             shutil.copyfile(base / name, out / name)
 
 
-def _check_fit(adapter: Adapter, tensors: dict[str, Tensor], base: Path) -> None:
-    problems: list[str] = []
-    for module, (a, b) in adapter.pairs.items():
-        weight = tensors.get(f"{module}.weight")
-        shape = _delta_shape(adapter, a, b)
-        if weight is None:
-            problems.append(f"{module} is not in the base model")
-        elif weight.dtype not in DTYPES:
-            problems.append(f"{module} is stored as {weight.dtype}, not in 16 or 32 bits")
-        elif weight.shape != shape:
-            problems.append(f"{module} has the shape {weight.shape}, the adapter's is {shape}")
-    unknown = sorted({tensor.dtype for tensor in tensors.values()} - set(ITEM_BYTES))
-    problems += [f"the base model holds tensors of the type {dtype}" for dtype in unknown]
-    if problems:
-        raise UserError(
-            f"The adapter does not fit the base model in {base}: {problems[0]} ({len(problems)} such "
-            "problems). Choose the 16-bit model that it was trained on."
-        )
+def _as_torch(tensor: Tensor) -> torch.Tensor:
+    return torch.frombuffer(tensor.read(), dtype=DTYPES[tensor.dtype]).view(tensor.shape)
 
 
-def _delta_shape(adapter: Adapter, a: Tensor, b: Tensor) -> tuple[int, int]:
-    shape = (b.shape[0], a.shape[1])
-    return (shape[1], shape[0]) if adapter.config.get("fan_in_fan_out") else shape
+def _as_bytes(value: torch.Tensor) -> bytes:
+    return value.contiguous().view(torch.uint8).numpy().tobytes()
 
 
-def _merged(module: str, tensor: Tensor, adapter: Adapter) -> bytearray:
-    data = tensor.read()
-    weight = _as_torch(data, tensor)
-    # the adapter in float32 and the sum rounded once, in place: exactly PEFT's arithmetic
-    weight += _delta(adapter, module)
-    # twenty times as fast as isfinite().all(); both ends are NaN as soon as one value is
-    if not all(math.isfinite(end.item()) for end in torch.aminmax(weight)):
-        raise UserError(
-            f"The merged weight of {module} is not finite: the adapter is broken, or too large for fp16."
-        )
-    return data
-
-
-def _delta(adapter: Adapter, module: str) -> torch.Tensor:
-    a, b = (_as_torch(part.read(), part).float() for part in adapter.pairs[module])
-    delta = b @ a
-    delta = delta.T if adapter.config.get("fan_in_fan_out") else delta
-    return delta.mul_(adapter.scale(module))
-
-
-def _as_torch(data: bytearray, tensor: Tensor) -> torch.Tensor:
-    """A view of `data`: what is changed in the tensor changes in the bytes."""
-    return torch.frombuffer(data, dtype=DTYPES[tensor.dtype]).view(tensor.shape)
+if __name__ == "__main__":
+    die_with_parent()
+    # PEFT repeats for each layer what it would say once
+    warnings.simplefilter("ignore")
+    try:
+        merge(*map(Path, sys.argv[1:4]), tell=lambda share: print(f"merged {share:.0%}"))
+    except UserError as problem:
+        print(f"{REFUSED}{problem}")
+        sys.exit(2)

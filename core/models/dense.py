@@ -43,7 +43,6 @@ class Dense:
     more: int = 0
     blocks: str = "model.layers"
     embedding: str = "model.embed_tokens"
-    head_path: str = "lm_head"
     tied: bool = False
     head: int | None = None
     keys: int | None = None
@@ -109,7 +108,6 @@ TABLE: dict[str, Dense] = {
         norm_bias=True,
         blocks="gpt_neox.layers",
         embedding="gpt_neox.embed_in",
-        head_path="embed_out",
         **_NEOX_MLP,
     ),
 }
@@ -172,7 +170,6 @@ def dense_spec(fields: Fields, row: Dense | None = None) -> ModelSpec:
         parameters=total,
         active=total,
         embedding_path=row.embedding,
-        head_path=row.head_path,
         norms=row.norms,
         normed_heads=1.0 if row.normed else 0.0,
     )

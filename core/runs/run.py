@@ -64,6 +64,13 @@ class Run:
         return self.folder / "chats"
 
     @property
+    def export_name(self) -> str:
+        """The model's name in files, Ollama and LM Studio: the run's name without date and random end."""
+        match = re.fullmatch(r"\d{4}-\d\d-\d\d_(.+)_[0-9a-f]{4}", self.name)
+        name = match[1] if match else self.name
+        return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "model"
+
+    @property
     def trained(self) -> bool:
         """Whether there is an adapter to export: it is written last, so its presence is enough."""
         return (self.adapter / "adapter_config.json").is_file()

@@ -16,7 +16,7 @@ from core.base.files import read_json, sha256_file, write_json
 from core.base.home import Home, open_home
 from core.base.jobs import request_stop, wait_job
 from core.chat.service import ChatServer
-from core.export.service import base_gguf, newest_export, start_export
+from core.export.record import base_gguf, newest_export, start_export
 from core.models.gguf_header import read_header
 from core.runs.run import Run
 from tests.real_parts import random_run, starter_folder

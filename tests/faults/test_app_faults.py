@@ -12,7 +12,7 @@ import pytest
 
 from core.base.home import Home, open_home
 from core.base.jobs import read_job, wait_job
-from core.export.service import export_job, start_export
+from core.export.record import export_job, start_export
 from core.runs.run import Run, active_run, create_run, start_training
 from tests.app_process import PATIENCE_MS, App, Watched, browser, running_app, workers
 from tests.ui_page import recipe

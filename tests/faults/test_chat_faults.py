@@ -16,7 +16,7 @@ from core.base.errors import UserError
 from core.base.files import sha256_file, write_json
 from core.base.home import APP_FOLDER, STARTER_GGUF
 from core.chat.service import ChatServer
-from core.export.service import base_record
+from core.export.record import base_record
 from core.models.gguf_header import read_header
 
 pytestmark = pytest.mark.slow

@@ -16,8 +16,8 @@ from core.base.errors import UserError
 from core.base.files import read_json
 from core.base.home import STARTER_GGUF, Home
 from core.base.jobs import read_job, wait_job
-from core.export.gguf import convert, quantize
-from core.export.service import newest_export, start_export
+from core.export.convert import convert, quantize
+from core.export.record import newest_export, start_export
 from core.runs.run import Run
 from tests.real_parts import random_run
 

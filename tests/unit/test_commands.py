@@ -16,7 +16,7 @@ from core.base.jobs import JobState
 from core.commands import dispatch
 from core.commands.follow import raise_unless_done
 from core.data.shapes import ROLES_OF_COLUMNS
-from core.export.quants import QUANTS
+from core.export.forms import forms
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,9 @@ def test_command_lines(command: str, line: list[str], values: dict[str, object])
     assert {name: getattr(args, name) for name in values} == values
 
 
-@pytest.mark.parametrize(("command", "names"), [("export", QUANTS), ("check-data", ROLES_OF_COLUMNS)])
+@pytest.mark.parametrize(
+    ("command", "names"), [("export", [form.name for form in forms()]), ("check-data", ROLES_OF_COLUMNS)]
+)
 def test_help_names_every_choice(
     command: str, names: dict[str, object], capsys: pytest.CaptureFixture[str]
 ) -> None:

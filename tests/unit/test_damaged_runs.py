@@ -9,7 +9,7 @@ import pytest
 
 from core.base.events import EventLog
 from core.base.home import open_home
-from core.export.service import read_exports
+from core.export.record import read_exports
 from core.runs.progress import fold
 from core.runs.run import Run, list_runs
 from tests.finished_run import make_finished_run

@@ -1,4 +1,4 @@
-"""The streaming merge: bit for bit PEFT's, one tensor in memory, and a sentence for what it can't merge."""
+"""The merge: bit for bit PEFT's for every method, one layer in memory, refusals in words."""
 
 from __future__ import annotations
 
@@ -12,17 +12,23 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import peft  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
+from transformers import (  # noqa: E402
+    AutoModelForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 
 from core.base.errors import UserError  # noqa: E402
 from core.base.home import APP_FOLDER  # noqa: E402
-from core.export.merge import merge, read_adapter  # noqa: E402
+from core.export.merge import merge  # noqa: E402
 
 
 def tiny_model(folder: Path, dtype: Any, shard_size: str = "5GB") -> Path:
-    """A random two-layer Llama with grouped-query attention and an untied head."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+    """A random two-layer Llama with grouped-query attention, biases in its attention and an untied head."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=160,
@@ -31,113 +37,129 @@ def tiny_model(folder: Path, dtype: Any, shard_size: str = "5GB") -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,
+        attention_bias=True,
     )
     LlamaForCausalLM(config).to(dtype).save_pretrained(folder, max_shard_size=shard_size)
     return folder
 
 
-def random_adapter(base: Path, folder: Path, dtype: Any, **settings: Any) -> Path:
-    """A PEFT LoRA adapter for `base` with random A and B, saved by PEFT itself."""
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
+def random_adapter(base: Path, folder: Path, dtype: Any, config: peft.PeftConfig | None = None) -> Path:
+    """An adapter for `base` with random numbers in it, saved by PEFT itself."""
     torch.manual_seed(1)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    config = LoraConfig(
-        **{"r": 4, "lora_alpha": 6, "target_modules": "all-linear", "task_type": "CAUSAL_LM", **settings}
-    )
-    peft_model = get_peft_model(model, config)
-    for name, parameter in peft_model.named_parameters():
-        if "lora_" in name:
-            torch.nn.init.normal_(parameter, std=0.2)
+    peft_model = peft.get_peft_model(model, config or peft.LoraConfig(r=4, lora_alpha=6, **ALL))
+    for parameter in peft_model.parameters():
+        if parameter.requires_grad:
+            torch.nn.init.normal_(parameter, mean=0.1, std=0.2)
     peft_model.save_pretrained(folder)
     return folder
 
 
 def peft_merge(base: Path, adapter: Path, out: Path, dtype: Any) -> dict[str, Any]:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(out)
+    peft.PeftModel.from_pretrained(model, adapter).merge_and_unload().save_pretrained(out)
     return load_file(out / "model.safetensors")
 
 
-CASES = {
-    "fp32": (torch.float32, {}),
-    "fp16": (torch.float16, {}),
-    "bf16": (torch.bfloat16, {}),
-    "sharded": (torch.float32, {"shard": "60KB"}),
-    "rslora": (torch.float16, {"use_rslora": True}),
-    "patterns": (
-        torch.float32,
-        {
-            "rank_pattern": {"q_proj": 8, "layers.1.mlp.up_proj": 2},
-            "alpha_pattern": {"v_proj": 1, "^model.*q_proj": 32},
-        },
-    ),
-    "rslora patterns": (torch.bfloat16, {"use_rslora": True, "rank_pattern": {"down_proj": 16}}),
-    "some modules": (torch.float32, {"target_modules": ["q_proj", "down_proj"]}),
+ALL: dict[str, Any] = {"target_modules": "all-linear", "task_type": "CAUSAL_LM"}
+SOME: dict[str, Any] = {"target_modules": ["k_proj", "v_proj", "down_proj"], "task_type": "CAUSAL_LM"}
+RANKS = {"q_proj": 8, "layers.1.mlp.up_proj": 2}
+ALPHAS = {"v_proj": 1, "^model.*q_proj": 32}
+METHODS: dict[str, peft.PeftConfig] = {
+    "lora": peft.LoraConfig(r=4, lora_alpha=6, **ALL),
+    "lora of some layers": peft.LoraConfig(r=4, layers_to_transform=[1], **SOME),
+    "lora with biases": peft.LoraConfig(r=4, bias="all", **SOME),
+    "rslora": peft.LoraConfig(r=4, use_rslora=True, rank_pattern={"down_proj": 16}, **ALL),
+    "dora": peft.LoraConfig(r=4, use_dora=True, **ALL),
+    "patterns": peft.LoraConfig(r=4, rank_pattern=RANKS, alpha_pattern=ALPHAS, **ALL),
+    "adalora": peft.AdaLoraConfig(init_r=6, target_r=4, total_step=10, **ALL),
+    "ia3": peft.IA3Config(feedforward_modules=["down_proj"], **SOME),
+    "loha": peft.LoHaConfig(r=4, alpha=6, **ALL),
+    "lokr": peft.LoKrConfig(r=4, alpha=6, **ALL),
+    "oft": peft.OFTConfig(r=0, oft_block_size=8, **SOME),
+    "hra": peft.HRAConfig(r=4, **SOME),
+    "fourierft": peft.FourierFTConfig(n_frequency=20, **SOME),
 }
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_bit_identical_to_peft(case: str, tmp_path: Path) -> None:
-    dtype, settings = CASES[case]
-    settings = dict(settings)
-    base = tiny_model(tmp_path / "base", dtype, settings.pop("shard", "5GB"))
-    assert (case == "sharded") == (base / "model.safetensors.index.json").exists()
-    adapter = random_adapter(base, tmp_path / "adapter", dtype, **settings)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("method", METHODS)
+def test_bit_identical_to_peft(method: str, dtype: Any, tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base", dtype)
+    adapter = random_adapter(base, tmp_path / "adapter", dtype, METHODS[method])
     expected = peft_merge(base, adapter, tmp_path / "peft", dtype)
     merge(base, adapter, tmp_path / "ours")
-    ours = load_file(tmp_path / "ours" / "model.safetensors")
+    check_equal(tmp_path / "ours", expected, load_file(base / "model.safetensors"))
+
+
+@pytest.mark.parametrize("shard", ["60KB", "5GB"])
+def test_shards_and_fp16(shard: str, tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base", torch.float16, shard)
+    assert (shard == "60KB") == (base / "model.safetensors.index.json").exists()
+    adapter = random_adapter(base, tmp_path / "adapter", torch.float16)
+    expected = peft_merge(base, adapter, tmp_path / "peft", torch.float16)
+    shares: list[float] = []
+    merge(base, adapter, tmp_path / "ours", shares.append)
     before = {name: tensor for file in base.glob("*.safetensors") for name, tensor in load_file(file).items()}
-    assert ours.keys() == expected.keys() == before.keys()
-    for name, weight in ours.items():
-        assert weight.dtype == dtype and torch.equal(weight, expected[name]), name
-    changed = [name for name in ours if not torch.equal(ours[name], before[name])]
-    assert len(changed) == (4 if case == "some modules" else 14)
+    check_equal(tmp_path / "ours", expected, before)
+    assert shares == sorted(shares) and shares[-1] == 1.0
     assert json.loads((tmp_path / "ours" / "config.json").read_text())["hidden_size"] == 64
 
 
+def check_equal(out: Path, expected: dict[str, Any], before: dict[str, Any]) -> None:
+    ours = load_file(out / "model.safetensors")
+    assert ours.keys() == expected.keys() == before.keys()
+    for name, weight in ours.items():
+        assert weight.dtype == before[name].dtype and torch.equal(weight, expected[name]), name
+    assert any(not torch.equal(ours[name], before[name]) for name in ours)
+
+
 def test_conv1d_layers_are_transposed(tmp_path: Path) -> None:
-    from transformers import GPT2Config, GPT2LMHeadModel
-
     torch.manual_seed(0)
-    GPT2LMHeadModel(
-        GPT2Config(vocab_size=99, n_embd=32, n_layer=1, n_head=2, n_positions=16)
-    ).save_pretrained(tmp_path / "base")
-    adapter = random_adapter(
-        tmp_path / "base", tmp_path / "adapter", torch.float32, target_modules=["c_attn"], fan_in_fan_out=True
-    )
-    expected = peft_merge(tmp_path / "base", adapter, tmp_path / "peft", torch.float32)
-    merge(tmp_path / "base", adapter, tmp_path / "ours")
-    ours = load_file(tmp_path / "ours" / "model.safetensors")
-    assert all(torch.equal(ours[name], weight) for name, weight in expected.items())
+    base = tmp_path / "base"
+    config = GPT2Config(vocab_size=99, n_embd=32, n_layer=1, n_head=2, n_positions=16)
+    GPT2LMHeadModel(config).save_pretrained(base)
+    lora = peft.LoraConfig(r=4, target_modules=["c_attn"], fan_in_fan_out=True, task_type="CAUSAL_LM")
+    adapter = random_adapter(base, tmp_path / "adapter", torch.float32, lora)
+    expected = peft_merge(base, adapter, tmp_path / "peft", torch.float32)
+    merge(base, adapter, tmp_path / "ours")
+    check_equal(tmp_path / "ours", expected, load_file(base / "model.safetensors"))
 
 
-@pytest.mark.parametrize(
-    ("settings", "reason"),
-    [
-        ({"use_dora": True}, "uses DoRA"),
-        ({"modules_to_save": ["lm_head"]}, "carries whole modules"),
-        ({"bias": "lora_only"}, "also trains biases"),
-        ({"init_lora_weights": "pissa"}, "changed its base model"),
-        ({"peft_type": "IA3"}, "of the type IA3"),
-    ],
-)
-def test_other_adapters_are_refused(settings: dict[str, Any], reason: str, tmp_path: Path) -> None:
-    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 4, **settings}
-    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
+REFUSED: dict[str, tuple[peft.PeftConfig, str]] = {
+    "vera": (peft.VeraConfig(r=4, **SOME), "This VERA adapter can't be merged.*a plain LoRA for one"),
+    "whole modules": (peft.LoraConfig(modules_to_save=["lm_head"], **SOME), "carries whole modules"),
+    "pissa": (peft.LoraConfig(init_lora_weights="pissa", **SOME), "changed its base model at the start"),
+    "biases": (peft.LoraConfig(lora_bias=True, **ALL), "can't be merged into its base model: Impossible"),
+    "embeddings": (peft.LoraConfig(target_modules=["embed_tokens"]), "does not fit the base model"),
+    "prompt": (peft.PromptTuningConfig("CAUSAL_LM", num_virtual_tokens=2), "belongs to no layer"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_other_adapters_are_refused(case: str, tmp_path: Path) -> None:
+    config, reason = REFUSED[case]
+    base = tiny_model(tmp_path / "base", torch.float32)
+    adapter = random_adapter(base, tmp_path / "adapter", torch.float32, config)
     with pytest.raises(UserError, match=reason):
-        read_adapter(tmp_path)
+        merge(base, adapter, tmp_path / "out")
+
+
+def test_no_adapter(tmp_path: Path) -> None:
+    base = tiny_model(tmp_path / "base", torch.float32)
+    with pytest.raises(UserError, match="no adapter to merge"):
+        merge(base, base, tmp_path / "out")
+    (base / "adapter_config.json").write_text('{"peft_type": "NONSENSE"}')
+    with pytest.raises(UserError, match="damaged adapter_config"):
+        merge(base, base, tmp_path / "out")
+    (base / "adapter_config.json").write_text('{"peft_type": "LORA", "r": 4}')
+    with pytest.raises(UserError, match="nothing to merge"):
+        merge(base, base, tmp_path / "out")
 
 
 def test_another_base_model_is_refused(tmp_path: Path) -> None:
     base = tiny_model(tmp_path / "base", torch.float32)
     adapter = random_adapter(base, tmp_path / "adapter", torch.float32)
-    from transformers import LlamaConfig, LlamaForCausalLM
-
     LlamaForCausalLM(
         LlamaConfig(
             vocab_size=160, hidden_size=32, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4

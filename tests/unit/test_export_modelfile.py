@@ -20,7 +20,6 @@ from core.export.modelfile import (
     context_length,
     find_frame,
     modelfile,
-    ollama_command,
 )
 from tests.real_parts import starter_folder
 
@@ -289,7 +288,3 @@ def test_quotes_in_stops_and_licences() -> None:
     assert 'PARAMETER stop "a\\"b"\n' in text and 'PARAMETER stop "x\\ny"\n' in text
     assert "LICENSE \"\"\"says '''hi'''\"\"\"" in text
     assert "takes no system text" in text
-
-
-def test_command() -> None:
-    assert ollama_command("pirate") == "ollama create pirate -f Modelfile"

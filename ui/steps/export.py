@@ -1,4 +1,4 @@
-"""Export: one GGUF file that llama.cpp, Ollama and LM Studio can open, and the hand-off to them."""
+"""Export: one file that llama.cpp, Ollama and LM Studio can open, and the hand-off to them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.jobs import log_tail, read_job, request_stop
-from core.export.handoff import lmstudio_models, lmstudio_place, ollama_create, ollama_installed
-from core.export.service import QUANTS, base_folder, export_job, export_name, newest_export, start_export
+from core.export.forms import form_named, forms
+from core.export.record import base_folder, export_job, newest_export, start_export
+from core.export.targets import target_named, targets
 from core.models import inspect_model
 from core.runs.run import Run
 from ui.bench import Bench
@@ -30,16 +31,15 @@ def _panel(scene: Scene) -> Values:
 def _run_values(scene: Scene, run: Run) -> Values:
     job = read_job(export_job(run))
     quant = scene.choices.quant
+    find = scene.bench.errands.find
+    export = next((export for export in scene.exports if export.quant == quant), None)
     return {
         "job": job,
         "log": log_tail(export_job(run), 25) if job.status in ("failed", "died") else "",
-        "quants": QUANTS.values(),
+        "quants": forms(),
         "parameters": _parameters(scene, run),
-        "export": next((export for export in scene.exports if export.quant == quant), None),
-        "name": export_name(run),
-        "ollama": ollama_installed(),
-        "lmstudio": _lmstudio_missing(),
-        "errands": {act: scene.bench.errands.find(f"{act} {run.name}") for act in ("ollama", "lmstudio")},
+        "export": export,
+        "targets": [(one, one.missing(), find(f"{one.name} {run.name}")) for one in targets()],
     }
 
 
@@ -53,18 +53,8 @@ def _parameters(scene: Scene, run: Run) -> int:
         return 0
 
 
-def _lmstudio_missing() -> str:
-    """Why the file can't be placed in LM Studio; empty where it can."""
-    try:
-        lmstudio_models()
-        return ""
-    except UserError as problem:
-        return str(problem)
-
-
 def _choose_quant(bench: Bench, value: Any) -> None:
-    if value in QUANTS:
-        bench.choose(quant=str(value))
+    bench.choose(quant=form_named(str(value)).name)
 
 
 def _run(bench: Bench) -> Run:
@@ -75,18 +65,12 @@ def _run(bench: Bench) -> Run:
 
 
 def _hand_over(bench: Bench, act: str) -> None:
-    """Give the chosen file to Ollama or LM Studio; both may copy gigabytes, so it runs beside the page."""
+    """Give the chosen file to a program; that may copy gigabytes, so it runs beside the page."""
     run, quant = _run(bench), bench.choices().quant
     export = newest_export(run, quant)
     if export is None:
         raise UserError(f"There is no {quant} file yet. Make it first.")
-
-    def work() -> str:
-        if act == "ollama":
-            return f"Talk to it with: {ollama_create(export.file.parent, export_name(run))}"
-        return f"It lies in {lmstudio_place(export.file, export_name(run))}."
-
-    bench.errands.run(f"{act} {run.name}", work)
+    bench.errands.run(f"{act} {run.name}", lambda: target_named(act).place(export))
 
 
 class ExportStep(Step):
@@ -103,6 +87,5 @@ class ExportStep(Step):
     acts = {
         "export": lambda bench, _: start_export(bench.home, _run(bench), bench.choices().quant),
         "stop-export": lambda bench, _: request_stop(export_job(_run(bench))),
-        "ollama": lambda bench, _: _hand_over(bench, "ollama"),
-        "lmstudio": lambda bench, _: _hand_over(bench, "lmstudio"),
+        **{one.name: lambda bench, _, act=one.name: _hand_over(bench, act) for one in targets()},
     }

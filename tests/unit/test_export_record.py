@@ -13,17 +13,10 @@ import pytest
 from core.base.errors import UserError
 from core.base.events import now
 from core.base.home import APP_FOLDER, STARTER_GGUF, open_home
-from core.export.gguf import require_space
-from core.export.quants import DEFAULT_QUANT, QUANTS, quant_named
-from core.export.service import (
-    Export,
-    add_export,
-    export_name,
-    newest_export,
-    noted_sha256,
-    read_exports,
-    start_export,
-)
+from core.export.convert import require_space
+from core.export.forms import default_form, form_named, forms
+from core.export.record import Export, add_export, newest_export, noted_sha256, read_exports, start_export
+from core.export.targets import targets
 from core.models.gguf_header import read_header
 from core.recipe import Recipe
 from core.runs.run import Run
@@ -43,19 +36,66 @@ def made(run: Run, name: str, quant: str = "Q4_K_M", content: bytes = b"GGUF") -
     return Export(file, quant, len(content), "ab" * 32, "tuned", "starter", now(), {"merge": 1.0})
 
 
-def test_quants() -> None:
-    assert list(QUANTS) == ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"] and DEFAULT_QUANT == "Q4_K_M"
-    bits = [quant.bits for quant in QUANTS.values()]
-    assert bits == sorted(bits) and all(quant.help.endswith(".") for quant in QUANTS.values())
-    assert quant_named("q4_k_m").name == "Q4_K_M"
-    assert QUANTS["F16"].estimate(1000) == 2000
+def test_forms() -> None:
+    assert [form.name for form in forms()] == ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
+    sizes = [form.size(1000) for form in forms()]
+    assert sizes == sorted(sizes) and sizes[-1] == 2000
+    assert all(form.help.endswith(".") and form.ending == ".gguf" for form in forms())
+    assert form_named("q4_k_m") is default_form()
     with pytest.raises(UserError, match="“Q3_X”.*Q4_K_M, Q5_K_M"):
-        quant_named("Q3_X")
+        form_named("Q3_X")
 
 
-def test_name_without_date_and_random_end(run: Run, tmp_path: Path) -> None:
-    assert export_name(run) == "pirate-smollm2-135m-instruct"
-    assert export_name(Run(tmp_path / "My Own Ünrun")) == "my-own-nrun"
+def test_the_readme_lists_forms_and_targets() -> None:
+    readme = (APP_FOLDER / "README.md").read_text("utf-8")
+    for form in forms():
+        assert f"| {form.name} | {form.size(1_000_000_000) / 1e9:.1f} GB | {form.help} |" in readme
+    for target in targets():
+        assert f"| {target.title} | `--to {target.name}` |" in readme
+
+
+NEW_FORM = """
+from core.export.forms.gguf import Gguf
+
+
+class Toy(Gguf):
+    name = "Q2_TOY"
+    order = 99
+    bits = 2.0
+    help = "Nothing that anybody would want."
+"""
+NEW_TARGET = """
+from core.export.targets import Target
+
+
+class Toy(Target):
+    name = "toy"
+    title = "Toy Studio"
+    button = "Place it in Toy Studio"
+"""
+
+
+def test_a_new_form_and_a_new_target_are_one_file_each(run: Run, tmp_path: Path) -> None:
+    """They stand in the command's help and on the page, and nothing else was touched."""
+    add_export(run, made(run, "pirate-Q4_K_M.gguf"))
+    for room, source in (("forms", NEW_FORM), ("targets", NEW_TARGET)):
+        folder = tmp_path / room
+        folder.mkdir()
+        (folder / "toy.py").write_text(source)
+    code = (
+        "from core.export import forms, targets;"
+        f"forms.__path__.append({str(tmp_path / 'forms')!r});"
+        f"targets.__path__.append({str(tmp_path / 'targets')!r});"
+        "from core.base.home import open_home; from core.runs.run import Run; from ui.bench import Bench;"
+        "from tests.ui_page import shown; from core.commands.dispatch import arguments;"
+        f"print(shown(Bench(open_home({str(tmp_path)!r})), 'export-panel'));"
+        "arguments('export', ['--help'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=APP_FOLDER, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    page, _, command = done.stdout.partition("usage: app.py export")
+    assert "Q2_TOY" in page and "Place it in Toy Studio" in page
+    assert "Q2_TOY" in command and "Toy Studio" in command
 
 
 def test_records(run: Run) -> None:
@@ -128,7 +168,8 @@ def test_space_is_asked_for_before(tmp_path: Path) -> None:
 
 def test_the_app_side_loads_nothing_heavy() -> None:
     code = (
-        "import sys, core.export.service, core.export.handoff, core.chat.service, core.models.starter;"
+        "import sys, core.export.record, core.chat.service, core.models.starter;"
+        "from core.export.targets import targets; targets();"
         "print([m for m in ('torch', 'llama_cpp', 'transformers', 'gguf') if m in sys.modules])"
     )
     done = subprocess.run(

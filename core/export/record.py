@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,21 +12,9 @@ from core.base.errors import UserError
 from core.base.files import read_json, write_json
 from core.base.home import Home
 from core.base.jobs import read_job, start_job
-from core.export.quants import DEFAULT_QUANT, QUANTS, Quant, quant_named
+from core.export.forms import default_form, form_named
 from core.models import STARTER, STARTER_NAME, model_folder, weight_files
 from core.runs.run import Run
-
-__all__ = [
-    "DEFAULT_QUANT",
-    "QUANTS",
-    "Export",
-    "Quant",
-    "base_gguf",
-    "base_job",
-    "export_job",
-    "newest_export",
-]
-__all__ += ["read_exports", "start_export"]
 
 WORKER = "core.export.worker"
 RECORD = "export.json"
@@ -36,7 +23,7 @@ What = Literal["tuned", "base"]
 
 @dataclass(frozen=True)
 class Export:
-    """One finished GGUF file. `seconds` is by stage; `made` is UTC."""
+    """One finished file. `quant` is its form's name, `seconds` is by stage, `made` is UTC."""
 
     file: Path
     quant: str
@@ -51,22 +38,21 @@ class Export:
     def modelfile(self) -> Path:
         return self.file.with_name("Modelfile")
 
+    @property
+    def model_name(self) -> str:
+        """What Ollama and LM Studio call it."""
+        return self.file.stem.removesuffix(f"-{self.quant}")
+
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "file": str(self.file)}
 
 
-def export_name(run: Run) -> str:
-    """The model's name in files, Ollama and LM Studio: the run's name without its date and random end."""
-    match = re.fullmatch(r"\d{4}-\d\d-\d\d_(.+)_[0-9a-f]{4}", run.name)
-    return re.sub(r"[^a-z0-9.]+", "-", (match[1] if match else run.name).lower()).strip("-.") or "model"
-
-
-def start_export(home: Home, run: Run, quant: str = DEFAULT_QUANT, what: What = "tuned") -> Path:
+def start_export(home: Home, run: Run, quant: str | None = None, what: What = "tuned") -> Path:
     """Start the export worker and return its job folder. What is under way already is a UserError.
 
-    `what="base"` makes the GGUF of the untouched base model, for an honest comparison.
+    `quant` names a form. `what="base"` makes the file of the untouched base model, for an honest comparison.
     """
-    name = quant_named(quant).name
+    name = _form_name(quant)
     if what == "tuned" and not run.trained:
         raise UserError(f"“{run.name}” has no adapter yet, so there is nothing to export. Train it first.")
     folder = export_job(run) if what == "tuned" else base_job(home, run, name)
@@ -84,6 +70,10 @@ def start_export(home: Home, run: Run, quant: str = DEFAULT_QUANT, what: What = 
     return folder
 
 
+def _form_name(quant: str | None) -> str:
+    return (form_named(quant) if quant else default_form()).name
+
+
 def export_job(run: Run) -> Path:
     """The job folder of the run's own exports."""
     return run.export
@@ -91,7 +81,7 @@ def export_job(run: Run) -> Path:
 
 def base_job(home: Home, run: Run, quant: str) -> Path:
     """The job folder of the base model's export at this quantization; shared by every run of that model."""
-    return home.models / ".gguf" / f".job-{base_folder(home, run).name}-{quant_named(quant).name}"
+    return home.models / ".gguf" / f".job-{base_folder(home, run).name}-{form_named(quant).name}"
 
 
 def base_folder(home: Home, run: Run) -> Path:
@@ -102,12 +92,13 @@ def base_folder(home: Home, run: Run) -> Path:
 
 def base_target(home: Home, run: Run, quant: str) -> Path:
     """Where the base model's GGUF lies, or will lie."""
-    return home.models / ".gguf" / f"{base_folder(home, run).name}-{quant_named(quant).name}.gguf"
+    form = form_named(quant)
+    return home.models / ".gguf" / f"{base_folder(home, run).name}-{form.name}{form.ending}"
 
 
-def base_gguf(home: Home, run: Run, quant: str = DEFAULT_QUANT) -> Path | None:
+def base_gguf(home: Home, run: Run, quant: str | None = None) -> Path | None:
     """The base model's GGUF, if it has been made from the weights that lie there now."""
-    file = base_target(home, run, quant)
+    file = base_target(home, run, _form_name(quant))
     record = _read_record(base_record(file))
     if not _is_whole(file, record.get("bytes")):
         return None
@@ -127,21 +118,21 @@ def fingerprint(folder: Path) -> list[list[str | int]]:
 
 def read_exports(run: Run) -> list[Export]:
     """The run's finished GGUF files that are still there, newest first."""
-    found = [_export(run.export, entry) for entry in _entries(run.export)]
-    whole = [made for made in found if made is not None and _is_whole(made.file, made.bytes)]
+    exports = [_export(run.export, entry) for entry in _entries(run.export)]
+    whole = [export for export in exports if export is not None and _is_whole(export.file, export.bytes)]
     return sorted(whole, key=lambda export: export.made, reverse=True)
 
 
 def _export(folder: Path, entry: Any) -> Export | None:
     """A line of the record; None where it is damaged or names a file somewhere else."""
-    known = {"quant": str, "bytes": int, "sha256": str, "what": str, "base_model": str, "made": str}
+    types = {"quant": str, "bytes": int, "sha256": str, "what": str, "base_model": str, "made": str}
     try:
         file, seconds = Path(entry["file"]), dict(entry["seconds"])
-        if file.name != entry["file"] or not all(isinstance(entry[key], known[key]) for key in known):
+        if file.name != entry["file"] or not all(isinstance(entry[key], types[key]) for key in types):
             return None
     except (KeyError, TypeError, ValueError):
         return None
-    return Export(file=folder / file, seconds=seconds, **{key: entry[key] for key in known})
+    return Export(file=folder / file, seconds=seconds, **{key: entry[key] for key in types})
 
 
 def _is_whole(file: Path, size: Any) -> bool:
@@ -150,7 +141,7 @@ def _is_whole(file: Path, size: Any) -> bool:
 
 def newest_export(run: Run, quant: str | None = None) -> Export | None:
     """The run's newest GGUF, of one quantization if it is named."""
-    name = quant_named(quant).name if quant else None
+    name = form_named(quant).name if quant else None
     return next((export for export in read_exports(run) if name in (None, export.quant)), None)
 
 
@@ -164,8 +155,8 @@ def add_export(run: Run, export: Export) -> None:
 def noted_sha256(gguf: Path) -> str | None:
     """The SHA-256 that was noted when we made this file; None for a file of unknown origin."""
     base = _read_record(base_record(gguf)).get("sha256")
-    made = (_export(gguf.parent, entry) for entry in _entries(gguf.parent))
-    return base or next((export.sha256 for export in made if export and export.file == gguf), None)
+    exports = (_export(gguf.parent, entry) for entry in _entries(gguf.parent))
+    return base or next((export.sha256 for export in exports if export and export.file == gguf), None)
 
 
 def _entries(folder: Path) -> list[Any]:
