@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -15,9 +16,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.base.errors import UserError, disk_sentence
-from core.base.events import EventLog
 from core.base.files import inside, replacement
 from core.base.home import APP_FOLDER
+from core.data.read import DATA_ENDINGS, PACKED_ENDINGS, TEXT_ENDINGS
 from core.presets import preset_named
 from core.runs.run import open_run
 from ui.bench import Bench
@@ -26,7 +27,7 @@ from ui.scene import scene_of
 from ui.step import steps
 
 ASSETS = APP_FOLDER / "assets" / "ui"
-DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".gz", ".zip")
+DATA_SUFFIXES = DATA_ENDINGS + TEXT_ENDINGS + PACKED_ENDINGS
 _STYLES = ("garage.css", "fit.css", "model.css")
 _SCRIPTS = ("frame.js", "plot.js", "fit.js", "model.js")
 
@@ -37,30 +38,24 @@ def routes(bench: Bench) -> list[BaseRoute]:
     async def upload(request: Request) -> Response:
         return await take_upload(request, bench.home.datasets)
 
-    def result(request: Request) -> Response:
-        return send_result(bench, request.path_params["run"], request.path_params["file"])
+    def route(path: str, send: Callable[..., Response], refused: int = 404) -> Route:
+        def answer(request: Request) -> Response:
+            try:
+                return send(bench, **request.path_params)
+            except UserError as problem:
+                return PlainTextResponse(str(problem), refused)
 
-    def cleaned_copy(_: Request) -> Response:
-        return send_cleaned(bench, changes=False)
-
-    def changes(_: Request) -> Response:
-        return send_cleaned(bench, changes=True)
-
-    def losses(request: Request) -> Response:
-        return send_losses(bench, request.path_params["run"])
-
-    def preset(request: Request) -> Response:
-        return send_preset(bench, request.path_params["key"])
+        return Route(path, answer)
 
     return [
         Route("/garage/alive", _alive),
         Route("/garage/assets/{name}", _asset),
         Route("/garage/upload", upload, methods=["POST"]),
-        Route("/garage/runs/{run}/export/{file}", result),
-        Route("/garage/runs/{run}/losses.csv", losses),
-        Route("/garage/presets/{key}.yaml", preset),
-        Route("/garage/data/cleaned.jsonl", cleaned_copy),
-        Route("/garage/data/changes.jsonl", changes),
+        route("/garage/runs/{run}/export/{file}", send_result),
+        route("/garage/runs/{run}/losses.csv", send_losses),
+        route("/garage/presets/{key}.yaml", send_preset),
+        route("/garage/data/cleaned.jsonl", lambda bench: send_cleaned(bench, changes=False), refused=422),
+        route("/garage/data/changes.jsonl", lambda bench: send_cleaned(bench, changes=True), refused=422),
     ]
 
 
@@ -120,24 +115,16 @@ def _free(folder: Path, name: str) -> Path:
 
 def send_result(bench: Bench, run: str, file: str) -> Response:
     """A finished file from a run's export folder, sent from where it lies."""
-    try:
-        folder = open_run(bench.home, run).export
-        path = inside(folder, file)
-    except UserError as problem:
-        return PlainTextResponse(str(problem), 404)
+    path = inside(open_run(bench.home, run).export, file)
     if file.startswith(".") or not path.is_file():
-        return PlainTextResponse("There is no such file in this run's export folder.", 404)
+        raise UserError("There is no such file in this run's export folder.")
     return FileResponse(path, filename=path.name)
 
 
 def send_losses(bench: Bench, run: str) -> Response:
     """The run's losses as CSV: kind (train or held-out), step, loss."""
-    try:
-        log: EventLog = open_run(bench.home, run).events
-    except UserError as problem:
-        return PlainTextResponse(str(problem), 404)
     rows = ["kind,step,loss"]
-    for event in log.all():
+    for event in open_run(bench.home, run).events.all():
         if event["kind"] in ("log", "eval") and event.get("loss") is not None:
             rows.append(
                 f"{'train' if event['kind'] == 'log' else 'held-out'},{event['step']},{event['loss']}"
@@ -148,10 +135,7 @@ def send_losses(bench: Bench, run: str) -> Response:
 
 def send_preset(bench: Bench, key: str) -> Response:
     """A preset as the file that others can load."""
-    try:
-        text = preset_named(key, bench.home).to_yaml()
-    except UserError as problem:
-        return PlainTextResponse(str(problem), 404)
+    text = preset_named(key, bench.home).to_yaml()
     # a name may have letters that a header can't hold as they are (RFC 6266)
     headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(key)}.yaml"}
     return Response(text, media_type="application/yaml", headers=headers)
@@ -159,13 +143,10 @@ def send_preset(bench: Bench, key: str) -> Response:
 
 def send_cleaned(bench: Bench, changes: bool) -> Response:
     """The chosen data's rows after the fixes that were taken, or the list of what was changed."""
-    try:
-        store = scene_of(bench).data.store
-        if store is None:
-            raise UserError("The data isn't checked yet. Look at the Data step.")
-        copy = cleaned(bench, store, bench.choices().taken)
-    except UserError as problem:
-        return PlainTextResponse(str(problem), 422)
+    store = scene_of(bench).data.store
+    if store is None:
+        raise UserError("The data isn't checked yet. Look at the Data step.")
+    copy = cleaned(bench, store, bench.choices().taken)
     stem = Path(store.summary.files[0].name).name.split(".")[0]
     if changes:
         return FileResponse(copy.list, filename=f"{stem}.changes.jsonl")

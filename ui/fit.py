@@ -160,8 +160,8 @@ def take_steps(bench: Bench, way: Way) -> None:
         changes = {**choices.changes, **wanted}
         kept = {name: value for name, value in changes.items() if value != getattr(usual, name)}
         other = {"model_kind": "catalogue", "catalogue": model} if model else {}
-        noted = [FitChange(step.words, step.saves, step.total) for step in steps]
-        return choices.with_fit(way, total, noted, changes=kept, **other)
+        done = [FitChange(step.words, step.saves, step.total) for step in steps]
+        return choices.with_fit(way, total, done, changes=kept, **other)
 
     bench.change(change)
 

@@ -34,7 +34,7 @@ def number_of(text: str) -> str:
 
 
 def _environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -42,13 +42,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    made.filters.update({name: getattr(words, name) for name in _FILTERS.split()})
-    made.filters.update(
+    environment.filters.update({name: getattr(words, name) for name in _FILTERS.split()})
+    environment.filters.update(
         number=lambda value: f"{value:,}", prose=prose, number_of=number_of, memory_bar=memory_bar
     )
-    made.globals["VERDICTS"] = words.VERDICTS
-    made.globals["ui"] = made.get_template("macros.html").module
-    return made
+    environment.globals["VERDICTS"] = words.VERDICTS
+    environment.globals["ui"] = environment.get_template("macros.html").module
+    return environment
 
 
 ENVIRONMENT = _environment()

@@ -67,4 +67,5 @@ def test_a_name_in_any_script_can_be_downloaded(bench: Bench) -> None:
     reply = send_preset(bench, "my-пират-8-гб")
     assert reply.status_code == 200
     assert reply.headers["content-disposition"].isascii()
-    assert send_preset(bench, "my-nothing").status_code == 404
+    with pytest.raises(UserError):
+        send_preset(bench, "my-nothing")

@@ -230,13 +230,13 @@ def _connect(bench: Bench, box: gr.Textbox, parts: list[Any]) -> None:
         "api_visibility": "private",
     }
 
-    def asked(question: str) -> Iterator[list[Any]]:
+    def on_ask(question: str) -> Iterator[list[Any]]:
         yield from ask(bench, question)
 
-    def asked_again() -> Iterator[list[Any]]:
+    def on_ask_again() -> Iterator[list[Any]]:
         yield from ask_again(bench)
 
     for event in (send.click, box.submit):
-        event(asked, [box], [box, *parts], **options)
-    retry.click(asked_again, None, [box, *parts], **options)
+        event(on_ask, [box], [box, *parts], **options)
+    retry.click(on_ask_again, None, [box, *parts], **options)
     stop.click(lambda: _stop_answer(bench), queue=False, show_progress="hidden", api_visibility="private")
