@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from core.base.errors import UserError, disk_sentence
 from core.base.files import inside, replacement
 from core.base.home import APP_FOLDER
+from core.data.read import DATA_ENDINGS, PACKED_ENDINGS, TEXT_ENDINGS
 from core.presets import preset_named
 from core.runs.run import open_run
 from ui.bench import Bench
@@ -26,7 +27,7 @@ from ui.scene import scene_of
 from ui.step import steps
 
 ASSETS = APP_FOLDER / "assets" / "ui"
-DATA_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt", ".md", ".gz", ".zip")
+DATA_SUFFIXES = DATA_ENDINGS + TEXT_ENDINGS + PACKED_ENDINGS
 _STYLES = ("garage.css", "fit.css", "model.css")
 _SCRIPTS = ("frame.js", "plot.js", "fit.js", "model.js")
 

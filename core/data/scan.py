@@ -126,7 +126,7 @@ def _read_file(path: Path, digests: Callable[[Iterator[Block]], Iterator[Digest]
     try:
         source = open_source(path)
         facts = replace(
-            facts, format=source.format, encoding=source.encoding, packed=source.packed, size=source.size
+            facts, format=source.format.name, encoding=source.encoding, packed=source.packed, size=source.size
         )
         for digest in digests(_readable(source.blocks())):
             book.add(digest)

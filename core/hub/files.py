@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from core.base.errors import UserError
 from core.base.files import sha256_file
-from core.data.read import DATA_ENDINGS
+from core.data.read import DATA_ENDINGS, FORMAT_TITLES, TEXT_ENDINGS
 
 Kind = Literal["model", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,8 +40,8 @@ def patterns(kind: Kind) -> tuple[str, ...]:
     """The names of the files that are fetched."""
     if kind == "model":
         return _MODEL_PATTERNS
-    data = (f"*{ending}{packed}" for ending in DATA_ENDINGS for packed in ("", ".gz"))
-    return (*data, "*.txt", "*.md", "LICENSE")
+    endings = DATA_ENDINGS + TEXT_ENDINGS
+    return (*(f"*{ending}{packed}" for ending in endings for packed in ("", ".gz")), "LICENSE")
 
 
 @dataclass(frozen=True)
@@ -109,8 +109,8 @@ def check_complete(name: str, kind: Kind, paths: Iterable[str]) -> None:
     if kind == "dataset":
         if all(Path(path).name in _ABOUT for path in here):
             raise UserError(
-                f"{name} has no data files that can be read (JSONL, JSON, CSV, Parquet, text). A loading "
-                "script, if there is one, is never run. Choose another data set."
+                f"{name} has no data files that can be read ({FORMAT_TITLES}). A loading script, if there "
+                "is one, is never run. Choose another data set."
             )
     elif "adapter_config.json" in there and "config.json" not in here:
         raise UserError(f"{name} is an adapter, not a model. Choose the model that it was trained on.")

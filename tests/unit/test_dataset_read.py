@@ -18,17 +18,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.data.read import (
-    Row,
-    Unreadable,
-    encoding,
-    expand,
-    json_document,
-    open_source,
-    preview_rows,
-    read_rows,
-)
-from core.data.read.packed import _HashedFile
+from core.base.home import APP_FOLDER
+from core.data.read import Row, Unreadable, all_formats, expand, flow, open_source, preview_rows, read_rows
+from core.data.read.formats import json_document
 
 TWO = [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]
 LINES = '{"a": "1", "b": "x"}\n{"a": "2", "b": "y"}\n'
@@ -187,7 +179,7 @@ def test_places_hold_over_many_blocks(kind: str, end: str, tmp_path: Path) -> No
     }[kind]
     path = written(tmp_path, end.join(lines).encode(), "x.md" if kind == "text" else "x")
     source = open_source(path)
-    assert source.format == kind
+    assert source.format.name == kind
     blocks = list(source.blocks())
     assert len(blocks) > 2
     assert [block.read for block in blocks] == sorted(block.read for block in blocks)
@@ -229,8 +221,9 @@ def test_a_source_says_what_it_is(
     raw: bytes, format: str, encoding: str, packed: str, delimiter: str, tmp_path: Path
 ) -> None:
     source = open_source(written(tmp_path, raw))
-    assert (source.format, source.encoding, source.packed) == (format, encoding, packed)
-    assert (source.delimiter, source.size, source.name) == (delimiter, len(raw), "file.dat")
+    assert (source.format.name, source.encoding, source.packed) == (format, encoding, packed)
+    delimiter_read = getattr(source.format, "delimiter", "")
+    assert (delimiter_read, source.size, source.path.name) == (delimiter, len(raw), "file.dat")
 
 
 def test_a_line_separator_inside_text_ends_no_line(tmp_path: Path) -> None:
@@ -303,7 +296,12 @@ def test_one_endless_paragraph_is_broken_at_sentences(tmp_path: Path) -> None:
 def test_the_ending_decides_only_where_the_content_may_be_either(
     raw: bytes, name: str, format: str, tmp_path: Path
 ) -> None:
-    assert open_source(written(tmp_path, raw, name)).format == format
+    assert open_source(written(tmp_path, raw, name)).format.name == format
+
+
+def test_the_readme_lists_every_format() -> None:
+    readme = " ".join((APP_FOLDER / "README.md").read_text("utf-8").split())
+    assert [kind.name for kind in all_formats() if kind.help not in readme] == []
 
 
 def test_folders_become_their_data_files(tmp_path: Path) -> None:
@@ -344,9 +342,9 @@ def test_the_table_of_first_rows_is_all_text(tmp_path: Path) -> None:
 )
 def test_a_preview_reads_only_the_beginning(begin: str, row: str, end: str, tmp_path: Path) -> None:
     path = written(tmp_path, (begin + row.replace("%s", "y" * 600) * 8000 + end).encode())
-    with patch.object(_HashedFile, "read", autospec=True, side_effect=_HashedFile.read) as read:
+    with patch.object(flow._HashedFile, "read", autospec=True, side_effect=flow._HashedFile.read) as read:
         assert len(preview_rows(path, 3).rows) == 3
-    assert sum(call.args[1] for call in read.call_args_list) < 3 * encoding.BLOCK_BYTES < path.stat().st_size
+    assert sum(call.args[1] for call in read.call_args_list) < 3 * flow.BLOCK_BYTES < path.stat().st_size
 
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=20)
@@ -371,7 +369,7 @@ def test_any_rows_come_back_however_they_are_written_and_cut(
     piece: int,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
-    with patch.object(encoding, "BLOCK_BYTES", piece):
+    with patch.object(flow, "BLOCK_BYTES", piece):
         check_round_trip(records, ascii, indent, tmp_path_factory)
 
 
@@ -412,7 +410,7 @@ def test_any_cells_come_back_from_a_table(
     header = ("one", "two", "three")
     text = io.StringIO(newline="")
     csv.writer(text, delimiter=delimiter, lineterminator=end).writerows([header, *rows])
-    with patch.object(encoding, "BLOCK_BYTES", piece):
+    with patch.object(flow, "BLOCK_BYTES", piece):
         found = rows_of(tmp_path_factory.mktemp("cells"), text.getvalue().encode())
     assert found == [dict(zip(header, row, strict=True)) for row in rows]
 

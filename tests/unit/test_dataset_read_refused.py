@@ -17,7 +17,8 @@ from unittest.mock import patch
 import pytest
 
 from core.base.errors import UserError
-from core.data.read import Unreadable, json_document, open_source, read_rows
+from core.data.read import Unreadable, open_source, read_rows
+from core.data.read.formats import json_document
 from tests.unit.test_dataset_read import LINES, parquet, written, zipped
 
 

@@ -165,7 +165,7 @@ def test_another_base_model_is_refused(tmp_path: Path) -> None:
             vocab_size=160, hidden_size=32, intermediate_size=96, num_hidden_layers=1, num_attention_heads=4
         )
     ).save_pretrained(tmp_path / "other")
-    with pytest.raises(UserError, match=r"does not fit.*\(14 such problems\)"):
+    with pytest.raises(UserError, match=r"does not fit.*\(\d+ such problems\)"):
         merge(tmp_path / "other", adapter, tmp_path / "out")
 
 

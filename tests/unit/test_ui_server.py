@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from core.base.errors import UserError
 from core.base.home import SAMPLE_DATA, Home
 from core.data.check import ensure_store
+from core.data.read import all_formats
 from core.recipe import Recipe
 from ui.bench import Bench
 from ui.files import ASSETS, dataset_name
@@ -59,6 +60,13 @@ def test_an_upload_lands_in_the_home_folder_under_a_free_name(served: tuple[Test
     names = [client.post("/garage/upload?name=../a b.jsonl", content=b"{}").json()["name"] for _ in range(2)]
     assert names == ["a b.jsonl", "a b (2).jsonl"]
     assert sorted(path.name for path in home.datasets.iterdir()) == ["a b (2).jsonl", "a b.jsonl"]
+
+
+def test_whatever_is_read_can_be_brought(served: tuple[TestClient, Home]) -> None:
+    endings = [ending for kind in all_formats() for ending in kind.endings]
+    assert ".ndjson" in endings
+    for ending in (*endings, ".jsonl.gz", ".zip"):
+        assert served[0].post(f"/garage/upload?name=a{ending}", content=b"{}").json()["name"] == f"a{ending}"
 
 
 @pytest.mark.parametrize(

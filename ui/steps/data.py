@@ -14,6 +14,7 @@ from core.base.errors import UserError
 from core.base.jobs import request_stop
 from core.data import ChatTokenizer, Piece
 from core.data.kinds import KINDS
+from core.data.read import FORMAT_TITLES, all_formats
 from core.data.report import Report
 from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
 from core.data.sight import worst_rows
@@ -45,6 +46,11 @@ _MOST_PIECES = 10_000
 
 
 # ----- which data
+
+
+def _choice(scene: Scene) -> Values:
+    """The kinds of data."""
+    return {"formats": FORMAT_TITLES}
 
 
 def _drop(scene: Scene) -> Values | None:
@@ -85,7 +91,10 @@ def _brought_files(scene: Scene) -> list[tuple[str, int]]:
 def _state(scene: Scene) -> Values:
     """How the check goes, then the verdict."""
     report = scene.data.report
-    return {"todo": reject_reason(report) if report is not None and report.verdict == "reject" else ""}
+    return {
+        "todo": reject_reason(report) if report is not None and report.verdict == "reject" else "",
+        "titles": {kind.name: kind.title for kind in all_formats()},
+    }
 
 
 def reject_reason(report: Report) -> str:
@@ -354,7 +363,7 @@ class DataStep(Step):
         "a skill."
     )
     parts = {
-        "data-choice": nothing,
+        "data-choice": _choice,
         "data-drop": _drop,
         "data-picked": _picked,
         "data-state": _state,

@@ -3,20 +3,38 @@
 `open_source(path)` looks at the beginning and refuses what is no dataset; `Source.blocks()` streams it in
 pieces that another process can parse. Values stay as they were written. A row that can't be read is told as
 `Unreadable` and the next one is read; where nothing after a fault can be trusted, a UserError says so.
+
+It imports core.base only. A further file format is a file in `formats`; what is refused by its first bytes
+stands in `head`.
 """
 
-from core.data.read.json_values import WrittenNumber, parse_json
-from core.data.read.rows import Block, Row, Table, Unreadable
-from core.data.read.source import DATA_ENDINGS, Source, expand, open_source, preview_rows, read_rows
+from core.data.read.flow import PACKED_ENDINGS
+from core.data.read.formats import Block, Row, Unreadable, all_formats
+from core.data.read.source import (
+    DATA_ENDINGS,
+    FORMAT_TITLES,
+    TEXT_ENDINGS,
+    Source,
+    Table,
+    expand,
+    open_source,
+    preview_rows,
+    read_rows,
+)
+from core.data.read.strict_json import WrittenNumber, parse_json
 
 __all__ = [
     "DATA_ENDINGS",
+    "FORMAT_TITLES",
+    "PACKED_ENDINGS",
+    "TEXT_ENDINGS",
     "Block",
     "Row",
     "Source",
     "Table",
     "Unreadable",
     "WrittenNumber",
+    "all_formats",
     "expand",
     "open_source",
     "parse_json",

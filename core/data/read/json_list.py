@@ -7,17 +7,16 @@ are found by counting brackets outside of strings, and each is then parsed stric
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import orjson
 
 from core.base.errors import UserError
-from core.data.read.json_lines import record
-from core.data.read.json_values import parse_strict
-from core.data.read.json_window import Window, brackets
-from core.data.read.rows import LONGEST_ROW, Block, Row, Unreadable, line_ends
+from core.data.read.flow import line_ends
+from core.data.read.formats import LONGEST_ROW, Block, Row, Unreadable
+from core.data.read.strict_json import parse_strict, record
 
 _LONGEST_REST = 64 * 1024**2
 # what stands before an element: a comma, unless it is the first, and its key in an object; never two \s* in
@@ -25,6 +24,74 @@ _LONGEST_REST = 64 * 1024**2
 _BEFORE = re.compile(rb"\s*(?:(,)\s*)?(?!,)")
 _BEFORE_WITH_KEY = re.compile(rb'\s*(?:(,)\s*)?"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*', re.DOTALL)
 _SCALAR = re.compile(rb'\s*(?:,\s*)?(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)', re.DOTALL)
+# by byte: whether it is a quote or a bracket, and how a bracket changes the depth
+_STEPS = np.zeros(256, np.int64)
+_STEPS[list(b"[{")], _STEPS[list(b"]}")] = 1, -1
+_MARKS = _STEPS != 0
+_MARKS[ord('"')] = True
+# so many open brackets are no data; without an end to them the arrays below would fill the memory
+_MOST_OPEN = 10_000
+
+
+class TooDeep(Exception):
+    """Far more brackets are opened than closed."""
+
+
+class Window:
+    """UTF-8 of a document: `raw` grows at its end by `more` and is taken from its beginning by `take`.
+
+    read: bytes on disk read so far. line: the file's line that `raw` begins in.
+    """
+
+    def __init__(self, pieces: Iterable[tuple[int, bytes]], name: str) -> None:
+        self._pieces = iter(pieces)
+        self.name = name
+        self.raw = b""
+        self.read = 0
+        self.line = 1
+
+    def more(self) -> bool:
+        """Read on, at least as much again; False at the end of the file."""
+        wanted, found = max(1, len(self.raw)), []
+        for read, piece in self._pieces:
+            self.read = read
+            found.append(piece)
+            wanted -= len(piece)
+            if wanted <= 0:
+                break
+        self.raw += b"".join(found)
+        return any(found)
+
+    def take(self, size: int) -> bytes:
+        taken, self.raw = self.raw[:size], self.raw[size:]
+        self.line += line_ends(taken)
+        return taken
+
+    def skip_space(self) -> None:
+        while not self.raw.strip() and self.more():
+            continue
+        self.take(len(self.raw) - len(self.raw.lstrip()))
+
+    def broken(self, reason: str, place: int = 0) -> UserError:
+        line = self.line + line_ends(self.raw[:place])
+        return UserError(f"{self.name}, line {line}: {reason}. Correct the file there.")
+
+
+def brackets(raw: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """(place of each bracket outside of strings, how many are open after it); `raw` begins outside of one.
+
+    Raises TooDeep.
+    """
+    # what a backslash hides goes, in place: first pairs of them, then those before a quote
+    codes = np.frombuffer(raw.replace(b"\\\\", b"__").replace(b'\\"', b"__"), np.uint8)
+    marks = np.flatnonzero(_MARKS[codes])
+    steps = _STEPS[codes[marks]]
+    is_quote = steps == 0
+    outside = ~is_quote & (np.cumsum(is_quote) % 2 == 0)
+    depths = np.cumsum(steps[outside])
+    if depths.max(initial=0) > _MOST_OPEN:
+        raise TooDeep
+    return marks[outside], depths
 
 
 @dataclass(slots=True)

@@ -5,33 +5,31 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.files import sha256_file
-from core.data.read.csv_table import csv_blocks
-from core.data.read.encoding import decode_head, encoding_of, utf8_pieces
-from core.data.read.json_document import document_blocks
-from core.data.read.json_lines import lines_blocks
-from core.data.read.packed import Flow
-from core.data.read.parquet import MAGIC, parquet_blocks
-from core.data.read.plain_text import text_blocks
-from core.data.read.rows import LONGEST_FIELD, Block, Row, Table, Unreadable
-from core.data.read.sniff import (
-    HEAD_BYTES,
-    TEXT_ENDINGS,
+from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of
+from core.data.read.formats import (
+    LONGEST_FIELD,
+    Block,
     Format,
-    ending_of,
-    refuse_binary,
-    refuse_foreign,
-    text_format,
+    Row,
+    TextFormat,
+    Unreadable,
+    all_formats,
 )
+from core.data.read.head import HEAD_BYTES, Head, ending_of, refuse_binary, refuse_foreign
 
-DATA_ENDINGS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
-_PACKED_ENDINGS = (".gz", ".zip")
+# the endings of files that are data wherever they lie, and of texts, which beside data tell about it
+DATA_ENDINGS = tuple(ending for kind in all_formats() if not kind.prose for ending in kind.endings)
+TEXT_ENDINGS = tuple(ending for kind in all_formats() if kind.prose for ending in kind.endings)
+# “JSONL, JSON, CSV, Parquet or plain text”
+FORMAT_TITLES = " or ".join(", ".join(kind.title for kind in all_formats()).rsplit(", ", 1))
+_PROMISED = {ending: kind.name for kind in all_formats() for ending in kind.endings}
 # what lies beside the data in a folder from a hub
 _ABOUT = ("readme", "license", "licence", "notice", "changelog", "dataset_info", "dataset_infos", "state")
 _UNREADABLE_IN_PREVIEW = 1000
@@ -43,8 +41,8 @@ _SPACE = b"\0 \t\r\n"  # the zero is half of each in UTF-16
 class Source:
     """A data file and what it was found to be.
 
-    packed: “”, “gzip” or “zip”. encoding: “utf-8”, “utf-8-bom”, “utf-16”, or “” for Parquet. delimiter: of
-    CSV, else “”. size: bytes on disk.
+    packed: “”, “gzip” or “zip”. encoding: “utf-8”, “utf-8-bom”, “utf-16”, or “” where it isn't text.
+    size: bytes on disk.
     """
 
     path: Path
@@ -52,17 +50,12 @@ class Source:
     encoding: str
     packed: str
     size: int
-    delimiter: str = ""
     _sha256: str = field(default="", repr=False)
-
-    @property
-    def name(self) -> str:
-        return self.path.name
 
     def blocks(self) -> Iterator[Block]:
         """The file from its beginning, in order. UserError where nothing that follows can be trusted."""
         with Flow(self.path) as flow:
-            yield from self._blocks(flow)
+            yield from self.format.blocks(flow, self.encoding)
             self._sha256 = flow.sha256()
 
     @property
@@ -71,41 +64,41 @@ class Source:
         self._sha256 = self._sha256 or sha256_file(self.path)
         return self._sha256
 
-    def _blocks(self, flow: Flow) -> Iterator[Block]:
-        if self.format == "parquet":
-            return parquet_blocks(flow)
-        pieces = utf8_pieces(flow, self.encoding)
-        if self.format == "jsonl":
-            return lines_blocks(pieces)
-        if self.format == "json":
-            return document_blocks(pieces, self.name)
-        if self.format == "csv":
-            return csv_blocks(pieces, self.name, self.delimiter)
-        return text_blocks(pieces)
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The first rows as text, for a table on the page: one list of cells and one place per row."""
+
+    columns: list[str]
+    rows: list[list[str]]
+    where: list[str]
 
 
 def open_source(path: Path) -> Source:
     """Look at the beginning of a file and say what it is. Raises UserError for what is no dataset."""
     with Flow(path) as flow:
-        head = _head(flow)
-        refuse_foreign(path.name, flow.inner, head)
-        if head.startswith(MAGIC):
-            return Source(path, "parquet", "", flow.packed, flow.size)
-        encoding = encoding_of(head)
+        raw = _first_bytes(flow)
+        ending = ending_of(flow.inner)
+        head = Head(path.name, ending, _PROMISED.get(ending, ""), raw)
+        refuse_foreign(head)
+        for kind in all_formats():
+            if not isinstance(kind, TextFormat) and (matched := kind.match(head)):
+                return Source(path, matched, "", flow.packed, flow.size)
+        encoding = encoding_of(raw)
         if encoding != "utf-16":
-            refuse_binary(path.name, head)
-        start = decode_head(head, encoding)
-        while not start.strip():
-            head = flow.read(HEAD_BYTES)
-            if not head:
+            refuse_binary(path.name, raw, FORMAT_TITLES)
+        text = decode_head(raw, encoding)
+        while not text.strip():
+            raw = flow.read(HEAD_BYTES)
+            if not raw:
                 raise UserError(f"{path.name} is empty. Choose a file with at least one row.")
-            start = decode_head(head, encoding)
-        whole = not flow.read(1)
-        found, delimiter = text_format(path.name, flow.inner, start, whole)
-        return Source(path, found, encoding, flow.packed, flow.size, delimiter)
+            text = decode_head(raw, encoding)
+        head = replace(head, text=text, whole=not flow.read(1))
+        matches = (kind.match(head) for kind in all_formats() if isinstance(kind, TextFormat))
+        return Source(path, next(filter(None, matches)), encoding, flow.packed, flow.size)
 
 
-def _head(flow: Flow) -> bytes:
+def _first_bytes(flow: Flow) -> bytes:
     """The first bytes; of an object, up to its second line, which tells JSONL from a document."""
     head = flow.read(HEAD_BYTES)
     while _OBJECT.match(head) and not _has_two_lines(head) and len(head) <= LONGEST_FIELD:
@@ -146,18 +139,16 @@ def _cell(value: Any) -> str:
 def expand(paths: Iterable[Path]) -> list[Path]:
     """The files to read: folders become the data files in them, sorted; each file stands once.
 
-    Texts (.txt, .md) count in a folder that has no other data: beside data they tell about it.
+    Texts count in a folder that has no other data: beside data they tell about it.
     """
     files: list[Path] = []
     for path in paths:
         if path.is_dir():
-            found = _data_files(path)
-            if not found:
-                raise UserError(
-                    f"{path} holds no data files ({', '.join(DATA_ENDINGS)}, .txt, .md; also .gz, .zip). "
-                    "Choose another."
-                )
-            files += found
+            inside = _data_files(path)
+            if not inside:
+                endings, packed = ", ".join(DATA_ENDINGS + TEXT_ENDINGS), ", ".join(PACKED_ENDINGS)
+                raise UserError(f"{path} holds no data files ({endings}; also {packed}). Choose another.")
+            files += inside
         elif path.exists():
             files.append(path)
         else:
@@ -170,15 +161,15 @@ def expand(paths: Iterable[Path]) -> list[Path]:
 def _data_files(folder: Path) -> list[Path]:
     inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
     inside = [path for path in inside if path.name.split(".")[0].lower() not in _ABOUT]
-    data = [path for path in inside if _ending(path) in DATA_ENDINGS + _PACKED_ENDINGS]
-    return data or [path for path in inside if _ending(path) in TEXT_ENDINGS]
+    data = [path for path in inside if _inner_ending(path) in DATA_ENDINGS + PACKED_ENDINGS]
+    return data or [path for path in inside if _inner_ending(path) in TEXT_ENDINGS]
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:
     return any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
 
 
-def _ending(path: Path) -> str:
+def _inner_ending(path: Path) -> str:
     """The ending that counts: “.csv” of “a.csv.gz”, “.zip” of “a.zip”."""
     name = path.name.lower()
     inner = ending_of(name.removesuffix(".gz"))

@@ -37,7 +37,7 @@ _SIDES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ColumnPlan:
     """The columns of each role, in the file's order; `spare` are those that no message is made of."""
 
     shape: str
@@ -57,13 +57,13 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class RowLayout:
     """What the columns of a row allow: plans, the best first, and the columns that may forbid its use.
 
     `asked` is a question column, to be named where there is no plan.
     """
 
-    plans: tuple[Plan, ...]
+    plans: tuple[ColumnPlan, ...]
     tools: Columns = ()
     media: Columns = ()
     judged: Columns = ()
@@ -73,24 +73,24 @@ class Layout:
 
 # a file has a handful of different rows; one with thousands must not fill the memory
 @lru_cache(maxsize=64)
-def layout_of(columns: Columns) -> Layout:
+def layout_of(columns: Columns) -> RowLayout:
     """What columns with these names mean."""
     named: dict[str, str] = {}
     for column in columns:
         named.setdefault(plain(column), column)
     chats = _present(CHAT_COLUMNS, named)
-    plans = [Plan("messages", messages=(chat,)) for chat in chats]
+    plans = [ColumnPlan("messages", messages=(chat,)) for chat in chats]
     plans += [replace(pair, history=_present(HISTORY_COLUMNS, named)) for pair in _pairs(named)]
     system = _present(SYSTEM_COLUMNS, named)[:1]
     plans = [replace(plan, system=system) for plan in plans]
     # beside a role, a text is one turn of a chat whose others stand in other rows
     texts = () if _present(("role", "speaker"), named) else _present(TEXT_COLUMNS, named)
-    plans += [Plan(PLAIN_TEXT, text=(column,)) for column in texts]
+    plans += [ColumnPlan(PLAIN_TEXT, text=(column,)) for column in texts]
     worse = _starting(WORSE, named)
     tools, media = _present(TOOL_COLUMNS, named), _present(MEDIA_COLUMNS, named)
     # a row with tools or media in it is refused, so these are never spare
     others = tuple(column for column in columns if column not in tools + media)
-    return Layout(
+    return RowLayout(
         plans=tuple(_with_spare(plan, others) for plan in plans),
         tools=tools,
         media=media,
@@ -101,14 +101,14 @@ def layout_of(columns: Columns) -> Layout:
 
 
 @lru_cache(maxsize=64)
-def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Layout:
+def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> RowLayout:
     """What the user says that these columns are."""
     chosen = roles_by_column(columns, dict(mapping))
 
     def of(role: str) -> Columns:
         return tuple(column for column in columns if chosen[column] == role)
 
-    plan = Plan(
+    plan = ColumnPlan(
         MAPPED,
         messages=of("messages"),
         system=of("system"),
@@ -120,7 +120,7 @@ def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Lay
         spare=of(""),
     )
     unasked = "user" in dict(mapping).values() and not plan.user
-    return Layout(plans=(plan,) if plan.goal and not unasked else ())
+    return RowLayout(plans=(plan,) if plan.goal and not unasked else ())
 
 
 def roles_by_column(columns: Collection[str], mapping: Mapping[str, str]) -> dict[str, str]:
@@ -139,9 +139,9 @@ def roles_by_column(columns: Collection[str], mapping: Mapping[str, str]) -> dic
     return chosen
 
 
-def _pairs(named: dict[str, str]) -> list[Plan]:
+def _pairs(named: dict[str, str]) -> list[ColumnPlan]:
     """A plan for every question column that has an answer column, each answer used once."""
-    plans: list[Plan] = []
+    plans: list[ColumnPlan] = []
     taken: set[str] = set()
     for question, shape in QUESTION_COLUMNS.items():
         if question not in named:
@@ -151,11 +151,11 @@ def _pairs(named: dict[str, str]) -> list[Plan]:
         for answer in free[:1] or answers[:1]:
             taken.add(answer)
             context = _present([name for name in CONTEXT_COLUMNS if name != question], named)
-            plans.append(Plan(shape, user=(named[question],), input=context, assistant=(answer,)))
+            plans.append(ColumnPlan(shape, user=(named[question],), input=context, assistant=(answer,)))
     return plans
 
 
-def _with_spare(plan: Plan, columns: Columns) -> Plan:
+def _with_spare(plan: ColumnPlan, columns: Columns) -> ColumnPlan:
     used = {*plan.goal, *plan.system, *plan.history, *plan.input}
     return replace(plan, spare=tuple(column for column in columns if column not in used))
 

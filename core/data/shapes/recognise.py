@@ -10,7 +10,7 @@ from core.data.read import Row
 from core.data.shapes.chat import is_message, read_history, read_turns
 from core.data.shapes.names import CONTENT_KEYS, ROLE_KEYS, SPEAKER_KEYS, plain
 from core.data.shapes.outcome import Message, Recognised, Refused, Unusable
-from core.data.shapes.plan import Columns, Layout, Plan, layout_of, mapped_layout
+from core.data.shapes.plan import ColumnPlan, Columns, RowLayout, layout_of, mapped_layout
 from core.data.shapes.text import MEDIA, SIGNS, TOOLS, is_absent, is_formula, text_of
 
 _NAMED = 6
@@ -35,14 +35,14 @@ def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised 
         return problem.refused
 
 
-def _layout(names: Columns, columns: Mapping[str, str] | None) -> Layout:
+def _layout(names: Columns, columns: Mapping[str, str] | None) -> RowLayout:
     if columns:
         find = mapped_layout if len(names) <= _MOST_CACHED else mapped_layout.__wrapped__
         return find(names, tuple(columns.items()))
     return layout_of(names) if len(names) <= _MOST_CACHED else layout_of.__wrapped__(names)
 
 
-def _carry_out(plan: Plan, data: dict[str, Any]) -> Recognised:
+def _carry_out(plan: ColumnPlan, data: dict[str, Any]) -> Recognised:
     remarks: list[Remark] = []
     unused = [column for column in plan.spare if not is_absent(data[column])]
     shape = plan.shape
@@ -62,7 +62,7 @@ def _carry_out(plan: Plan, data: dict[str, Any]) -> Recognised:
 
 
 def _chat(
-    plan: Plan, data: dict[str, Any], unused: list[str], remarks: list[Remark]
+    plan: ColumnPlan, data: dict[str, Any], unused: list[str], remarks: list[Remark]
 ) -> tuple[str, list[Message]]:
     """Columns that hold lists of turns, one after the other."""
     shape, messages = plan.shape, []
@@ -78,7 +78,7 @@ def _chat(
     return shape, messages
 
 
-def _pair(plan: Plan, data: dict[str, Any], remarks: list[Remark]) -> list[Message]:
+def _pair(plan: ColumnPlan, data: dict[str, Any], remarks: list[Remark]) -> list[Message]:
     """A question and its answer, each of one or more columns, after what was said before."""
     messages: list[Message] = []
     for column in plan.history:
@@ -161,7 +161,7 @@ def _check(messages: list[Message]) -> None:
         raise Unusable("no answer", "has no answer")
 
 
-def _fitting(plans: tuple[Plan, ...], data: dict[str, Any]) -> Plan:
+def _fitting(plans: tuple[ColumnPlan, ...], data: dict[str, Any]) -> ColumnPlan:
     """The first plan whose columns are all filled, else the first of which anything is."""
     filled = [
         (plan, [not is_absent(data[column]) for column in plan.goal], bool(plan.text)) for plan in plans
@@ -171,7 +171,7 @@ def _fitting(plans: tuple[Plan, ...], data: dict[str, Any]) -> Plan:
     return (whole or begun or [plans[0]])[0]
 
 
-def _forbid(layout: Layout, data: dict[str, Any]) -> None:
+def _forbid(layout: RowLayout, data: dict[str, Any]) -> None:
     """Refuse what is recognised but can't be trained."""
     if any(not is_absent(data[column]) for column in layout.worse):
         raise Unusable("preference pairs", _JUDGED)
@@ -184,7 +184,7 @@ def _forbid(layout: Layout, data: dict[str, Any]) -> None:
         raise Unusable("images", MEDIA)
 
 
-def _meaningless(layout: Layout, data: dict[str, Any], mapped: bool) -> Refused:
+def _meaningless(layout: RowLayout, data: dict[str, Any], mapped: bool) -> Refused:
     if mapped:
         return Refused("unknown columns", f"has no column of a role that was chosen, only {_named(data)}")
     names = set(map(plain, data))

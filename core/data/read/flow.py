@@ -1,25 +1,36 @@
-"""A file's bytes as they flow: unpacked from gzip or a zip of one file, hashed and limited on the way."""
+"""A file's bytes as they flow: unpacked from gzip or a zip of one file, hashed and limited on the way.
+
+`utf8_pieces` gives a text file as valid UTF-8, whatever it is written in; a bad byte is named with its line.
+"""
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import lzma
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, Protocol, cast
 
 from core.base.errors import UserError
 from core.base.files import sha256_file
 
+BLOCK_BYTES = 1024 * 1024
+PACKED_ENDINGS = (".gz", ".zip")
 # Text packs to a tenth; a hundred times is a file made of repetition, more than that a bomb.
 _RATIO = 200
 _RATIO_FROM = 16 * 1024**2
 _LARGEST = 32 * 1024**3
 _NOISE = ("__MACOSX/", ".DS_Store")
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
+_MARKS = ((b"\xef\xbb\xbf", "utf-8-bom"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
+_CODECS = {"utf-8": "utf-8-sig", "utf-8-bom": "utf-8-sig", "utf-16": "utf-16"}
+# so much around a bad byte is enough to guess the encoding
+_AROUND = 2000
 
 
 class Flow:
@@ -193,7 +204,62 @@ def _without_ending(name: str, ending: str) -> str:
     return name[: -len(ending)] if name.lower().endswith(ending) else name
 
 
-def copy_to(flow: Flow, target: Any) -> None:
-    """All of `flow` into an open file."""
-    while data := flow.read(1 << 20):
-        target.write(data)
+def encoding_of(head: bytes) -> str:
+    """“utf-8”, “utf-8-bom” or “utf-16”, by the byte order mark."""
+    return next((name for mark, name in _MARKS if head.startswith(mark)), "utf-8")
+
+
+def decode_head(head: bytes, encoding: str) -> str:
+    """The beginning of a file for looking at; its last character may be cut."""
+    return codecs.getincrementaldecoder(_CODECS[encoding])("replace").decode(head)
+
+
+def line_ends(text: bytes) -> int:
+    """How many lines end in `text`, by LF, CR or CRLF."""
+    return text.count(b"\n") + (text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else 0)
+
+
+def utf8_pieces(flow: Flow, encoding: str) -> Iterator[tuple[int, bytes]]:
+    """(position on disk, UTF-8 bytes) of the whole text, about 1 MB each, never ending inside a CRLF.
+
+    Raises UserError with the line of the first byte that is no text in that encoding.
+    """
+    decoder = codecs.getincrementaldecoder(_CODECS[encoding])()
+    line, held, data = 1, b"", b"x"
+    while data:
+        data = flow.read(BLOCK_BYTES)
+        try:
+            piece = decoder.decode(data, final=not data).encode()
+        except UnicodeDecodeError as error:
+            raise _bad_byte(flow.path.name, encoding, error, line, held) from error
+        piece = held + piece
+        held = b"\r" if data and piece.endswith(b"\r") else b""
+        piece = piece[:-1] if held else piece
+        line += line_ends(piece)
+        yield flow.position, piece
+
+
+def _bad_byte(name: str, encoding: str, error: UnicodeDecodeError, line: int, held: bytes) -> UserError:
+    """The sentence about a byte that is no text; `held`, which begins in line `line`, stands before."""
+    before = error.object[: error.start].decode(error.encoding, "replace").encode("utf-8", "replace")
+    line += line_ends(held + before)
+    byte = error.object[error.start]
+    if encoding == "utf-16":
+        what, guess = "UTF-16", ""
+    else:
+        what = "UTF-8"
+        guess = _likely(error.object[max(0, error.start - _AROUND) : error.start + _AROUND])
+    return UserError(
+        f"{name}, line {line} is not valid {what} text (byte 0x{byte:02X}).{guess} "
+        "Save the file as UTF-8 and choose it again."
+    )
+
+
+def _likely(around: bytes) -> str:
+    """A word on the encoding that the bytes are probably in, for the advice only: it is never acted upon."""
+    if 0 in around:
+        return ""
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(around).best()
+    return f" It looks like {best.encoding.replace('_', '-')}." if best else ""

@@ -11,10 +11,36 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from core.data.read.rows import BLOCK_BYTES, Block, Row, Unreadable
+from core.data.read.flow import BLOCK_BYTES
+from core.data.read.formats import Block, Row, TextFormat, Unreadable
+from core.data.read.head import Head
 
 _LONGEST = 2000
 _BREAKS = ("\n", ". ", "! ", "? ", " ")
+
+
+class PlainText(TextFormat):
+    """Text to go on writing, and all that is nothing else."""
+
+    name, title, order = "text", "plain text", 90
+    help = "plain `.txt` or `.md` to go on writing"
+    endings = (".txt", ".md", ".markdown", ".text", ".rst")
+    prose = True
+
+    def match(self, head: Head) -> PlainText:
+        return self
+
+    def text_blocks(self, pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[Block]:
+        """The file's text in blocks that end between paragraphs, where there are any."""
+        read, line, held = 0, 1, ""
+        for read, piece in pieces:
+            held += piece.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+            end = _block_end(held)
+            if end:
+                yield TextBlock(read, held[:end], line)
+                line += held.count("\n", 0, end)
+                held = held[end:]
+        yield TextBlock(read, held, line)
 
 
 @dataclass(slots=True)
@@ -71,19 +97,6 @@ def _break(text: str, start: int, end: int) -> int:
         if place >= 0:
             return place + len(mark)
     return limit
-
-
-def text_blocks(pieces: Iterable[tuple[int, bytes]]) -> Iterator[Block]:
-    """The file's text in blocks that end between paragraphs, where there are any."""
-    read, line, held = 0, 1, ""
-    for read, piece in pieces:
-        held += piece.decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
-        end = _block_end(held)
-        if end:
-            yield TextBlock(read, held[:end], line)
-            line += held.count("\n", 0, end)
-            held = held[end:]
-    yield TextBlock(read, held, line)
 
 
 def _block_end(held: str) -> int:

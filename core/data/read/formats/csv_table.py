@@ -4,22 +4,55 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 
 from core.base.errors import UserError
-from core.data.read.rows import LONGEST_FIELD, LONGEST_ROW, Block, Row, Unreadable
+from core.data.read.formats import LONGEST_FIELD, LONGEST_ROW, Block, Row, TextFormat, Unreadable
+from core.data.read.head import SAYS_DELIMITER, Head
 
-_DELIMITERS = ",\t;|"
-# the line that spreadsheets understand before the header: sep=;
-_SAYS_DELIMITER = re.compile(r"""\s*sep=([^\w\s"']|\t)(?=[\r\n])""", re.IGNORECASE)
-_LINE_END = re.compile(r"\r\n|\n|\r")
-_ROWS_LOOKED_AT = 20
-_LONGEST_NAME = 60
 _QUOTES_HINT = "Double every quote inside a cell and close the cell with one."
+
+
+class CsvTable(TextFormat):
+    """A table with a header, its cells apart by a delimiter."""
+
+    name, title, order = "csv", "CSV", 30
+    help = "CSV and TSV with any delimiter"
+    endings = (".csv", ".tsv", ".tab", ".psv")
+
+    def __init__(self, delimiter: str = ",") -> None:
+        self.delimiter = delimiter
+
+    def match(self, head: Head) -> CsvTable | None:
+        # text may hold commas; with a space behind each they are no delimiters
+        if head.promised == "text" and (", " in head.lines[0] or not head.is_table):
+            return None
+        if head.delimiter is None and head.promised != self.name:
+            return None
+        return CsvTable(head.delimiter or ("\t" if head.ending in (".tsv", ".tab") else ","))
+
+    def text_blocks(self, pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[Block]:
+        """The file's records in blocks. Raises UserError for a header that is none and for a quote that is
+        never closed, since nothing after it can be trusted.
+        """
+        header: list[str] = []
+        held, line, some = "", 1, False
+        for read, text, last in _whole_lines(pieces, name):
+            text = held + text
+            start = 0
+            if not header:
+                header, start = _header(text, self.delimiter, name, last)
+                line += _line_ends(text[:start])
+            end = start + _records_end(text[start:], self.delimiter, line, name, last) if header else 0
+            if end > start:
+                some = True
+                yield CsvBlock(read, text[start:end], line, header, self.delimiter, name)
+            line += _line_ends(text[start:end])
+            held = text[end:]
+        if not some:
+            raise UserError(f"{name} has a header but no rows. Choose a file with at least one row.")
 
 
 @dataclass(slots=True)
@@ -43,28 +76,6 @@ class CsvBlock:
                 yield Unreadable(where, _ragged(len(cells), width))
             else:
                 yield Row(dict(zip(self.header, cells)), where)
-
-
-def csv_blocks(pieces: Iterable[tuple[int, bytes]], name: str, delimiter: str) -> Iterator[Block]:
-    """The file's records in blocks. Raises UserError for a header that is none and for a quote that is never
-    closed, since nothing after it can be trusted.
-    """
-    header: list[str] = []
-    held, line, some = "", 1, False
-    for read, text, last in _whole_lines(pieces, name):
-        text = held + text
-        start = 0
-        if not header:
-            header, start = _header(text, delimiter, name, last)
-            line += _line_ends(text[:start])
-        end = start + _records_end(text[start:], delimiter, line, name, last) if header else 0
-        if end > start:
-            some = True
-            yield CsvBlock(read, text[start:end], line, header, delimiter, name)
-        line += _line_ends(text[start:end])
-        held = text[end:]
-    if not some:
-        raise UserError(f"{name} has a header but no rows. Choose a file with at least one row.")
 
 
 def _whole_lines(pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[tuple[int, str, bool]]:
@@ -145,7 +156,7 @@ def _header(text: str, delimiter: str, name: str, last: bool) -> tuple[list[str]
     """(names of the columns, where their line ends); no names where the text ends before them."""
     records = _records(text, delimiter, 1, name, last)
     line, cells, end = next(records, (1, [], 0))
-    if _SAYS_DELIMITER.match(text) and not isinstance(cells, str):
+    if SAYS_DELIMITER.match(text) and not isinstance(cells, str):
         line, cells, end = next(records, (1, [], 0))
     if isinstance(cells, str):
         raise UserError(f"{name}, line {line} {cells}. It should be the header that names the columns.")
@@ -158,43 +169,3 @@ def _header(text: str, delimiter: str, name: str, last: bool) -> tuple[list[str]
     if twins:
         raise UserError(f"{name}, line {line}: the header names “{twins[0]}” twice. Rename one of them.")
     return header, end
-
-
-def find_delimiter(start: str, whole: bool) -> str | None:
-    """The delimiter of a table: what its first line says it is (sep=;), one that gives the first rows the
-    same number of cells, or the one that stands most often in the header, outside quotes; None where the
-    header has none.
-    """
-    said = _SAYS_DELIMITER.match(start)
-    if said:
-        return said[1]
-    header = re.sub(r'"[^"]*"', "", _LINE_END.split(start.lstrip("\r\n"), maxsplit=1)[0])
-    found = sorted((mark for mark in _DELIMITERS if mark in header), key=header.count, reverse=True)
-    even = [mark for mark in found if _even_rows(start, mark, whole)]
-    return (even or found or [None])[0]
-
-
-def is_tabular(start: str, whole: bool) -> bool:
-    """Whether text is surely a table: a header of short names and rows with just as many cells."""
-    delimiter = find_delimiter(start, whole)
-    rows = _even_rows(start, delimiter, whole) if delimiter else []
-    if len(rows) < 2:
-        return False
-    names = rows[0]
-    short = all(name.strip() and len(name) <= _LONGEST_NAME for name in names)
-    return short and len(set(names)) == len(names)
-
-
-def _even_rows(start: str, delimiter: str, whole: bool) -> list[list[str]]:
-    """The first rows as `delimiter` cuts them; none of them if their numbers of cells differ."""
-    lines = list(io.StringIO(start, newline=""))
-    reader = csv.reader(iter(lines if whole else lines[:-1]), delimiter=delimiter, strict=True)
-    rows: list[list[str]] = []
-    try:
-        for row in islice(reader, _ROWS_LOOKED_AT):
-            rows += [row] if row else []
-    except csv.Error:
-        # Where the look ends, a quoted cell may be cut; elsewhere this is no table by this delimiter.
-        if whole:
-            return []
-    return rows if len({len(row) for row in rows}) == 1 else []

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from core.data.read.rows import LONGEST_FIELD
+from core.data.read.formats import LONGEST_FIELD, Row, Unreadable
 
 _DEEPEST = 64
 # No count of keys: the standard parser has to look, since only it sees how a number was written.
@@ -70,8 +70,8 @@ def json_reason(raw: bytes, error: orjson.JSONDecodeError) -> str:
         return "uses single quotes where JSON needs double quotes"
     if "after document" in error.msg:
         return f"has “{text[error.pos]}” after its end (column {_column(text, error.pos)})"
-    said = re.sub(r": line [0-9].*$", "", error.msg)
-    return f"is not valid JSON: {said} (column {_column(text, error.pos)})"
+    reason = re.sub(r": line [0-9].*$", "", error.msg)
+    return f"is not valid JSON: {reason} (column {_column(text, error.pos)})"
 
 
 def _column(text: str, position: int) -> int:
@@ -104,12 +104,12 @@ def _again(raw: bytes) -> Any:
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    entries = dict(pairs)
+    if len(entries) < len(pairs):
         keys = [key for key, _ in pairs]
         twin = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"has the key “{twin[:60]}” twice in one object")
-    return found
+    return entries
 
 
 def _longest_text(raw: bytes) -> int:
@@ -132,3 +132,17 @@ def _refuse_long(value: Any) -> None:
 
 def long_field(size: int) -> str:
     return f"holds a text of {size / 1024**2:.1f} MB, more than the limit of {LONGEST_FIELD // 1024**2} MB"
+
+
+def record(raw: bytes, where: str) -> Row | Unreadable:
+    """One JSON value as a row."""
+    try:
+        value = parse_strict(raw)
+    except ValueError as error:
+        return Unreadable(where, str(error))
+    return Row(value, where) if type(value) is dict else Unreadable(where, not_an_object(value))
+
+
+def not_an_object(value: Any) -> str:
+    kind = "a list" if isinstance(value, list) else "null" if value is None else "a single value"
+    return f'is {kind}, not an object with named columns like {{"question": "…", "answer": "…"}}'

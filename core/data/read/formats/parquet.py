@@ -6,27 +6,61 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.base.errors import UserError, first_line
-from core.data.read.json_values import WrittenNumber, long_field
-from core.data.read.packed import Flow, copy_to
-from core.data.read.rows import BLOCK_BYTES, LONGEST_FIELD, Block, Row, Unreadable
+from core.data.read.flow import BLOCK_BYTES, Flow
+from core.data.read.formats import LONGEST_FIELD, Block, Format, Row, Unreadable
+from core.data.read.head import Head
+from core.data.read.strict_json import WrittenNumber, long_field
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-MAGIC = b"PAR1"
 _MOST_ROWS = 2000
 _BAD_VALUE = (ValueError, OverflowError, NotImplementedError)
 
 
+class Parquet(Format):
+    """Apache Parquet with columns of text, numbers, lists and objects."""
+
+    name, title, order = "parquet", "Parquet", 40
+    help = "Parquet"
+    endings = (".parquet",)
+
+    def match(self, head: Head) -> Parquet | None:
+        return self if head.raw.startswith(b"PAR1") else None
+
+    def blocks(self, flow: Flow, encoding: str) -> Iterator[Block]:
+        """The file's batches. Raises UserError for a cut file, binary columns, and one without rows."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        name = flow.path.name
+        try:
+            with tempfile.TemporaryFile() if flow.packed else open(flow.path, "rb") as file:
+                while flow.packed and (piece := flow.read(BLOCK_BYTES)):
+                    file.write(piece)
+                # one row group may be the whole file: it is read page by page, not at once
+                table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=BLOCK_BYTES)
+                _refuse_columns(table.schema_arrow, name)
+                if not table.metadata.num_rows:
+                    raise UserError(f"{name} has columns but no rows. Choose a file with at least one row.")
+                first = 1
+                for batch in table.iter_batches(batch_size=_batch_size(table.metadata), use_threads=False):
+                    read = flow.size * (first - 1 + batch.num_rows) // table.metadata.num_rows
+                    yield ParquetBlock(read, batch, first)
+                    first += batch.num_rows
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
+            raise UserError(
+                f"{name} is a Parquet file that is cut off or damaged ({first_line(error, 120)}). "
+                "Get the file again."
+            ) from error
+
+
 @dataclass(slots=True)
 class ParquetBlock:
-    """One batch, from record `first` on."""
+    """One Arrow record batch, from record `first` on."""
 
     read: int
-    batch: pa.RecordBatch
+    batch: Any
     first: int
 
     def rows(self) -> Iterator[Row | Unreadable]:
@@ -62,39 +96,12 @@ def _as_written(value: Any) -> Any:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
-def parquet_blocks(flow: Flow) -> Iterator[Block]:
-    """The file's batches. Raises UserError for a cut file, binary columns, and one without rows."""
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    name = flow.path.name
-    try:
-        with tempfile.TemporaryFile() if flow.packed else open(flow.path, "rb") as file:
-            if flow.packed:
-                copy_to(flow, file)
-            # one row group may be the whole file: it is read page by page, not at once
-            table = parquet.ParquetFile(file, pre_buffer=False, buffer_size=BLOCK_BYTES)
-            _refuse_columns(table.schema_arrow, name)
-            if not table.metadata.num_rows:
-                raise UserError(f"{name} has columns but no rows. Choose a file with at least one row.")
-            first = 1
-            for batch in table.iter_batches(batch_size=_batch_size(table.metadata), use_threads=False):
-                read = flow.size * (first - 1 + batch.num_rows) // table.metadata.num_rows
-                yield ParquetBlock(read, batch, first)
-                first += batch.num_rows
-    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
-        raise UserError(
-            f"{name} is a Parquet file that is cut off or damaged ({first_line(error, 120)}). "
-            "Get the file again."
-        ) from error
-
-
 def _batch_size(metadata: Any) -> int:
     size = sum(metadata.row_group(place).total_byte_size for place in range(metadata.num_row_groups))
     return max(1, min(_MOST_ROWS, BLOCK_BYTES * metadata.num_rows // max(size, 1)))
 
 
-def _refuse_columns(schema: pa.Schema, name: str) -> None:
+def _refuse_columns(schema: Any, name: str) -> None:
     for field in schema:
         if _is_binary(field.type):
             raise UserError(
@@ -106,7 +113,7 @@ def _refuse_columns(schema: pa.Schema, name: str) -> None:
         raise UserError(f"{name} names the column “{twins[0]}” twice. Rename one of them.")
 
 
-def _is_binary(kind: pa.DataType) -> bool:
+def _is_binary(kind: Any) -> bool:
     from pyarrow import types
 
     if types.is_dictionary(kind):

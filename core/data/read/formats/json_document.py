@@ -13,11 +13,10 @@ from typing import Any
 import orjson
 
 from core.base.errors import UserError
-from core.data.read.json_lines import not_an_object
-from core.data.read.json_list import elements, list_blocks
-from core.data.read.json_values import parse_strict
-from core.data.read.json_window import TooDeep, Window, brackets
-from core.data.read.rows import Block, ReadyBlock, Row, Unreadable
+from core.data.read.formats import Block, ReadyBlock, Row, TextFormat, Unreadable
+from core.data.read.head import Head
+from core.data.read.json_list import TooDeep, Window, brackets, elements, list_blocks
+from core.data.read.strict_json import not_an_object, parse_strict
 
 _ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples", "instances", "questions")
 _TURN_KEYS = {"role", "from", "speaker"}
@@ -28,13 +27,33 @@ _LIST_UNDER_NAME = re.compile(rb'"(?:' + "|".join(_ROW_LISTS).encode() + rb')"\s
 _KEY = re.compile(rb'\s*(?:,\s*)?"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*(?=\{)', re.DOTALL)
 
 
-def document_blocks(pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[Block]:
-    """The document's records in blocks. Raises UserError where the document as such is broken."""
-    window = Window(pieces, name)
-    try:
-        yield from _blocks(window)
-    except TooDeep:
-        raise window.broken("thousands of brackets are opened and never closed") from None
+class JsonDocument(TextFormat):
+    """A list of objects, or an object that holds the rows in one of several ways."""
+
+    name, title, order = "json", "JSON", 20
+    help = 'JSON (an array, `{"data": […]}`, a dict of columns)'
+    endings = (".json", ".geojson")
+
+    def match(self, head: Head) -> JsonDocument | None:
+        if head.begins_as_json:
+            return self
+        if not head.promises_json or head.is_table:
+            return None
+        lines = [line.lstrip() for line in head.lines]
+        if any(line.startswith(("{", "[")) for line in lines):
+            return self
+        raise UserError(
+            f"{head.name} is no JSON: it begins with “{lines[0][:40]}”. Choose the dataset itself, or name "
+            "the file after what it holds (.csv, .txt)."
+        )
+
+    def text_blocks(self, pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[Block]:
+        """The document's records in blocks. Raises UserError where the document as such is broken."""
+        window = Window(pieces, name)
+        try:
+            yield from _blocks(window)
+        except TooDeep:
+            raise window.broken("thousands of brackets are opened and never closed") from None
 
 
 def _blocks(window: Window) -> Iterator[Block]:
