@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import cache
 
 from core.base.home import APP_FOLDER
-from core.data.read import formats
+from core.data.read.formats import all_formats
 from core.export.forms import forms
 from core.export.targets import targets
 from core.fit import MemoryEstimate, Place, estimate_memory
@@ -159,18 +159,20 @@ def methods_table() -> str:
 
 
 def formats_table() -> str:
-    return table(
-        "Format | Endings | What it is",
-        ((form.title, " ".join(f"`{end}`" for end in form.endings), form.help) for form in formats()),
-    )
+    rows = ((form.help, " ".join(f"`{end}`" for end in form.endings)) for form in all_formats())
+    return table("Format | Endings", rows)
 
 
 def forms_table() -> str:
-    return table("Form | What it is", ((f"`{form.name}`", form.help) for form in forms()))
+    return table(
+        "Form | 1 billion parameters take | What it is",
+        ((f"`{form.name}`", f"{form.size(10**9) / 1e9:.1f} GB", form.help) for form in forms()),
+    )
 
 
 def targets_table() -> str:
-    return table("Hand it to | What happens", ((target.title, target.help) for target in targets()))
+    rows = ((target.title, f"`--to {target.name}`", target.help or target.button) for target in targets())
+    return table("Hand it to | On the command line | What happens", rows)
 
 
 def steps_table() -> str:

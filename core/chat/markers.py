@@ -1,7 +1,12 @@
-"""Control markers typed into a conversation stay text: nobody can forge a turn by writing `<|im_start|>`."""
+"""Text on its way to the model and back.
+
+Control markers typed into a conversation stay text: nobody can forge a turn by writing `<|im_start|>`. Bytes
+that will never be a character don't hold back the text that is streamed after them.
+"""
 
 from __future__ import annotations
 
+import codecs
 import re
 from functools import cached_property
 from typing import Any
@@ -78,3 +83,13 @@ def keep_markers_text() -> None:
 
     llama_cpp.Llama.create_chat_completion = created  # pyright: ignore[reportAttributeAccessIssue]
     llama_cpp.Llama.tokenize = tokenized
+
+
+def whole_characters(raw: bytes) -> bytes:
+    """`raw` with each sequence that can't become UTF-8 any more replaced by U+FFFD.
+
+    A character that is only cut off at the end (at most 3 bytes) stays as it is: more may come.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(raw)
+    return text.encode("utf-8") + decoder.getstate()[0]

@@ -24,9 +24,8 @@ from core.base.cores import idle_cores
 from core.base.errors import UserError
 from core.base.files import sha256_file, write_json
 from core.base.process import die_with_parent
-from core.chat.characters import whole_characters
 from core.chat.hangup import Hangups, end_prompts_of_the_gone
-from core.chat.markers import keep_markers_text
+from core.chat.markers import keep_markers_text, whole_characters
 from core.chat.service import KEY
 from core.models.gguf_header import read_header
 

@@ -178,6 +178,11 @@ def _config(folder: Path) -> PeftConfig:
             f"The adapter in {folder} carries whole modules (modules_to_save) beside its layers; they "
             "can't be merged. Train without them."
         )
+    if getattr(config, "bias", "none") == "all":
+        raise UserError(
+            f"The adapter in {folder} also trains biases of layers that it does not adapt (bias='all'), "
+            "which can't be merged. Train with bias='lora_only'."
+        )
     config.inference_mode = True
     # the tensors say which layers are adapted
     for narrowing in ("exclude_modules", "layers_to_transform", "layers_pattern"):

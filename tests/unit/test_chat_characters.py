@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.chat.characters import whole_characters
+from core.chat.markers import whole_characters
 
 
 @given(st.text())

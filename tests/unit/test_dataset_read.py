@@ -18,8 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.base.home import APP_FOLDER
-from core.data.read import Row, Unreadable, all_formats, expand, flow, open_source, preview_rows, read_rows
+from core.data.read import Row, Unreadable, expand, flow, open_source, preview_rows, read_rows
 from core.data.read.formats import json_document
 
 TWO = [{"a": "1", "b": "x"}, {"a": "2", "b": "y"}]
@@ -297,11 +296,6 @@ def test_the_ending_decides_only_where_the_content_may_be_either(
     raw: bytes, name: str, format: str, tmp_path: Path
 ) -> None:
     assert open_source(written(tmp_path, raw, name)).format.name == format
-
-
-def test_the_readme_lists_every_format() -> None:
-    readme = " ".join((APP_FOLDER / "README.md").read_text("utf-8").split())
-    assert [kind.name for kind in all_formats() if kind.help not in readme] == []
 
 
 def test_folders_become_their_data_files(tmp_path: Path) -> None:

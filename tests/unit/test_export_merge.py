@@ -68,7 +68,7 @@ ALPHAS = {"v_proj": 1, "^model.*q_proj": 32}
 METHODS: dict[str, peft.PeftConfig] = {
     "lora": peft.LoraConfig(r=4, lora_alpha=6, **ALL),
     "lora of some layers": peft.LoraConfig(r=4, layers_to_transform=[1], **SOME),
-    "lora with biases": peft.LoraConfig(r=4, bias="all", **SOME),
+    "lora with biases": peft.LoraConfig(r=4, bias="lora_only", **SOME),
     "rslora": peft.LoraConfig(r=4, use_rslora=True, rank_pattern={"down_proj": 16}, **ALL),
     "dora": peft.LoraConfig(r=4, use_dora=True, **ALL),
     "patterns": peft.LoraConfig(r=4, rank_pattern=RANKS, alpha_pattern=ALPHAS, **ALL),
@@ -226,6 +226,6 @@ def test_peak_memory_is_a_few_tensors(tmp_path: Path) -> None:
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 8, "lora_alpha": 8}))
     command = [sys.executable, "-c", MEASURE, str(base), str(adapter), str(tmp_path / "out")]
     result = subprocess.run(command, cwd=APP_FOLDER, capture_output=True, text=True, check=True)
-    assert float(result.stdout) < 40
+    assert float(result.stdout) < 80
     merged = load_file(tmp_path / "out" / "model.safetensors")
     assert all(bool((weight == 8).all()) for weight in merged.values())

@@ -16,7 +16,6 @@ from core.base.home import APP_FOLDER, STARTER_GGUF, open_home
 from core.export.convert import require_space
 from core.export.forms import default_form, form_named, forms
 from core.export.record import Export, add_export, newest_export, noted_sha256, read_exports, start_export
-from core.export.targets import targets
 from core.models.gguf_header import read_header
 from core.recipe import Recipe
 from core.runs.run import Run
@@ -44,14 +43,6 @@ def test_forms() -> None:
     assert form_named("q4_k_m") is default_form()
     with pytest.raises(UserError, match="“Q3_X”.*Q4_K_M, Q5_K_M"):
         form_named("Q3_X")
-
-
-def test_the_readme_lists_forms_and_targets() -> None:
-    readme = (APP_FOLDER / "README.md").read_text("utf-8")
-    for form in forms():
-        assert f"| {form.name} | {form.size(1_000_000_000) / 1e9:.1f} GB | {form.help} |" in readme
-    for target in targets():
-        assert f"| {target.title} | `--to {target.name}` |" in readme
 
 
 NEW_FORM = """

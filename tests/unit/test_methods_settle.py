@@ -188,7 +188,7 @@ print(any("Toy method" in line for line in methods_table().splitlines()))
 
 def test_a_new_method_is_one_file(tmp_path: Path) -> None:
     """Help, README, page and estimate list the folder."""
-    for name in ("core", "tests", "presets"):
+    for name in ("core", "ui", "tests", "presets"):
         shutil.copytree(APP_FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "core" / "methods" / "toy.py").write_text(TOY, "utf-8")
     done = subprocess.run([sys.executable, "-c", ASK], cwd=tmp_path, capture_output=True, text=True)

@@ -222,14 +222,27 @@ def test_a_model_whose_shapes_nobody_knows_leaves_the_page_whole(garage: Bench) 
     act(garage, "preset", "undo-fit")
 
 
+def measured_run(card: str, estimated: int, measured: int) -> Measured:
+    return Measured(
+        run="r1",
+        day="2026-11-21",
+        model="Qwen3-8B",
+        parameters=8,
+        card=card,
+        quantization="nf4",
+        checkpointing="hf",
+        backend="unsloth",
+        max_length=1024,
+        estimated=estimated,
+        measured=measured,
+    )
+
+
 def test_measured_runs_correct_the_meter_until_they_are_forgotten(garage: Bench) -> None:
     plain = scene_of(garage).fit.estimate
     card = scene_of(garage).place.gpu
     assert card is not None
-    entry = Measured(
-        "r1", "2026-11-21", "Qwen3-8B", 8, card.name, "nf4", "hf", "unsloth", 1024, 5 * GIB, 6 * GIB
-    )
-    note_measured(garage.home, entry)
+    note_measured(garage.home, measured_run(card.name, 5 * GIB, 6 * GIB))
     assert scene_of(garage).fit.estimate.total == pytest.approx(1.2 * plain.total, rel=0.01)
     page = shown(garage, "fit-parts")
     assert "6.0 GB measured, 5.0 GB by the formula (20% more)" in page
@@ -349,5 +362,5 @@ def test_a_name_that_is_taken_or_empty_is_refused(bench: Bench) -> None:
 
 
 def test_what_a_measured_run_says(bench: Bench) -> None:
-    run = Measured("r", "", "m", 1, "CPU", "none", "none", "peft", 512, 4 * GIB, 3 * GIB)
-    assert fit.measured_words(run) == "r: 3.0 GB measured, 4.0 GB by the formula (25% less)."
+    run = measured_run("CPU", 4 * GIB, 3 * GIB)
+    assert fit.measured_words(run) == "r1: 3.0 GB measured, 4.0 GB by the formula (25% less)."
