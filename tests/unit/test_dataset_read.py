@@ -8,6 +8,9 @@ import hashlib
 import io
 import json
 import pickle
+import shutil
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
+from core.base.home import APP_FOLDER
 from core.data.read import Row, Unreadable, expand, flow, open_source, preview_rows, read_rows
 from core.data.read.formats import json_document
 
@@ -422,3 +426,42 @@ def test_no_bytes_make_any_other_exception(
         assert all(isinstance(row, Row | Unreadable) for row in read_rows(path))
     except UserError as error:
         assert "file.dat" in str(error)
+
+
+NOTES = """from core.data.read.formats import ReadyBlock, Row, TextFormat
+
+
+class Notes(TextFormat):
+    name, title, help, order, endings = "notes", "notes", "notes, one a line", 5, (".notes",)
+
+    def match(self, head):
+        return self if head.raw.startswith(b"#notes") else None
+
+    def text_blocks(self, pieces, name):
+        lines = b"".join(piece for _, piece in pieces).decode("utf-8").splitlines()
+        rows = [Row({"text": line}, f"line {number}") for number, line in enumerate(lines, 1) if number > 1]
+        yield ReadyBlock(1, rows)
+"""
+ASK_FOR_NOTES = """
+import sys
+from pathlib import Path
+from core.data.read import read_rows
+from core.hub.files import wanted
+from tests.readme_tables import formats_table
+from ui.files import DATA_SUFFIXES
+
+print([row.data["text"] for row in read_rows(Path(sys.argv[1]))])
+print(wanted("dataset", "a.notes"), ".notes" in DATA_SUFFIXES)
+print("| notes, one a line | `.notes` |" in formats_table())
+"""
+
+
+def test_a_new_format_is_one_file(tmp_path: Path) -> None:
+    """Reading, uploads, downloads and the README list the folder."""
+    for name in ("core", "ui", "tests", "presets"):
+        shutil.copytree(APP_FOLDER / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "core/data/read/formats/notes.py").write_text(NOTES, "utf-8")
+    data = written(tmp_path, b"#notes\nBuy milk\nCall Ada\n", "a.notes")
+    command = [sys.executable, "-c", ASK_FOR_NOTES, str(data)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["['Buy milk', 'Call Ada']", "True True", "True"], done.stderr
