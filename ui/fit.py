@@ -7,17 +7,10 @@ from typing import Any, Literal
 
 from core.base.errors import UserError
 from core.base.jobs import read_job
+from core.fit.answer import Fit
 from core.fit.calibration import calibration_job, start_calibration
 from core.fit.learned import Measured, read_measured, reset_measured
-from core.fit.search import (
-    Candidate,
-    FitStep,
-    changes_of,
-    four_bits_help,
-    make_it_fit,
-    smaller_models,
-    use_the_room,
-)
+from core.fit.search import Candidate, FitStep, changes_of, smaller_models
 from core.models import ModelSpec
 from ui.bench import Bench
 from ui.choices import Choices, FitChange
@@ -41,8 +34,7 @@ def meter(scene: Scene) -> Values:
     if scene.fit is None:
         return {}
     packed = scene.recipe.quantization != "none"
-    helps = packed or four_bits_help(scene.recipe, scene.fit.spec, scene.place, scene.lengths)
-    return {"why": largest(scene.fit.estimate, packed, helps)}
+    return {"why": largest(scene.fit.estimate, packed, packed or scene.fit.four_bits_help())}
 
 
 def knobs(scene: Scene) -> Values:
@@ -114,16 +106,11 @@ def more(scene: Scene) -> Values | None:
 
 def fit_steps(scene: Scene, way: Way) -> list[FitStep]:
     """What the search finds for this run; searched once while nothing changes."""
-    if scene.fit is None:
+    fit = scene.fit
+    if fit is None:
         return []
-    spec, factor = scene.fit.spec, scene.correction.factor
-    parts = (way, spec, scene.recipe.model_dump_json(), scene.place, scene.lengths, factor)
-
-    def search() -> list[FitStep]:
-        if way == "room":
-            return use_the_room(scene.recipe, spec, scene.place, scene.lengths, factor)
-        return make_it_fit(scene.recipe, spec, scene.place, scene.lengths, _candidates(), factor)
-
+    parts = (way, fit.spec, fit.recipe.model_dump_json(), fit.place, fit.lengths, fit.correction.factor)
+    search = fit.use_the_room if way == "room" else lambda: fit.make_it_fit(_candidates())
     return scene.bench.memo.get("fit steps", parts, search)
 
 
@@ -131,11 +118,11 @@ def steps_for(scene: Scene, spec: ModelSpec) -> list[FitStep]:
     """What would make another model fit, without taking a smaller one."""
     factor = scene.correction.factor
     parts = ("model", spec, scene.recipe.model_dump_json(), scene.place, scene.lengths, factor)
-    return scene.bench.memo.get(
-        "fit steps",
-        parts,
-        lambda: make_it_fit(scene.recipe, spec, scene.place, scene.lengths, factor=factor),
-    )
+
+    def search() -> list[FitStep]:
+        return Fit.of(scene.home, scene.recipe, spec, scene.place, scene.lengths).make_it_fit()
+
+    return scene.bench.memo.get("fit steps", parts, search)
 
 
 @cache
@@ -182,12 +169,12 @@ def besides(scene: Scene) -> Values:
     if scene.fit is None:
         return {"besides": "", "short": []}
     estimate, place = scene.fit.estimate, scene.place
-    disk = size(scene.fit.disk)
+    disk = size(scene.disk)
     ram = f"{memory(estimate.host_ram)} of this computer’s memory (RAM)"
     short: list[tuple[str, str]] = []
     if place.gpu is not None and estimate.host_ram > place.ram:
         short.append(("warn", f"{ram} are needed besides, and it has {memory(place.ram)}."))
-    if place.disk_free is not None and scene.fit.disk > place.disk_free:
+    if place.disk_free is not None and scene.disk > place.disk_free:
         free = size(place.disk_free)
         short.append(("warn", f"{disk} of disk are needed, up to the export, and {free} are free."))
     both = f"{disk} of disk" if place.gpu is None else f"{ram} and {disk} of disk"

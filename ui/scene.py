@@ -52,16 +52,6 @@ class RunLine:
 
 
 @dataclass(frozen=True)
-class RunFit:
-    """What the chosen run would take. `disk`: bytes that it still writes, none for a base that is here."""
-
-    spec: ModelSpec
-    correction: Correction
-    estimate: MemoryEstimate
-    disk: int
-
-
-@dataclass(frozen=True)
 class Scene:
     """`recipe` is always one that can be used: `refused` says why the chosen settings were left out of it.
 
@@ -85,7 +75,7 @@ class Scene:
     data: ChosenData
     lengths: Lengths | None
     correction: Correction
-    fit: RunFit | None
+    fit: Fit | None
     time: RunTime | None
     runs: tuple[RunLine, ...]
     run: Run | None
@@ -129,6 +119,14 @@ class Scene:
         """The conversation with the run that is looked at."""
         return self.bench.talk(self.run) if self.run is not None else None
 
+    @property
+    def disk(self) -> int:
+        """Bytes that the run still writes up to the export: a base that is here is not fetched again."""
+        if self.fit is None:
+            return 0
+        here = (self.model_folder / "config.json").is_file()
+        return self.fit.estimate.disk - (self.fit.spec.file_bytes or 0) * here
+
     def estimate(self, spec: ModelSpec) -> MemoryEstimate:
         """What a run on another model would take with the same recipe, data and machine."""
         factor = self.correction.factor
@@ -162,7 +160,7 @@ def scene_of(bench: Bench) -> Scene:
     run = _run_in_sight(bench, choices, runs)
     active = next((line.run for line in runs if line.state.active), None)
     states = (_job_state(bench, line.run.export) for line in runs)
-    fit = _fit(bench, choices, recipe, model, place, lengths, measured)
+    fit = _fit(bench, recipe, model, place, lengths, measured)
     return Scene(
         bench=bench,
         choices=choices,
@@ -180,7 +178,7 @@ def scene_of(bench: Bench) -> Scene:
         lengths=lengths,
         correction=measured,
         fit=fit,
-        time=_time(bench, recipe, fit, place, data, machine, runs),
+        time=_time(bench, fit, data, machine, runs),
         runs=runs,
         run=run,
         progress=_progress(bench, run) if run is not None else None,
@@ -192,7 +190,7 @@ def scene_of(bench: Bench) -> Scene:
 def with_settings(scene: Scene, **changes: Any) -> Scene:
     """The same scene with other settings, for a look at what they would take. A UserError refuses one."""
     recipe = scene.recipe.with_changes(**changes)
-    fit = _fit(scene.bench, scene.choices, recipe, scene.model, scene.place, scene.lengths, scene.correction)
+    fit = _fit(scene.bench, recipe, scene.model, scene.place, scene.lengths, scene.correction)
     return replace(scene, recipe=recipe, fit=fit)
 
 
@@ -262,30 +260,24 @@ def _lengths(bench: Bench, choices: Choices, data: ChosenData) -> Lengths | None
 
 def _fit(
     bench: Bench,
-    choices: Choices,
     recipe: Recipe,
     spec: ModelSpec | None,
     place: Place,
     lengths: Lengths | None,
     measured: Correction,
-) -> RunFit | None:
+) -> Fit | None:
     if spec is None:
         return None
-    longest = lengths.longest if lengths else None
-    estimate = bench.memo.get(
+    return bench.memo.get(
         "fit",
-        (spec, recipe.model_dump_json(), longest, place, measured.factor),
-        lambda: estimate_memory(recipe, spec, place, longest, measured.factor),
+        (spec, recipe.model_dump_json(), lengths, place, measured),
+        lambda: Fit.of(bench.home, recipe, spec, place, lengths),
     )
-    here = (chosen_folder(bench, choices) / "config.json").is_file()
-    return RunFit(spec, measured, estimate, estimate.disk - (spec.file_bytes or 0) * here)
 
 
 def _time(
     bench: Bench,
-    recipe: Recipe,
-    fit: RunFit | None,
-    place: Place,
+    fit: Fit | None,
     data: ChosenData,
     machine: Hardware,
     runs: tuple[RunLine, ...],
@@ -296,13 +288,9 @@ def _time(
         return None
     ended = tuple((line.run.name, line.state.status) for line in runs)
     average = tokens.total / tokens.rows_kept
-    parts = (fit.spec, recipe.model_dump_json(), place, data.train_rows, average, ended)
-    parts = (*parts, read_calibration(bench.home, place))
-    return bench.memo.get(
-        "time",
-        parts,
-        lambda: Fit.of(bench.home, recipe, fit.spec, place).time(machine, data.train_rows, average),
-    )
+    parts = (fit.spec, fit.recipe.model_dump_json(), fit.lengths, fit.place, data.train_rows, average, ended)
+    parts = (*parts, read_calibration(bench.home, fit.place))
+    return bench.memo.get("time", parts, lambda: fit.time(machine, data.train_rows, average))
 
 
 def _runs(bench: Bench) -> tuple[RunLine, ...]:

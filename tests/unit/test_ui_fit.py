@@ -257,14 +257,15 @@ def test_too_little_disk_or_ram_is_a_warning_and_a_base_that_is_here_needs_none(
     garage: Bench, tiny_model: Path
 ) -> None:
     scene = scene_of(garage)
-    assert scene.fit is not None and scene.fit.disk == scene.fit.estimate.disk
+    assert scene.fit is not None and scene.disk == scene.fit.estimate.disk
     plenty = drawn(scene, "fit-parts")
     assert "Besides: " in plenty and "lg-warn" not in plenty
     page = drawn(replace(scene, place=replace(scene.place, ram=GIB, disk_free=10**9)), "fit-parts")
     assert "are needed besides, and it has 1.0 GB" in page and "and 1.0 GB are free" in page
     garage.choose(model_kind="folder", folder=str(tiny_model))
-    here = scene_of(garage).fit
-    assert here is not None and here.disk == here.estimate.disk - (here.spec.file_bytes or 0)
+    here = scene_of(garage)
+    assert here.fit is not None
+    assert here.disk == here.fit.estimate.disk - (here.fit.spec.file_bytes or 0)
 
 
 def test_a_scale_whose_end_is_near_its_start_keeps_both_words_apart(bench: Bench) -> None:
