@@ -23,6 +23,7 @@ from core.fit.calibration import read_calibration
 from core.fit.learned import Correction, correction
 from core.fit.speed import RunTime
 from core.machine import Hardware
+from core.methods.method import refusal_of
 from core.models import STARTER, ModelSpec
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
@@ -171,7 +172,7 @@ def scene_of(bench: Bench) -> Scene:
         reason=reason if preset is suited else "Chosen by you.",
         recipe=recipe,
         refused=refused,
-        missing=_missing(bench, choices, refused),
+        missing=_missing(bench, choices, recipe, place, refused),
         model=model,
         unknown=unknown,
         data=data,
@@ -237,12 +238,14 @@ def _recipe(bench: Bench, choices: Choices, preset: Preset) -> tuple[Recipe, str
         return preset.recipe(**chosen), str(problem)
 
 
-def _missing(bench: Bench, choices: Choices, refused: str) -> tuple[str, str] | None:
+def _missing(
+    bench: Bench, choices: Choices, recipe: Recipe, place: Place, refused: str
+) -> tuple[str, str] | None:
     """What has to be chosen before a training can start: the step for it, and the sentence."""
     if not choices.model:
         return "model", "No model is chosen yet. Choose one in the Model step."
-    if refused:
-        return "preset", refused
+    if refusal := refused or refusal_of(recipe, place.device):
+        return "preset", refusal
     if not chosen_paths(bench, choices):
         return "data", "No data is chosen yet. Choose it in the Data step."
     return None

@@ -18,6 +18,10 @@ class UserError(Exception):
     """
 
 
+class Stopped(Exception):
+    """Somebody asked for the work to end before it had anything to keep: a worker then ends well."""
+
+
 class WorkerFailed(Exception):
     """A worker ended through no fault of the user; `log` says more."""
 

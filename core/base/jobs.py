@@ -20,7 +20,7 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from core.base.errors import UserError, disk_sentence, disk_trouble, first_line, is_out_of_memory
+from core.base.errors import Stopped, UserError, disk_sentence, disk_trouble, first_line, is_out_of_memory
 from core.base.events import EventLog, now
 from core.base.files import read_json, sweep, write_atomic, write_json
 from core.base.process import ABORTED, CRASHED, KILLED, birth, kill_tree, lives, spawn
@@ -31,10 +31,6 @@ HEARTBEAT_S = 2.0
 _OWN_FIELDS = {"status", "message", "pid", "born", "stage", "progress", "started", "heartbeat", "exit_code"}
 # what a lock is held for takes milliseconds; whoever waits longer waits for a process that hangs
 _LOCK_S = 10.0
-
-
-class Stopped(Exception):
-    """Somebody asked for the work to end before it had anything to keep: a worker then ends well."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from typing import IO
 
 import psutil
 
+from core.base.errors import Stopped
 from core.base.home import APP_FOLDER, library_env
 
 PARENT = "LORA_GARAGE_PARENT"
@@ -32,10 +33,6 @@ _NOISE = re.compile(r"^\s*(File \"|Traceback|at 0x|During handling|\[New LWP)|\^
 KILLED = (-9, 137)
 ABORTED = (-6, 134, 3, 3221226505)
 CRASHED = (-11, 139, 3221225477)
-
-
-class ChildStopped(Exception):
-    """The child was ended because somebody asked for it."""
 
 
 class ChildFailed(Exception):
@@ -130,7 +127,7 @@ def run_child(
     """Run `python -m module *args` to its end; each line that it says goes to `on_line`.
 
     Where `on_line` answers False the line also goes to our own output, the log; progress lines don't.
-    `stop` is asked several times a second; when it answers, the child is ended: ChildStopped. A child that
+    `stop` is asked several times a second; when it answers, the child is ended: Stopped. A child that
     ends with anything but 0 is ChildFailed.
     """
     child = spawn(module, args, subprocess.PIPE, env)
@@ -140,7 +137,7 @@ def run_child(
     try:
         while child.poll() is None:
             if stop():
-                raise ChildStopped
+                raise Stopped
             time.sleep(0.1)
         reader.join(timeout=5)
     finally:

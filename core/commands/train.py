@@ -6,11 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError
 from core.base.home import Home
 from core.commands.follow import follow
 from core.commands.options import method_lines
 from core.hub.download import download_job, start_download
 from core.machine import find_hardware
+from core.methods.method import refusal_of
+from core.methods.settle import device_of, installed
 from core.models import is_hub_id, model_folder, resolve_model
 from core.presets import choose_preset, preset_named
 from core.recipe import Recipe, load_yaml, parse_recipe
@@ -61,7 +64,9 @@ def _from_folder(folder: Path, value: Any) -> Any:
 
 
 def checked_run(home: Home, recipe: Recipe) -> Run:
-    """A run of a recipe; what is wrong with model or data is said before there is one."""
+    """A run of a recipe; what is wrong with recipe, model or data is said before there is one."""
+    if problem := refusal_of(recipe, device_of(find_hardware(home.root).training_gpu, **installed())):
+        raise UserError(problem)
     resolve_model(home, recipe.model)
     scan_data(home, recipe)
     return create_run(home, recipe)

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from core.base.errors import UserError
+from core.base.errors import Stopped, UserError
 from core.base.files import aside, remove, sweep
 from core.base.home import Home
-from core.base.jobs import JobState, Stopped, read_job, request_stop, start_job
+from core.base.jobs import JobState, read_job, request_stop, start_job
 from core.base.records import read_if_whole, write_record
 from core.data.measure import TokenTable, measure, sample_rows
 from core.data.read import expand

@@ -9,9 +9,9 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
-from core.base.errors import UserError
+from core.base.errors import Stopped, UserError
 from core.base.home import Home, open_home
-from core.base.jobs import Stopped, Worker
+from core.base.jobs import Worker
 from core.base.records import read_record
 from core.data.check import Question, ensure_store, ensure_tokens
 from core.data.compare import near_leaked

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.base.cores import usable_cores
-from core.base.errors import UserError, disk_sentence
+from core.base.errors import Stopped, UserError, disk_sentence
 from core.base.files import replacement, sha256_file, sweep
-from core.base.jobs import Stopped
 from core.base.records import write_record
 from core.data.compare import compare
 from core.data.digest import Digest, digest_block, no_digest

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from core.base.cores import physical_cores
 from core.base.errors import UserError, disk_free, disk_sentence, disk_trouble
-from core.base.jobs import Stopped
-from core.base.process import ChildFailed, ChildStopped, death, die_with_parent, run_child
+from core.base.process import ChildFailed, death, die_with_parent, run_child
 from core.models.converter import GGUF_PACKAGE, SCRIPT, require_converter
 
 Tell = Callable[[float], None]
@@ -84,8 +83,6 @@ def _child(
     try:
         # a model folder is all the converter needs; it must not look anything up
         run_child(module, args, heard, stop, {"HF_HUB_OFFLINE": "1"})
-    except ChildStopped:
-        raise Stopped from None
     except ChildFailed as failure:
         if refusals:
             raise UserError(refusals[0]) from failure

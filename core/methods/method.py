@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from core.base.registry import registered
-from core.methods.settle import Device
+from core.methods.settle import Device, unmet
 from core.models import ModelSpec, lora_targets
 from core.models.spec import Linear
 from core.recipe import MethodEntry, Recipe
@@ -127,3 +127,8 @@ def active_share(spec: ModelSpec) -> float:
     """The part of the experts that one token is sent to."""
     experts = sum(linear.parameters for linear in spec.linears if linear.kind == "expert")
     return 1.0 - (spec.parameters - spec.active) / experts if experts else 1.0
+
+
+def refusal_of(recipe: Recipe, device: Device) -> str:
+    """Why a recipe can't be trained there, with the remedy; empty where it can. Asked before Start, too."""
+    return unmet(recipe, device) or method_of(recipe).refuses(recipe, device)

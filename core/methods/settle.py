@@ -78,7 +78,7 @@ def settle(recipe: Recipe, device: Device, caps_scores: bool = False) -> tuple[R
 
     `caps_scores`: the model caps its attention scores (Gemma 2). Attention stays `auto` where the engine
     takes the fastest that the model has. What the recipe insists on and can't have becomes what is nearest:
-    `refusal_of` says so, and no training starts.
+    `unmet` says so, and no training starts.
     """
     engine, engine_why = _engine(recipe, device)
     precision, precision_why = _precision(recipe, device)
@@ -98,8 +98,8 @@ def settle(recipe: Recipe, device: Device, caps_scores: bool = False) -> tuple[R
     return recipe.model_copy(update={knob: taken for knob, (taken, _) in decided.items()}), reasons
 
 
-def refusal_of(recipe: Recipe, device: Device) -> str:
-    """What the recipe insists on and can't have there, with the remedy; empty where it can be trained."""
+def unmet(recipe: Recipe, device: Device) -> str:
+    """What the recipe insists on and can't have there, with the remedy; empty where there is nothing."""
     problem = _beyond_unsloth(recipe) or device.unsloth
     if recipe.engine == "unsloth" and problem:
         return f"The recipe asks for Unsloth, but {problem}. Set engine to “auto” or “peft”."

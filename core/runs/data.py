@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from core.base.errors import UserError, disk_sentence
+from core.base.errors import Stopped, UserError, disk_sentence
 from core.base.files import replacement, sweep
 from core.base.home import SAMPLE_DATA, Home
-from core.base.jobs import Stopped
 from core.data import prepare_snapshot
 from core.data.check import check_columns, ensure_store, open_store
 from core.data.compare import near_leaked

@@ -10,8 +10,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from core.base.errors import UserError
-from core.base.jobs import Stopped, Worker
+from core.base.errors import Stopped, UserError
+from core.base.jobs import Worker
 from core.data import ChatTokenizer, Conversation, read_snapshot
 from core.data.encoded import IGNORED
 from core.recipe import Recipe

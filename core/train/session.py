@@ -20,8 +20,8 @@ from core.base.jobs import Worker
 from core.data import ChatTokenizer
 from core.fit.answer import Fit
 from core.fit.speed import count_steps
-from core.methods.method import method_of
-from core.methods.settle import reason_for, refusal_of, settle
+from core.methods.method import method_of, refusal_of
+from core.methods.settle import reason_for, settle
 from core.models import read_config, resolve_model
 from core.recipe import Recipe
 from core.runs.run import Run
@@ -68,7 +68,7 @@ class Session:
         torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or usable_cores()))
         folder = resolve_model(home, run.recipe.model)
         device = find_device(unsloth)
-        if problem := refusal_of(run.recipe, device) or method_of(run.recipe).refuses(run.recipe, device):
+        if problem := refusal_of(run.recipe, device):
             raise UserError(problem)
         recipe, reasons = settle(run.recipe, device, caps_scores(folder))
         worker.update(engine=recipe.engine, reason=reason_for("engine", reasons))

@@ -13,6 +13,7 @@ from pyarrow import LargeListArray, table
 from transformers import AutoTokenizer
 from trl import SFTConfig, SFTTrainer  # pyright: ignore[reportPrivateImportUsage]
 
+from core.methods.method import method_of
 from core.recipe import Recipe
 from core.train import batches
 from core.train.engine import DTYPES, SharedTrainer
@@ -37,13 +38,16 @@ def load_model(recipe: Recipe, folder: Path, device: str) -> torch.nn.Module:
         # its own default moves the embedding only when the card is short of room
         offload_embedding=True if recipe.offload_embedding else "auto",
     )
+    lora = method_of(recipe).config(recipe)
     return unsloth.FastLanguageModel.get_peft_model(
         model,
-        r=recipe.rank,
+        r=lora.r,
+        # as it was asked for: the configuration holds a list of names as a set, in any order
         target_modules=recipe.target_modules,
-        lora_alpha=recipe.alpha,
-        lora_dropout=recipe.dropout,
-        bias="none",
+        lora_alpha=lora.lora_alpha,
+        lora_dropout=lora.lora_dropout,
+        bias=lora.bias,
+        use_rslora=lora.use_rslora,
         use_gradient_checkpointing=_CHECKPOINTING[recipe.checkpointing],
         random_state=recipe.seed,
         max_seq_length=recipe.max_length,

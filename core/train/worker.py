@@ -17,9 +17,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from core.base.errors import first_line
+from core.base.errors import Stopped, first_line
 from core.base.home import GARAGE, Home, open_home
-from core.base.jobs import Stopped, Worker
+from core.base.jobs import Worker
 from core.methods.settle import wants_unsloth
 from core.recipe import Recipe
 from core.runs.data import has_data, prepare_data

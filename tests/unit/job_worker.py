@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from core.base.errors import UserError
-from core.base.jobs import Stopped, Worker
+from core.base.errors import Stopped, UserError
+from core.base.jobs import Worker
 
 
 def main(folder: Path, what: str) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.base.errors import Stopped
 from core.base.home import APP_FOLDER
-from core.base.process import ChildFailed, ChildStopped, death, run_child, telling_line
+from core.base.process import ChildFailed, death, run_child, telling_line
 
 CHILD = "tests.unit.child_process"
 
@@ -38,7 +39,7 @@ def test_failure_carries_the_telling_line() -> None:
 def test_stop() -> None:
     before = set(psutil.Process().children())
     began = time.monotonic()
-    with pytest.raises(ChildStopped):
+    with pytest.raises(Stopped):
         run_child(CHILD, ["sleep"], lambda line: False, lambda: time.monotonic() - began > 1)
     assert time.monotonic() - began < 8
     left = set(psutil.Process().children()) - before

@@ -15,8 +15,11 @@ from core.base.home import APP_FOLDER, Home
 from core.base.jobs import JobState
 from core.commands import dispatch
 from core.commands.follow import raise_unless_done
+from core.commands.train import checked_run
 from core.data.shapes import ROLES_OF_COLUMNS
 from core.export.forms import forms
+from core.recipe import Recipe
+from core.runs.run import list_runs
 
 
 @pytest.mark.parametrize(
@@ -101,3 +104,9 @@ def test_help_names_every_choice(
         dispatch.run(command, ["--help"])
     output = capsys.readouterr().out
     assert names and all(name in output for name in names)
+
+
+def test_a_recipe_that_cannot_be_trained_is_refused_before_there_is_a_run(home: Home) -> None:
+    with pytest.raises(UserError, match="DoRA can be estimated, but not trained yet"):
+        checked_run(home, Recipe(method="dora"))
+    assert list_runs(home) == []

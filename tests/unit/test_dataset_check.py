@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from core.base.errors import UserError
+from core.base.errors import Stopped, UserError
 from core.base.home import Home
-from core.base.jobs import Stopped, kill_job, wait_job
+from core.base.jobs import kill_job, wait_job
 from core.commands import dispatch
 from core.data import check
 from core.data.check import (

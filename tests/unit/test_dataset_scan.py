@@ -15,8 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from core.base.errors import UserError
-from core.base.jobs import Stopped
+from core.base.errors import Stopped, UserError
 from core.data import scan as scanning
 from core.data.read import Block
 from core.data.scan import ScanProgress, scan

@@ -13,7 +13,7 @@ import pytest
 
 from core.base.home import APP_FOLDER
 from core.machine import Gpu
-from core.methods.settle import Device, device_of, reason_for, refusal_of, settle, wants_unsloth
+from core.methods.settle import Device, device_of, reason_for, settle, unmet, wants_unsloth
 from core.recipe import Recipe, parse_recipe
 from core.train import calibrate
 
@@ -88,8 +88,8 @@ def test_fallback_says_why() -> None:
 
 
 def test_insisting_on_unsloth_where_it_fails_is_an_error() -> None:
-    assert "no accelerator" in refusal_of(Recipe(engine="unsloth"), WITHOUT_UNSLOTH)
-    assert not refusal_of(Recipe(), WITHOUT_UNSLOTH) and not refusal_of(Recipe(engine="unsloth"), ADA)
+    assert "no accelerator" in unmet(Recipe(engine="unsloth"), WITHOUT_UNSLOTH)
+    assert not unmet(Recipe(), WITHOUT_UNSLOTH) and not unmet(Recipe(engine="unsloth"), ADA)
 
 
 @pytest.mark.parametrize(
@@ -138,7 +138,7 @@ def test_what_is_done_instead_is_said(knob: str, wanted: object, device: Device,
 @pytest.mark.parametrize("device", [CPU, TURING_WITHOUT_FLASH])
 def test_flash_attention_says_what_it_needs(device: Device) -> None:
     recipe = Recipe(attention="flash_attention_2")
-    assert "needs the package flash-attn" in refusal_of(recipe, device)
+    assert "needs the package flash-attn" in unmet(recipe, device)
     assert settle(recipe, device)[0].attention == "auto"
 
 

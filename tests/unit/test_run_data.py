@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from core.base.errors import UserError
+from core.base.errors import Stopped, UserError
 from core.base.files import sha256_file
 from core.base.home import APP_FOLDER, Home
-from core.base.jobs import Stopped
 from core.data import read_snapshot
 from core.recipe import Recipe
 from core.runs import data as run_data

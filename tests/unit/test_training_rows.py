@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.base.errors import Stopped
 from core.base.home import Home
-from core.base.jobs import Stopped, Worker
+from core.base.jobs import Worker
 from core.data import ChatTokenizer, Conversation, Encoded
 from core.data.encoded import IGNORED
 from core.recipe import Recipe

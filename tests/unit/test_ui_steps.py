@@ -231,6 +231,14 @@ def test_nonsense_gets_no_points(bench: Bench, request_: dict[str, Any]) -> None
 # ----- export
 
 
+def test_what_cannot_be_trained_is_said_before_start(bench: Bench) -> None:
+    bench.choose(changes={"method": "dora"})
+    page = shown(bench, "train-panel")
+    assert "DoRA can be estimated, but not trained yet" in page and 'href="#preset"' in page
+    with pytest.raises(UserError, match="not trained yet"):
+        act(bench, "train", "start")
+
+
 def test_an_untrained_run_says_what_is_missing(bench: Bench) -> None:
     add_run(bench, "r", [STARTED], "stopped")
     assert "no adapter yet" in shown(bench, "export-panel")

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from core.base.errors import UserError
+from core.base.errors import Stopped, UserError
 from core.base.files import aside
 from core.base.home import Home
-from core.base.jobs import Stopped, Worker
+from core.base.jobs import Worker
 from core.base.registry import registered
 from core.runs.run import Run
 
