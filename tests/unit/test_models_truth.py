@@ -201,3 +201,20 @@ def test_a_model_that_can_not_be_built_gets_a_sentence(home: Home, tmp_path: Pat
     for say in (print, None):
         with pytest.raises(UserError, match=r"config\.json: Transformers can't build a model from"):
             find_spec(home, str(file), say)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limits", ["LIMIT_S = 1.0", "_LIMIT_BYTES = 1 << 20"])
+def test_a_model_beyond_measure_ends_its_worker(limits: str, tmp_path: Path) -> None:
+    """Too long, or too much memory: the process goes, and its job says why."""
+    code = (
+        "import sys, time; from core.models import shapes_worker as worker;"
+        f"worker.{limits}; big = [];"
+        "worker.shapes_of = lambda config: (big.append(bytearray(64 << 20)), time.sleep(60));"
+        "sys.argv = ['', sys.argv[1]]; worker.main()"
+    )
+    (tmp_path / "config.json").write_text("{}")
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, timeout=120)
+    state = json.loads((tmp_path / "state.json").read_text())
+    assert (done.returncode, state["status"], state["error"]) == (2, "failed", "UserError")
+    assert "too large to be counted" in state["message"]
