@@ -59,7 +59,7 @@ def ready(places: Places, test: bool = False) -> bool:
 
     A False is no verdict: `prepare` then asks every step, and may find nothing to do.
     """
-    mark = State.load(places.state).values.get(_READY)
+    mark: Any = State.load(places.state).values.get(_READY)
     try:
         fresh = mark["inputs"] == _inputs(places) and (mark["test"] or not test)
     except (OSError, KeyError, TypeError):
