@@ -55,6 +55,7 @@ def test_a_resume_keeps_to_its_recipe(long_run: Run) -> None:
     """Another alpha is refused in a sentence, more steps are taken with a word."""
     request_stop(long_run.folder)
     assert wait_over(long_run).status == "stopped"
+    (long_run.folder / "stop.request").unlink()
     asked, last = long_run.recipe, finish_soon(long_run)
     long_run.recipe.with_changes(alpha=32, rank=8).save(long_run.folder / "recipe.yaml")
     assert work(long_run, "--resume") != 0
