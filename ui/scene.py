@@ -343,5 +343,8 @@ class _Log:
 def _progress(bench: Bench, run: Run) -> Progress:
     """How the run goes. What its log said before is neither read nor folded again."""
     log = bench.memo.get("log", run.folder, _Log, keep=4)
-    progress = log.catch_up(run)
+    try:
+        progress = log.catch_up(run)
+    except UserError as problem:
+        progress = Progress(warnings=[str(problem)])
     return replace(progress, job=_job_state(bench, run.folder), checkpoints=finished_checkpoints(run))

@@ -6,6 +6,7 @@ for it, `stop.request`. Nothing is kept in memory, so a page, a second tab or a 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -20,7 +21,15 @@ from typing import Any, Literal, get_args
 
 from filelock import FileLock, Timeout
 
-from core.base.errors import Stopped, UserError, disk_sentence, disk_trouble, first_line, is_out_of_memory
+from core.base.errors import (
+    Stopped,
+    UserError,
+    disk_sentence,
+    disk_trouble,
+    file_sentence,
+    first_line,
+    is_out_of_memory,
+)
 from core.base.events import EventLog, now
 from core.base.files import read_json, sweep, write_atomic, write_json
 from core.base.process import ABORTED, CRASHED, KILLED, birth, kill_tree, lives, spawn
@@ -169,11 +178,11 @@ def error_sentence(error: BaseException) -> str:
     """One sentence about any exception that ended a worker."""
     if isinstance(error, UserError):
         return str(error)
-    trouble = disk_trouble(error) if isinstance(error, OSError) else None
-    if trouble is not None:
-        file = getattr(error, "filename", None) or "a file"
+    if sentence := file_sentence(error):
+        return sentence
+    if isinstance(error, OSError) and (trouble := disk_trouble(error)):
         return (
-            f"The work with {file} failed: {trouble.problem}. {trouble.remedy}, then resume or start again."
+            f"A file could not be written: {trouble.problem}. {trouble.remedy}, then resume or start again."
         )
     if is_out_of_memory(error):
         return "Memory ran out. Choose a shorter maximum length, micro-batch 1 or a smaller model."
@@ -200,9 +209,10 @@ def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
 def stop_requested(folder: Path) -> str | None:
     """`stop`, `save`, or None."""
     try:
-        return (folder / "stop.request").read_text("utf-8").strip() or None
-    except FileNotFoundError:
-        return None
+        request = (folder / "stop.request").read_bytes().strip()
+    except OSError:
+        return None  # nobody asked, or what stands there is no request
+    return "save" if request == b"save" else "stop" if request else None
 
 
 def kill_job(folder: Path) -> None:
@@ -277,6 +287,15 @@ class Worker:
                 write_json(self.folder / "state.json", self._state)
             except OSError as error:
                 print(f"state.json could not be written: {error}", file=sys.stderr)
+                if self._over.is_set():
+                    with suppress(OSError):
+                        self._write_over()
+
+    def _write_over(self) -> None:
+        """The last word where the disk has no room for a new file: into the block that the old one has."""
+        with open(self.folder / "state.json", "r+b") as file:
+            file.write(json.dumps(self._state).encode())
+            file.truncate()
 
     def share(self, progress: float | None) -> None:
         """Set how far the stage is, 0..1; None where nobody knows."""
