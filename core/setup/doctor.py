@@ -38,7 +38,9 @@ def examine(places: Places | None = None, answers: dict[str, Any] | None = None)
         # what the page sees, too, with the reason why a card can't train
         "hardware": {
             **asdict(hardware),
-            "gpus": [{**asdict(gpu), "refused": refusal(gpu, hardware)} for gpu in hardware.gpus],
+            "gpus": [
+                {**asdict(gpu), "bf16": gpu.bf16, "refused": refusal(gpu, hardware)} for gpu in hardware.gpus
+            ],
         },
         "plan": plan.to_json(),
         "fits_better": fits.to_json() if fits.torch != plan.torch else None,
