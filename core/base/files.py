@@ -181,6 +181,16 @@ def read_json(path: Path, default: Any = None) -> Any:
         raise UserError(f"{path} is damaged ({error}). Move it away, then try again.") from error
 
 
+def start_of(path: Path, most: int = 256) -> str:
+    """The first `most` bytes of a file that the kernel makes, without the space around them. Such files
+    vanish and forbid as it likes: an unreadable one is empty."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(most).decode("utf-8", "replace").strip("\0 \n")
+    except OSError:
+        return ""
+
+
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file's content, in hex, read in pieces of 1 MiB."""
     digest = hashlib.sha256()

@@ -14,12 +14,14 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, PositiveInt
 
 from core.base.errors import (
     Stopped,
@@ -32,14 +34,28 @@ from core.base.errors import (
 )
 from core.base.events import EventLog, now
 from core.base.files import read_json, sweep, write_atomic, write_json
-from core.base.process import ABORTED, CRASHED, KILLED, birth, kill_tree, lives, spawn
+from core.base.process import ABORTED, CRASHED, KILLED, birth, lives, spawn
+from core.base.records import decode
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "died"]
 ACTIVE = ("starting", "running")
 HEARTBEAT_S = 2.0
-_OWN_FIELDS = {"status", "message", "pid", "born", "stage", "progress", "started", "heartbeat", "exit_code"}
 # what a lock is held for takes milliseconds; whoever waits longer waits for a process that hangs
 _LOCK_S = 10.0
+
+
+class _Written(BaseModel, extra="allow"):
+    """`state.json` as a worker or its starter writes it; a worker may add fields of its own."""
+
+    status: Status = "none"
+    message: str = ""
+    pid: PositiveInt | None = None
+    born: float | None = None
+    stage: str = ""
+    progress: float | None = None
+    started: str = ""
+    heartbeat: str = ""
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -136,31 +152,24 @@ def read_state_file(folder: Path) -> dict[str, Any]:
 
 def read_job(folder: Path) -> JobState:
     """How the job in `folder` goes, whoever started it."""
-    state = read_state_file(folder)
-    pid = _process_id(state) if state.get("status") in ACTIVE else None
-    return judge(state, pid is not None and lives(pid, _number(state.get("born"))))
+    return judge(read_state_file(folder))
 
 
-def judge(state: dict[str, Any], alive: bool) -> JobState:
-    """Decide from the last written state and whether its process lives. Pure, so tests replay histories."""
-    status: Status = next((one for one in get_args(Status) if one == state.get("status")), "none")
-    message = str(state.get("message", ""))
-    if status in ACTIVE and not alive:
+def judge(state: dict[str, Any], alive: Callable[[int, float | None], bool] = lives) -> JobState:
+    """Decide from the last written state and whether its process lives. Tests replay histories with it."""
+    written = decode(state, _Written) or _Written()
+    status, message = written.status, written.message
+    if status in ACTIVE and not (written.pid and alive(written.pid, written.born)):
         status = "died"
     if status == "died":
-        message = death_sentence(state.get("exit_code"))
+        message = death_sentence(written.exit_code)
+    fields = written.model_extra or {}
     return JobState(
-        status=status,
-        message=message,
-        pid=_process_id(state),
-        stage=str(state.get("stage", "")),
-        progress=_number(state.get("progress")),
-        started=str(state.get("started", "")),
-        fields={key: value for key, value in state.items() if key not in _OWN_FIELDS},
+        status, message, written.pid, written.stage, written.progress, written.started, dict(fields)
     )
 
 
-def death_sentence(exit_code: Any) -> str:
+def death_sentence(exit_code: int | None) -> str:
     """What a worker's sudden end most likely means, in one or two sentences."""
     if exit_code in KILLED:
         return (
@@ -192,15 +201,6 @@ def error_sentence(error: BaseException) -> str:
     return f"An unexpected error ended the work: {type(error).__name__}: {first}. The log has the details."
 
 
-def _process_id(state: dict[str, Any]) -> int | None:
-    pid = state.get("pid")
-    return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
     """Ask the worker to end at the next safe point; `save` also keeps what it has so far as the result."""
     write_atomic(folder / "stop.request", how)
@@ -213,14 +213,6 @@ def stop_requested(folder: Path) -> str | None:
     except OSError:
         return None  # nobody asked, or what stands there is no request
     return "save" if request == b"save" else "stop" if request else None
-
-
-def kill_job(folder: Path) -> None:
-    """End the worker and its children now. Only for a worker that doesn't answer a stop request."""
-    state = read_state_file(folder)
-    pid = _process_id(state)
-    if pid is not None and lives(pid, _number(state.get("born"))):
-        kill_tree(pid)
 
 
 def wait_job(folder: Path, timeout_s: float | None = None, poll_s: float = 0.2) -> JobState:

@@ -40,7 +40,7 @@ HISTORIES = [
 
 @pytest.mark.parametrize(("state", "alive", "status", "message"), HISTORIES)
 def test_judge_replays(state: dict, alive: bool, status: str, message: str) -> None:
-    judged = jobs.judge(state, alive)
+    judged = jobs.judge(state, lambda pid, born: alive)
     assert judged.status == status
     assert message in judged.message
 
