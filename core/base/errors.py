@@ -129,8 +129,10 @@ def file_sentence(error: BaseException) -> str:
     What stands where it should not, or can't be read, is nobody's mistake in the code: every edge of the app
     asks this before it speaks of an unexpected error.
     """
-    trouble = disk_trouble(error) if isinstance(error, OSError) else None
-    if trouble is None or error.filename is None:
+    if not isinstance(error, OSError) or error.filename is None:
+        return ""
+    trouble = disk_trouble(error)
+    if trouble is None:
         return ""
     return f"{_path_words(error.filename)}: {trouble.problem}. {trouble.remedy}, then try again."
 
