@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.machine.cards import gpus_with_ids
-from core.machine.gpu import NAMES_LAPTOPS, Gpu, amd_family, computes_bf16
+from core.machine.hardware import NAMES_LAPTOPS, Gpu, amd_family
 
 Answers = dict[str, Any]
 Reading = Iterator[Gpu | str]
@@ -248,7 +248,6 @@ def _amd_gpu(raw: Answers, index: int, card: dict[str, Any], gfx: str) -> Gpu:
         free=max(0, total - used),
         driver=_kernel_driver(raw, card),
         arch=arch,
-        bf16=computes_bf16("amd", arch, None),
         display=_has_screen(card),
         unified=unified,
         index=index,

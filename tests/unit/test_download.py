@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import save
 
 from core.base.errors import UserError
 from core.base.files import read_json
 from core.base.home import Home
-from core.base.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
+from core.base.jobs import JobState, Worker, read_job, read_state_file, request_stop, wait_job
 from core.hub.download import (
     check_room,
     download,
@@ -260,7 +261,7 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
     job = start_download(home, NAME)
     here = wait_for_bytes(home, size // 10)
     assert here.fields["total"] == sum(map(len, files.values()))
-    kill_job(job)
+    psutil.Process(read_job(job).pid).kill()
     assert wait_job(job, timeout_s=30).status == "died"
     until(lambda: read_state_file(job)["status"] == "died")
 

@@ -40,7 +40,7 @@ HISTORIES = [
 
 @pytest.mark.parametrize(("state", "alive", "status", "message"), HISTORIES)
 def test_judge_replays(state: dict, alive: bool, status: str, message: str) -> None:
-    judged = jobs.judge(state, alive)
+    judged = jobs.judge(state, lambda pid, born: alive)
     assert judged.status == status
     assert message in judged.message
 
@@ -224,3 +224,15 @@ def wait_for(condition, timeout_s: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end, "waited too long"
         time.sleep(0.02)
+
+
+def test_where_nothing_more_can_be_written_the_last_word_is(little_disk: Path) -> None:
+    job = little_disk / "job"
+    job.mkdir()
+    with pytest.raises(SystemExit), jobs.Worker(job) as worker:
+        worker.update(stage="merge")
+        room = os.statvfs(little_disk)
+        (little_disk / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize))
+        (little_disk / "more").write_bytes(b"x" * 100_000)
+    state = jobs.read_job(job)
+    assert state.status == "failed" and "the disk is full. Free some space" in state.message

@@ -10,9 +10,8 @@ import pytest
 
 from core.machine import read_probe
 from core.setup.doctor import examine, report
-from core.setup.places import Places
 from core.setup.prepare import wanted_steps
-from core.setup.state import State
+from core.setup.state import Places, State
 from tests.unit.set_up import PLAN
 
 

@@ -15,13 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.base.errors import UserError
-from core.setup.places import Places, StepFailed, mark_ready, ready
+from core.base.errors import UserError, WorkerFailed
+from core.base.process import ChildFailed
 from core.setup.plan import InstallPlan
 from core.setup.prepare import SetupStep, check_room, prepare, run_steps, settle_plan, wanted_steps
-from core.setup.screen import Screen
-from core.setup.state import State, fingerprint, only_one
-from core.setup.work import CommandFailed, Work
+from core.setup.state import Places, State, fingerprint, only_one, ready
+from core.setup.work import Screen, Work
 from tests.unit.set_up import PLAN, work_in
 
 UNIT = Path(__file__).resolve().parent
@@ -96,8 +95,8 @@ def test_only_what_changed_runs_again(history: History):
 
 def test_a_failure_names_step_line_and_advice(history: History):
     output = ["Collecting x", "ERROR: Could not install: [Errno 28] No space left on device", "[notice] pip"]
-    history.trouble["b"] = CommandFailed(1, output)
-    with pytest.raises(StepFailed) as failed:
+    history.trouble["b"] = ChildFailed(1, output)
+    with pytest.raises(WorkerFailed) as failed:
         history.go()
     sentence = str(failed.value)
     assert "step 2 of 3 (B): ERROR: Could not install: [Errno 28] No space left on device" in sentence
@@ -153,7 +152,7 @@ def test_two_at_once_are_refused_with_a_sentence(tmp_path: Path):
 
 def test_a_folder_that_can_not_be_written_is_a_sentence(tmp_path: Path):
     (tmp_path / ".garage").write_text("a file where a folder should be")
-    with pytest.raises(StepFailed, match=f"Set-up can't work in {re.escape(str(tmp_path))}"):
+    with pytest.raises(WorkerFailed, match=f"Set-up can't work in {re.escape(str(tmp_path))}"):
         prepare(Places(tmp_path))
 
 
@@ -179,8 +178,7 @@ def finished(places: Places, test: bool = False) -> State:
     state = State(places.state, {"plan": PLAN.to_json()})
     for step in wanted_steps(places, PLAN, test):
         state.finish(step.name, step.fingerprint, 1.0, {})
-    mark_ready(state.values, places, test)
-    state.save()
+    state.mark_ready(places, test)
     return state
 
 
@@ -207,7 +205,7 @@ def test_not_ready_when_files_are_gone(tmp_path: Path, gone: str):
     path = getattr(places, gone)
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert not ready(places)
-    assert [step.name for step in wanted_steps(places, PLAN, False) if not step.done(state, places)]
+    assert [step.name for step in wanted_steps(places, PLAN, False) if not step.done(state)]
 
 
 def test_state_is_whole_json_after_every_change(history: History):
@@ -227,9 +225,9 @@ def test_fingerprints_tell_inputs_apart(tmp_path: Path):
 
 def test_a_child_that_can_not_start_and_one_that_fails(tmp_path: Path):
     work = work_in(tmp_path)
-    with pytest.raises(CommandFailed):
+    with pytest.raises(ChildFailed):
         work.run([str(tmp_path / "no-such-tool")])
-    with pytest.raises(CommandFailed) as failed:
+    with pytest.raises(ChildFailed) as failed:
         work.run([sys.executable, "-c", "print('reason'); raise SystemExit(3)"])
     assert (failed.value.code, failed.value.output[0]) == (3, "reason")
     assert "reason" in work.places.log.read_text()
