@@ -35,7 +35,7 @@ class Outcome:
     completion: int
 
 
-class Question:
+class ChatQuestion:
     """A prompt, how to go on with it (at most `limit` tokens), and the way of the answer to who has asked."""
 
     def __init__(
@@ -85,10 +85,10 @@ class ChatWorker:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._questions: SimpleQueue[Question] = SimpleQueue()
+        self._questions: SimpleQueue[ChatQuestion] = SimpleQueue()
         threading.Thread(target=self._work, name="chat-worker", daemon=True).start()
 
-    def ask(self, question: Question) -> None:
+    def ask(self, question: ChatQuestion) -> None:
         """Put it at the end of the row."""
         self._questions.put(question)
 
@@ -102,7 +102,7 @@ class ChatWorker:
                 traceback.print_exc()
                 question.say(error)
 
-    def _answer(self, question: Question) -> Outcome:
+    def _answer(self, question: ChatQuestion) -> Outcome:
         vocabulary, speech = self._context.vocabulary, Speech(question.stops)
         count, stopped = 0, False
         tokens = self._context.answer(question.ids, question.sampling, question.scales, question.gone)

@@ -35,7 +35,7 @@ from core.base.errors import UserError
 from core.base.files import sha256_file, write_json
 from core.base.process import die_with_parent
 from core.chat.context import Context
-from core.chat.questions import AnswerBroke, ChatWorker, Outcome, Question
+from core.chat.questions import AnswerBroke, ChatQuestion, ChatWorker, Outcome
 from core.chat.requests import (
     AdapterScale,
     ChatRequest,
@@ -165,7 +165,7 @@ class ChatApi:
         if not ids:
             raise UserError("The prompt is empty. Write something.")
         limit = min(wish.max_completion_tokens or wish.max_tokens or room, room)
-        question = Question(ids, limit, wish, self._scales(wish), wish.stops)
+        question = ChatQuestion(ids, limit, wish, self._scales(wish), wish.stops)
         self._worker.ask(question)
         if wish.stream:
             events = _events(question, request, form, wish.stream_options.include_usage)
@@ -214,7 +214,7 @@ class _Form:
         return {**head, "object": kind if self.chat else "text_completion", "choices": [choice]}
 
 
-async def _events(question: Question, request: Request, form: _Form, usage: bool) -> AsyncIterator[str]:
+async def _events(question: ChatQuestion, request: Request, form: _Form, usage: bool) -> AsyncIterator[str]:
     """An answer as server-sent events."""
     yield _event(form.chunk(first=True))
     try:
