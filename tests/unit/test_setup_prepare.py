@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import psutil
@@ -163,7 +164,7 @@ def test_room_is_checked_before_anything_starts(history: History):
 
 
 def test_a_temporary_lack_of_the_gpu_keeps_the_gpu_environment(tmp_path: Path):
-    state = State(tmp_path / "setup.json", {"plan": InstallPlan("cu126", "RTX", ("cu124", "cpu")).to_json()})
+    state = State(tmp_path / "setup.json", {"plan": asdict(InstallPlan("cu126", "RTX", ("cu124", "cpu")))})
     assert settle_plan(state, PLAN, again=False).torch == "cu126"
     assert settle_plan(state, PLAN, again=True).torch == "cpu"
 
@@ -175,7 +176,7 @@ def finished(places: Places, test: bool = False) -> State:
     for path in (places.python, places.venv_id, places.converter / "convert_hf_to_gguf.py", places.starter):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-    state = State(places.state, {"plan": PLAN.to_json()})
+    state = State(places.state, {"plan": asdict(PLAN)})
     for step in wanted_steps(places, PLAN, test):
         state.finish(step.name, step.fingerprint, 1.0, {})
     state.mark_ready(places, test)
