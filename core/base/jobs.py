@@ -6,6 +6,7 @@ for it, `stop.request`. Nothing is kept in memory, so a page, a second tab or a 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -22,7 +23,15 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, PositiveInt
 
-from core.base.errors import Stopped, UserError, disk_sentence, disk_trouble, first_line, is_out_of_memory
+from core.base.errors import (
+    Stopped,
+    UserError,
+    disk_sentence,
+    disk_trouble,
+    file_sentence,
+    first_line,
+    is_out_of_memory,
+)
 from core.base.events import EventLog, now
 from core.base.files import read_json, sweep, write_atomic, write_json
 from core.base.process import ABORTED, CRASHED, KILLED, birth, lives, spawn
@@ -175,11 +184,11 @@ def error_sentence(error: BaseException) -> str:
     """One sentence about any exception that ended a worker."""
     if isinstance(error, UserError):
         return str(error)
-    trouble = disk_trouble(error) if isinstance(error, OSError) else None
-    if trouble is not None:
-        file = getattr(error, "filename", None) or "a file"
+    if sentence := file_sentence(error):
+        return sentence
+    if isinstance(error, OSError) and (trouble := disk_trouble(error)):
         return (
-            f"The work with {file} failed: {trouble.problem}. {trouble.remedy}, then resume or start again."
+            f"A file could not be written: {trouble.problem}. {trouble.remedy}, then resume or start again."
         )
     if is_out_of_memory(error):
         return "Memory ran out. Choose a shorter maximum length, micro-batch 1 or a smaller model."
@@ -258,6 +267,15 @@ class Worker:
                 write_json(self.folder / "state.json", self._state)
             except OSError as error:
                 print(f"state.json could not be written: {error}", file=sys.stderr)
+                if self._over.is_set():
+                    with suppress(OSError):
+                        self._write_over()
+
+    def _write_over(self) -> None:
+        """The last word where the disk has no room for a new file: into the block that the old one has."""
+        with open(self.folder / "state.json", "r+b") as file:
+            file.write(json.dumps(self._state).encode())
+            file.truncate()
 
     def say(self, kind: str, **fields: Any) -> None:
         """Append an event; as with `update`, a full disk is said in the log and does not end the work."""
@@ -269,9 +287,10 @@ class Worker:
     def stop_requested(self) -> str | None:
         """`stop`, `save`, or None."""
         try:
-            return (self.folder / "stop.request").read_text("utf-8").strip() or None
-        except FileNotFoundError:
-            return None
+            request = (self.folder / "stop.request").read_bytes().strip()
+        except OSError:
+            return None  # nobody asked, or what stands there is no request
+        return "save" if request == b"save" else "stop" if request else None
 
     def stopped(self, message: str) -> None:
         """Say that the work ends early because it was asked to."""

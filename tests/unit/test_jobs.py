@@ -218,3 +218,15 @@ def test_log_tail_shows_a_progress_bar_once(tmp_path: Path) -> None:
 )
 def test_every_error_becomes_a_sentence(error: BaseException, words: str) -> None:
     assert words in error_sentence(error)
+
+
+def test_where_nothing_more_can_be_written_the_last_word_is(little_disk: Path) -> None:
+    job = little_disk / "job"
+    job.mkdir()
+    with pytest.raises(SystemExit), jobs.Worker(job) as worker:
+        worker.update(stage="merge")
+        room = os.statvfs(little_disk)
+        (little_disk / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize))
+        (little_disk / "more").write_bytes(b"x" * 100_000)
+    state = jobs.read_job(job)
+    assert state.status == "failed" and "the disk is full. Free some space" in state.message
