@@ -92,7 +92,9 @@ def start_job(
             sweep(folder)
             process = _spawn(folder, module, [str(folder), *(args or [])], env)
             state = _new_state("starting", process.pid)
-            _reap(folder, process, state["born"])
+            # waited for, so that it never stays a zombie
+            reaper = (folder, process, state["born"])
+            threading.Thread(target=_reap, args=reaper, name=f"reap-{process.pid}", daemon=True).start()
             try:
                 write_json(folder / "state.json", state)
             except OSError:
@@ -120,12 +122,7 @@ def _spawn(folder: Path, module: str, args: list[str], env: dict[str, str] | Non
 
 
 def _reap(folder: Path, process: subprocess.Popen[bytes], born: float | None) -> None:
-    """Wait for the child in a thread, so that it never stays a zombie, and note its exit code."""
-
-    def wait() -> None:
-        note_death(folder, process.pid, born, process.wait())
-
-    threading.Thread(target=wait, name=f"reap-{process.pid}", daemon=True).start()
+    note_death(folder, process.pid, born, process.wait())
 
 
 def note_death(folder: Path, pid: int, born: float | None, code: int) -> None:
@@ -206,15 +203,6 @@ def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
     write_atomic(folder / "stop.request", how)
 
 
-def stop_requested(folder: Path) -> str | None:
-    """`stop`, `save`, or None."""
-    try:
-        request = (folder / "stop.request").read_bytes().strip()
-    except OSError:
-        return None  # nobody asked, or what stands there is no request
-    return "save" if request == b"save" else "stop" if request else None
-
-
 def wait_job(folder: Path, timeout_s: float | None = None, poll_s: float = 0.2) -> JobState:
     """Wait until the job is over (or `timeout_s` seconds are), then its state."""
     end = None if timeout_s is None else time.monotonic() + timeout_s
@@ -289,10 +277,6 @@ class Worker:
             file.write(json.dumps(self._state).encode())
             file.truncate()
 
-    def share(self, progress: float | None) -> None:
-        """Set how far the stage is, 0..1; None where nobody knows."""
-        self.update(progress=progress)
-
     def say(self, kind: str, **fields: Any) -> None:
         """Append an event; as with `update`, a full disk is said in the log and does not end the work."""
         try:
@@ -301,7 +285,12 @@ class Worker:
             print(f"event {kind} could not be written: {error}", file=sys.stderr)
 
     def stop_requested(self) -> str | None:
-        return stop_requested(self.folder)
+        """`stop`, `save`, or None."""
+        try:
+            request = (self.folder / "stop.request").read_bytes().strip()
+        except OSError:
+            return None  # nobody asked, or what stands there is no request
+        return "save" if request == b"save" else "stop" if request else None
 
     def stopped(self, message: str) -> None:
         """Say that the work ends early because it was asked to."""

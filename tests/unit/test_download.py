@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from collections import deque, namedtuple
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +32,7 @@ from core.hub.search import hub_repo
 from core.models import inspect_model, local_models, model_folder
 from core.models.hub import read_remote
 from tests.unit.hub_server import Hub, Repo, hub_server
+from tests.waiting import wait_until
 
 NAME = "owner/tiny"
 UNWANTED = {
@@ -263,7 +263,7 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
     assert here.fields["total"] == sum(map(len, files.values()))
     psutil.Process(read_job(job).pid).kill()
     assert wait_job(job, timeout_s=30).status == "died"
-    until(lambda: read_state_file(job)["status"] == "died")
+    wait_until(lambda: read_state_file(job)["status"] == "died")
 
     start_download(home, NAME)
     wait_for_bytes(home, size // 4)
@@ -284,15 +284,7 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
 
 
 def wait_for_bytes(home: Home, count: int) -> JobState:
-    until(
+    wait_until(
         lambda: read_download(home, NAME).active and read_download(home, NAME).fields.get("bytes", 0) >= count
     )
     return read_download(home, NAME)
-
-
-def until(met: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if met():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not happen within a minute")
