@@ -23,7 +23,7 @@ from core.fit.calibration import read_calibration
 from core.fit.learned import Correction, correction
 from core.fit.speed import RunTime
 from core.machine import Hardware
-from core.methods.method import refusal_of
+from core.methods.method import moved_to, refusal_of, without_targets
 from core.models import STARTER, ModelSpec
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
@@ -132,10 +132,11 @@ class Scene:
         """What a run on another model would take with the same recipe, data and machine."""
         factor = self.correction.factor
         longest = self.lengths.longest if self.lengths else None
-        parts = (self.recipe.model_dump_json(), longest, self.place, factor)
+        recipe = moved_to(self.recipe, spec)
+        parts = (recipe.model_dump_json(), longest, self.place, factor)
         estimates: dict[ModelSpec, MemoryEstimate] = self.bench.memo.get("estimates", parts, dict, keep=4)
         if spec not in estimates:
-            estimates[spec] = estimate_memory(self.recipe, spec, self.place, longest, factor)
+            estimates[spec] = estimate_memory(recipe, spec, self.place, longest, factor)
         return estimates[spec]
 
 
@@ -172,7 +173,7 @@ def scene_of(bench: Bench) -> Scene:
         reason=reason if preset is suited else "Chosen by you.",
         recipe=recipe,
         refused=refused,
-        missing=_missing(bench, choices, recipe, place, refused),
+        missing=_missing(bench, choices, recipe, refused or refusal_of(recipe, place.device, model)),
         model=model,
         unknown=unknown,
         data=data,
@@ -238,14 +239,12 @@ def _recipe(bench: Bench, choices: Choices, preset: Preset) -> tuple[Recipe, str
         return preset.recipe(**chosen), str(problem)
 
 
-def _missing(
-    bench: Bench, choices: Choices, recipe: Recipe, place: Place, refused: str
-) -> tuple[str, str] | None:
+def _missing(bench: Bench, choices: Choices, recipe: Recipe, refused: str) -> tuple[str, str] | None:
     """What has to be chosen before a training can start: the step for it, and the sentence."""
     if not choices.model:
         return "model", "No model is chosen yet. Choose one in the Model step."
-    if refusal := refused or refusal_of(recipe, place.device):
-        return "preset", refusal
+    if refused:
+        return "preset", refused
     if not chosen_paths(bench, choices):
         return "data", "No data is chosen yet. Choose it in the Data step."
     return None
@@ -269,7 +268,8 @@ def _fit(
     lengths: Lengths | None,
     measured: Correction,
 ) -> Fit | None:
-    if spec is None:
+    # target modules that the model doesn't have can't be counted; what keeps Start waiting says so
+    if spec is None or without_targets(recipe, spec):
         return None
     return bench.memo.get(
         "fit",
@@ -343,5 +343,8 @@ class _Log:
 def _progress(bench: Bench, run: Run) -> Progress:
     """How the run goes. What its log said before is neither read nor folded again."""
     log = bench.memo.get("log", run.folder, _Log, keep=4)
-    progress = log.catch_up(run)
+    try:
+        progress = log.catch_up(run)
+    except UserError as problem:
+        progress = Progress(warnings=[str(problem)])
     return replace(progress, job=_job_state(bench, run.folder), checkpoints=finished_checkpoints(run))

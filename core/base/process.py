@@ -196,17 +196,6 @@ def end(child: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
             child.wait(patience_s)
 
 
-def kill_tree(pid: int) -> None:
-    """End a process and its children now."""
-    import psutil
-
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for child in [*process.children(recursive=True), process]:
-            with suppress(psutil.Error):
-                child.kill()
-
-
 def telling_line(text: str) -> str:
     """The last line of a log that sounds like a reason; else its last line; at most 300 characters."""
     lines = [line.strip() for line in text.splitlines() if line.strip() and not _NOISE.search(line)]

@@ -6,17 +6,17 @@ import json
 import shutil
 import time
 from collections import deque, namedtuple
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from safetensors.numpy import save
 
 from core.base.errors import UserError
 from core.base.files import read_json
 from core.base.home import Home
-from core.base.jobs import JobState, Worker, kill_job, read_state_file, request_stop, wait_job
+from core.base.jobs import JobState, Worker, read_job, read_state_file, request_stop, wait_job
 from core.models import inspect_model, local_models, model_folder
 from core.models.download import (
     PARTS,
@@ -34,6 +34,7 @@ from core.models.hub import read_remote
 from core.models.hub_files import HubFile, HubRepo
 from core.models.hub_search import hub_repo
 from tests.unit.hub_server import Hub, Repo, hub_server
+from tests.waiting import wait_until
 
 NAME = "owner/tiny"
 UNWANTED = {
@@ -264,9 +265,9 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
     job = start_download(home, NAME)
     here = wait_for_bytes(home, size // 10)
     assert here.fields["total"] == sum(map(len, files.values()))
-    kill_job(job)
+    psutil.Process(read_job(job).pid).kill()
     assert wait_job(job, timeout_s=30).status == "died"
-    until(lambda: read_state_file(job)["status"] == "died")
+    wait_until(lambda: read_state_file(job)["status"] == "died")
 
     start_download(home, NAME)
     wait_for_bytes(home, size // 4)
@@ -287,15 +288,7 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
 
 
 def wait_for_bytes(home: Home, count: int) -> JobState:
-    until(
+    wait_until(
         lambda: read_download(home, NAME).active and read_download(home, NAME).fields.get("bytes", 0) >= count
     )
     return read_download(home, NAME)
-
-
-def until(met: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if met():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not happen within a minute")

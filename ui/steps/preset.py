@@ -11,6 +11,7 @@ import gradio as gr
 
 from core.base.errors import UserError
 from core.machine import refusal
+from core.methods.method import without_targets
 from core.presets import (
     choose_preset,
     delete_preset,
@@ -132,13 +133,15 @@ def _choose(bench: Bench, value: Any) -> None:
 
 def _set(bench: Bench, name: str, typed: Any) -> None:
     """A setting changed. A value that the recipe refuses is a UserError and changes nothing."""
-    wanted = parse_value(name, typed)
-    preset = scene_of(bench).preset
+    wanted, scene = parse_value(name, typed), scene_of(bench)
+    preset = scene.preset
 
     def change(choices: Choices) -> Choices:
         changes = {**choices.changes, name: wanted}
         try:
-            preset.recipe(**changes)
+            recipe = preset.recipe(**changes)
+            if name == "target_modules" and scene.model and (misfit := without_targets(recipe, scene.model)):
+                raise UserError(misfit)
         except UserError as problem:
             raise UserError(refused_words(name, typed, problem)) from None
         if wanted == getattr(preset.recipe(), name):
