@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 
 from core.base.errors import UserError
+from core.fit.training import without_targets
 from core.machine import refusal
-from core.methods.method import without_targets
 from core.presets import (
     choose_preset,
     delete_preset,
