@@ -21,13 +21,8 @@ PROBES = Path(__file__).parents[1] / "data" / "probes"
 
 # GiB and compute capability
 CARDS: dict[str, tuple[int, tuple[int, int] | None]] = {
-    **{
-        "RTX 3060": (12, (8, 6)),
-        "RTX 5090": (32, (12, 0)),
-        "RTX 5070": (12, (12, 0)),
-        "GTX 1080": (8, (6, 1)),
-    },
-    **{"P40": (24, (6, 1)), "K80": (11, (3, 7)), "something": (24, None)},
+    **{"RTX 3060": (12, (8, 6)), "RTX 5090": (32, (12, 0)), "RTX 5070": (12, (12, 0))},
+    **{"GTX 1080": (8, (6, 1)), "P40": (24, (6, 1)), "K80": (11, (3, 7)), "something": (24, None)},
 }
 
 
