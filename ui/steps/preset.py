@@ -27,7 +27,7 @@ from ui import fit
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.scene import Scene, scene_of
-from ui.settings import parse_value, refused_words, settings
+from ui.settings import settings, with_setting, without_setting
 from ui.step import BIND, Step, Values, View, nothing
 
 LARGEST_FILE = 64 * 1024
@@ -132,27 +132,12 @@ def _choose(bench: Bench, value: Any) -> None:
 
 def _set(bench: Bench, name: str, typed: Any) -> None:
     """A setting changed. A value that the recipe refuses is a UserError and changes nothing."""
-    wanted = parse_value(name, typed)
-    preset = scene_of(bench).preset
-
-    def change(choices: Choices) -> Choices:
-        changes = {**choices.changes, name: wanted}
-        try:
-            preset.recipe(**changes)
-        except UserError as problem:
-            raise UserError(refused_words(name, typed, problem)) from None
-        if wanted == getattr(preset.recipe(), name):
-            del changes[name]
-        return replace(choices, changes=changes)
-
-    bench.change(change)
+    usual = scene_of(bench).preset.recipe()
+    bench.change(lambda old: replace(old, changes=with_setting(usual, old.changes, name, typed)))
 
 
 def _reset(bench: Bench, name: Any) -> None:
-    def change(choices: Choices) -> Choices:
-        return replace(choices, changes={key: value for key, value in choices.changes.items() if key != name})
-
-    bench.change(change)
+    bench.change(lambda old: replace(old, changes=without_setting(old.changes, str(name))))
 
 
 def _take_usual(bench: Bench, name: Any) -> None:
