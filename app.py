@@ -24,11 +24,11 @@ import subprocess
 from importlib import import_module
 from pathlib import Path
 
-from core.base.errors import UserError
+from core.base.errors import UserError, WorkerFailed
 from core.commands.dispatch import HOME_HELP, commands, run
 from core.setup import doctor
-from core.setup.places import Places, StepFailed, ready
 from core.setup.prepare import prepare
+from core.setup.state import Places, ready
 
 PLACES = Places()
 # set for the process inside .venv, so that a broken .venv can't start itself for ever
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         return carry_out(args, argv)
     except UserError as error:
         return fail(args, 2, str(error))
-    except StepFailed as error:
+    except WorkerFailed as error:
         return fail(args, 1, f"{error}\nThe log: {error.log}")
     except KeyboardInterrupt:
         return fail(args, 130, "\nStopped.")

@@ -19,9 +19,13 @@ from core.base.plain_yaml import dump_yaml, load_yaml, short
 from core.base.registry import registered
 
 
-def knob(default: Any, help: str, group: str, unit: str = "", **limits: Any) -> Any:
-    """One setting of the recipe with what a person needs to know about it."""
-    return Field(default, description=help, json_schema_extra={"group": group, "unit": unit}, **limits)
+def knob(default: Any, help: str, group: str, unit: str = "", resumable: bool = False, **limits: Any) -> Any:
+    """One setting of the recipe with what a person needs to know about it.
+
+    A `resumable` one may differ when a run goes on from a checkpoint: the steps before it stand.
+    """
+    extra = {"group": group, "unit": unit, "resumable": resumable}
+    return Field(default, description=help, json_schema_extra=extra, **limits)
 
 
 class MethodEntry:
@@ -50,7 +54,9 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", validate_assignment=True, protected_namespaces=())
 
-    name: str = knob("", "A name for the run; empty takes the data's name.", "Run", max_length=60)
+    name: str = knob(
+        "", "A name for the run; empty takes the data's name.", "Run", resumable=True, max_length=60
+    )
     model: str = knob("starter", "Base model: `starter`, a folder, or a hub id.", "Run", min_length=1)
     data: str | list[str] = knob(
         "sample", "Instruction dataset: `sample`, a file, a folder, or several of them.", "Run", min_length=1
@@ -63,7 +69,7 @@ class Recipe(BaseModel):
     heldout: str | None = knob(
         None, "Your own held-out file; without one a part of the data is held out.", "Run"
     )
-    preset: str = knob("", "The preset that this recipe started from.", "Run")
+    preset: str = knob("", "The preset that this recipe started from.", "Run", resumable=True)
     seed: int = knob(
         42, "Seed of every random choice: the same recipe gives the same run.", "Run", ge=0, le=2**31
     )
@@ -110,9 +116,16 @@ class Recipe(BaseModel):
         True, "Rows of one step are computed sorted by length, so less padding is computed.", "Data"
     )
 
-    epochs: float = knob(3.0, "How often every row is seen.", "Training", "epochs", gt=0, le=100)
+    epochs: float = knob(
+        3.0, "How often every row is seen.", "Training", "epochs", resumable=True, gt=0, le=100
+    )
     max_steps: int | None = knob(
-        None, "Stop after this many steps, whatever the epochs say.", "Training", "steps", ge=1
+        None,
+        "Stop after this many steps, whatever the epochs say.",
+        "Training",
+        "steps",
+        resumable=True,
+        ge=1,
     )
     micro_batch: int = knob(
         1,
@@ -141,17 +154,25 @@ class Recipe(BaseModel):
         "none", "Gradient checkpointing: less memory, slower steps.", "Training"
     )
 
-    eval_every: int = knob(10, "Measure the held-out loss every so many steps.", "Checks", "steps", ge=1)
-    save_every: int = knob(20, "Write a checkpoint every so many steps.", "Checks", "steps", ge=1)
+    eval_every: int = knob(
+        10, "Measure the held-out loss every so many steps.", "Checks", "steps", resumable=True, ge=1
+    )
+    save_every: int = knob(
+        20, "Write a checkpoint every so many steps.", "Checks", "steps", resumable=True, ge=1
+    )
     keep_checkpoints: int = knob(
-        2, "How many checkpoints are kept; older ones are deleted.", "Checks", ge=1, le=100
+        2, "How many checkpoints are kept; older ones are deleted.", "Checks", resumable=True, ge=1, le=100
     )
 
     method_settings: dict[str, Any] = Field(
         default_factory=dict, description="The knobs that only this method has: name → value."
     )
+    run: str = Field(
+        default="", description="The run's own mark, which its checkpoints carry; written when it is made."
+    )
     day: date | None = Field(
-        None, description="The day that the chat template prints as today's; written when the run is made."
+        default=None,
+        description="The day that the chat template prints as today's; written when it is made.",
     )
     versions: dict[str, str] = Field(
         default_factory=dict, description="Library versions of the run; written at its start."
@@ -260,6 +281,12 @@ def _problem(item: Any) -> str:
         return text
     given = "" if item["type"] == "missing" else f" (it is {short(repr(item['input']))})"
     return f"“{short(name)}” {text[0].lower()}{text[1:]}{given}"
+
+
+def is_resumable(name: str) -> bool:
+    """Whether a run may go on from a checkpoint with another value of this knob."""
+    extra = Recipe.model_fields[name].json_schema_extra if name in Recipe.model_fields else None
+    return isinstance(extra, dict) and bool(extra["resumable"])
 
 
 @cache

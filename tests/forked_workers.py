@@ -116,7 +116,7 @@ def serve(engine: str) -> None:
     os.dup2(2, 1)
     set_environment()
     if engine == "unsloth":
-        assert not why_not_unsloth(Recipe(day=None))
+        assert not why_not_unsloth(Recipe())
     for name in LIBRARIES[engine]:
         importlib.import_module(name)
     lock = threading.Lock()

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from core.base.errors import UserError
+from core.base.errors import UserError, file_sentence
 from core.base.events import now
 from core.base.files import write_json
 from core.base.home import APP_FOLDER, Home
@@ -101,9 +101,9 @@ class Bench:
             raise UserError(lines[-1] if lines else "The starter model could not be built.")
 
     def log_error(self, error: BaseException) -> str:
-        """Write the trace to the app's log; a sentence that says where it is."""
+        """Write the trace to the app's log; a sentence about it, or one that says where that is."""
         path = self.home.root / "app.log"
         with open(path, "a", encoding="utf-8") as log:
             log.write(f"\n--- {now()}\n")
             traceback.print_exception(error, file=log)
-        return f"{type(error).__name__}: {error}. The details are in {path}."
+        return file_sentence(error) or f"{type(error).__name__}: {error}. The details are in {path}."

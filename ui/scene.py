@@ -23,7 +23,7 @@ from core.fit.calibration import read_calibration
 from core.fit.learned import Correction, correction
 from core.fit.speed import RunTime
 from core.machine import Hardware
-from core.methods.method import refusal_of
+from core.methods.method import moved_to, refusal_of, without_targets
 from core.models import STARTER, ModelSpec
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
@@ -136,7 +136,7 @@ class Scene:
         """What has to be chosen before a training can start: the step for it, and the sentence."""
         if not self.choices.model:
             return "model", "No model is chosen yet. Choose one in the Model step."
-        if refusal := self.refused or refusal_of(self.recipe, self.place.device):
+        if refusal := self.refused or refusal_of(self.recipe, self.place.device, self.model):
             return "preset", refusal
         if not chosen_paths(self.bench, self.choices):
             return "data", "No data is chosen yet. Choose it in the Data step."
@@ -190,7 +190,8 @@ class Scene:
     @cached_property
     def fit(self) -> Fit | None:
         spec, recipe, place, lengths = self.model, self.recipe, self.place, self.lengths
-        if spec is None:
+        # target modules that the model doesn't have can't be counted; what keeps Start waiting says so
+        if spec is None or without_targets(recipe, spec):
             return None
         parts = (spec, recipe.model_dump_json(), lengths, place, self.correction)
         return self.bench.memo.get("fit", parts, lambda: Fit.of(self.home, recipe, spec, place, lengths))
@@ -219,10 +220,11 @@ class Scene:
         """What a run on another model would take with the same recipe, data and machine."""
         factor = self.correction.factor
         longest = self.lengths.longest if self.lengths else None
-        parts = (self.recipe.model_dump_json(), longest, self.place, factor)
+        recipe = moved_to(self.recipe, spec)
+        parts = (recipe.model_dump_json(), longest, self.place, factor)
         estimates: dict[ModelSpec, MemoryEstimate] = self.bench.memo.get("estimates", parts, dict, keep=4)
         if spec not in estimates:
-            estimates[spec] = estimate_memory(self.recipe, spec, self.place, longest, factor)
+            estimates[spec] = estimate_memory(recipe, spec, self.place, longest, factor)
         return estimates[spec]
 
     # ----- runs
@@ -264,7 +266,11 @@ class Scene:
 
     def _progress(self, run: Run) -> Progress:
         """How the run goes. What its log said before is neither read nor folded again."""
-        progress = self.bench.memo.get("log", run.folder, _Log, keep=4).catch_up(run)
+        log = self.bench.memo.get("log", run.folder, _Log, keep=4)
+        try:
+            progress = log.catch_up(run)
+        except UserError as problem:
+            progress = Progress(warnings=[str(problem)])
         return replace(progress, job=self._job(run.folder), checkpoints=finished_checkpoints(run))
 
     @cached_property

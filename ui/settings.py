@@ -66,7 +66,7 @@ def with_setting(recipe: Recipe, changes: dict[str, Any], name: str, typed: Any)
     try:
         asked = recipe.with_changes(**{**changes, **wanted})
     except UserError as problem:
-        raise UserError(refused_words(own.get(name) or knobs()[name], name, typed, problem)) from None
+        raise UserError(refused_words(name, typed, problem, own.get(name))) from None
     if name in own:
         values = asked.method_settings.items()
         wanted["method_settings"] = {one: value for one, value in values if value != own[one]["default"]}
@@ -147,9 +147,9 @@ def _number(name: str, text: str, whole: bool) -> int | float:
     return int(number) if whole and number == int(number) else number
 
 
-def refused_words(knob: dict[str, Any], name: str, typed: Any, problem: UserError) -> str:
+def refused_words(name: str, typed: Any, problem: UserError, own: dict[str, Any] | None = None) -> str:
     """In the words of the page why the recipe refuses a setting."""
-    allowed = limits(knob) or str(problem)
+    allowed = limits(own or knobs()[name]) or str(problem)
     return f"“{label(name)}” can't be {typed or 'empty'}. {allowed} It stays as it was."
 
 

@@ -9,8 +9,9 @@ import math
 import os
 from pathlib import Path
 
+from core.base.files import start_of
+
 _FOLDER = "sys/fs/cgroup"
-_VALUE_BYTES = 256
 # cgroup 2's name of a limit: its file, and that of version 1
 _LIMITS = {
     "memory.max": ("memory.max", "memory/memory.limit_in_bytes"),
@@ -24,7 +25,7 @@ def ask_cgroup(root: Path) -> dict[str, str]:
     """Limit and use of memory by their cgroup 2 names, below `root` ("/" but for tests); no limit is `max`,
     or a number beyond all memory."""
     limits = {
-        name: next(filter(None, (_value(root, file) for file in files)), "")
+        name: next(filter(None, (start_of(root / _FOLDER / file) for file in files)), "")
         for name, files in _LIMITS.items()
     }
     return {name: value for name, value in limits.items() if value}
@@ -61,18 +62,10 @@ def idle_cores(measure_s: float = 0.3) -> int:
 
 def _share(root: Path) -> float:
     """Processor time that may be used in a second, in seconds; without a limit infinite."""
-    words = _value(root, _QUOTA).split() or [_value(root, file) for file in _OLD_QUOTA]
+    folder = root / _FOLDER
+    words = start_of(folder / _QUOTA).split() or [start_of(folder / file) for file in _OLD_QUOTA]
     try:
         quota, period = map(int, words)
     except ValueError:
         return math.inf  # “max”, or no such file
     return quota / period if quota > 0 and period > 0 else math.inf
-
-
-def _value(root: Path, file: str) -> str:
-    """What stands in a file of cgroups; empty where there is none, or it can't be read."""
-    try:
-        with open(root / _FOLDER / file, "rb") as opened:
-            return opened.read(_VALUE_BYTES).decode("utf-8", "replace").strip()
-    except OSError:
-        return ""

@@ -6,9 +6,11 @@ Standard library only: set-up imports this before anything is installed.
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 class UserError(Exception):
@@ -59,6 +61,13 @@ _DISK_TROUBLES = (
     ),
     Trouble((errno.EIO,), (), "the disk reports a fault of its own", "Check the disk"),
     Trouble((errno.EFBIG,), (), "the disk takes no file so large", "Choose a folder on another disk"),
+    Trouble((errno.ENAMETOOLONG,), (), "its name is too long for the disk", "Choose a shorter one"),
+    Trouble((errno.EISDIR,), (), "a folder stands where a file belongs", "Move it away"),
+    Trouble(
+        (errno.ENOTDIR, errno.EEXIST), (), "a file stands where a folder belongs", "Move it away or rename it"
+    ),
+    Trouble((errno.ELOOP,), (), "it is a link that leads to itself", "Remove it"),
+    Trouble((errno.ENOENT,), (), "it is not there", "Look whether it was moved or deleted"),
 )
 # how torch, safetensors and their kin say that a file could not be written; the second is what torch.save
 # says on a full disk: “unexpected pos 41408 vs 41296”
@@ -112,6 +121,25 @@ def disk_sentence(error: BaseException, what: str, folder: Path | None, then: st
     remedy = trouble.remedy if trouble else "Look at the disk and the folder"
     where = f" to {folder}" if folder else ""
     return f"{what}{where}: {disk_problem(error, folder)}. {remedy}{', then ' + then if then else ''}."
+
+
+def file_sentence(error: BaseException) -> str:
+    """The sentence of any trouble with a file that nobody put into better words; empty for other errors.
+
+    What stands where it should not, or can't be read, is nobody's mistake in the code: every edge of the app
+    asks this before it speaks of an unexpected error.
+    """
+    if not isinstance(error, OSError) or error.filename is None:
+        return ""
+    trouble = disk_trouble(error)
+    if trouble is None:
+        return ""
+    return f"{_path_words(error.filename)}: {trouble.problem}. {trouble.remedy}, then try again."
+
+
+def _path_words(path: Any) -> str:
+    text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else "A file"
+    return text if len(text) <= 200 else f"{text[:80]}…{text[-40:]}"
 
 
 def disk_free(folder: Path) -> int:

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from core.base.errors import UserError, file_sentence
 
 MAX_READ = 8 << 20
 
 
 def now() -> str:
     """The time as the logs write it: UTC, ISO 8601, milliseconds."""
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+    return utc(time.time())
+
+
+def utc(seconds: float) -> str:
+    """A time of the system's clock, in seconds since 1970, as the logs write it."""
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
 
 
 class EventLog:
@@ -39,13 +47,20 @@ class EventLog:
             file.write(line)
 
     def read(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The whole events from byte `offset` on, and the offset to go on from (at most 8 MiB at once)."""
+        """The whole events from byte `offset` on, and the offset to go on from (at most 8 MiB at once).
+
+        Something else in its place is a UserError.
+        """
         try:
             with open(self.path, "rb") as file:
                 file.seek(offset)
                 data = file.read(MAX_READ)
         except FileNotFoundError:
             return [], 0
+        except OSError as error:
+            raise UserError(
+                file_sentence(error) or f"{self.path} can't be read: {error.strerror}."
+            ) from error
         end = data.rfind(b"\n") + 1
         events = [event for line in data[:end].split(b"\n") if (event := _event(line)) is not None]
         return events, offset + end

@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from core.base.errors import UserError
+from core.base.errors import UserError, file_sentence
 
 _WINDOWS_RETRIES = 10
 _ASIDE = re.compile(r"\..+\.pid(\d+)\.aside$")
@@ -167,13 +167,28 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path, default: Any = None) -> Any:
-    """The JSON value in `path`; `default` when there is no such file. A damaged file is a UserError."""
+    """The JSON value in `path`; `default` when there is no such file.
+
+    A damaged file, or something else that stands there, is a UserError.
+    """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:
         return default
+    except OSError as error:
+        raise UserError(file_sentence(error) or f"{path} can't be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}). Move it away, then try again.") from error
+
+
+def start_of(path: Path, most: int = 256) -> str:
+    """The first `most` bytes of a file that the kernel makes, without the space around them. Such files
+    vanish and forbid as it likes: an unreadable one is empty."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(most).decode("utf-8", "replace").strip("\0 \n")
+    except OSError:
+        return ""
 
 
 def sha256_file(path: Path) -> str:

@@ -6,6 +6,7 @@ for it, `stop.request`. Nothing is kept in memory, so a page, a second tab or a 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -13,24 +14,48 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, PositiveInt
 
-from core.base.errors import Stopped, UserError, disk_sentence, disk_trouble, first_line, is_out_of_memory
+from core.base.errors import (
+    Stopped,
+    UserError,
+    disk_sentence,
+    disk_trouble,
+    file_sentence,
+    first_line,
+    is_out_of_memory,
+)
 from core.base.events import EventLog, now
 from core.base.files import read_json, sweep, write_atomic, write_json
-from core.base.process import ABORTED, CRASHED, KILLED, birth, kill_tree, lives, spawn
+from core.base.process import ABORTED, CRASHED, KILLED, birth, lives, spawn
+from core.base.records import decode
 
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "died"]
 ACTIVE = ("starting", "running")
 HEARTBEAT_S = 2.0
-_OWN_FIELDS = {"status", "message", "pid", "born", "stage", "progress", "started", "heartbeat", "exit_code"}
 # what a lock is held for takes milliseconds; whoever waits longer waits for a process that hangs
 _LOCK_S = 10.0
+
+
+class _Written(BaseModel, extra="allow"):
+    """`state.json` as a worker or its starter writes it; a worker may add fields of its own."""
+
+    status: Status = "none"
+    message: str = ""
+    pid: PositiveInt | None = None
+    born: float | None = None
+    stage: str = ""
+    progress: float | None = None
+    started: str = ""
+    heartbeat: str = ""
+    exit_code: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,7 +92,9 @@ def start_job(
             sweep(folder)
             process = _spawn(folder, module, [str(folder), *(args or [])], env)
             state = _new_state("starting", process.pid)
-            _reap(folder, process, state["born"])
+            # waited for, so that it never stays a zombie
+            reaper = (folder, process, state["born"])
+            threading.Thread(target=_reap, args=reaper, name=f"reap-{process.pid}", daemon=True).start()
             try:
                 write_json(folder / "state.json", state)
             except OSError:
@@ -95,12 +122,7 @@ def _spawn(folder: Path, module: str, args: list[str], env: dict[str, str] | Non
 
 
 def _reap(folder: Path, process: subprocess.Popen[bytes], born: float | None) -> None:
-    """Wait for the child in a thread, so that it never stays a zombie, and note its exit code."""
-
-    def wait() -> None:
-        note_death(folder, process.pid, born, process.wait())
-
-    threading.Thread(target=wait, name=f"reap-{process.pid}", daemon=True).start()
+    note_death(folder, process.pid, born, process.wait())
 
 
 def note_death(folder: Path, pid: int, born: float | None, code: int) -> None:
@@ -127,31 +149,24 @@ def read_state_file(folder: Path) -> dict[str, Any]:
 
 def read_job(folder: Path) -> JobState:
     """How the job in `folder` goes, whoever started it."""
-    state = read_state_file(folder)
-    pid = _process_id(state) if state.get("status") in ACTIVE else None
-    return judge(state, pid is not None and lives(pid, _number(state.get("born"))))
+    return judge(read_state_file(folder))
 
 
-def judge(state: dict[str, Any], alive: bool) -> JobState:
-    """Decide from the last written state and whether its process lives. Pure, so tests replay histories."""
-    status: Status = next((one for one in get_args(Status) if one == state.get("status")), "none")
-    message = str(state.get("message", ""))
-    if status in ACTIVE and not alive:
+def judge(state: dict[str, Any], alive: Callable[[int, float | None], bool] = lives) -> JobState:
+    """Decide from the last written state and whether its process lives. Tests replay histories with it."""
+    written = decode(state, _Written) or _Written()
+    status, message = written.status, written.message
+    if status in ACTIVE and not (written.pid and alive(written.pid, written.born)):
         status = "died"
     if status == "died":
-        message = death_sentence(state.get("exit_code"))
+        message = death_sentence(written.exit_code)
+    fields = written.model_extra or {}
     return JobState(
-        status=status,
-        message=message,
-        pid=_process_id(state),
-        stage=str(state.get("stage", "")),
-        progress=_number(state.get("progress")),
-        started=str(state.get("started", "")),
-        fields={key: value for key, value in state.items() if key not in _OWN_FIELDS},
+        status, message, written.pid, written.stage, written.progress, written.started, dict(fields)
     )
 
 
-def death_sentence(exit_code: Any) -> str:
+def death_sentence(exit_code: int | None) -> str:
     """What a worker's sudden end most likely means, in one or two sentences."""
     if exit_code in KILLED:
         return (
@@ -169,11 +184,11 @@ def error_sentence(error: BaseException) -> str:
     """One sentence about any exception that ended a worker."""
     if isinstance(error, UserError):
         return str(error)
-    trouble = disk_trouble(error) if isinstance(error, OSError) else None
-    if trouble is not None:
-        file = getattr(error, "filename", None) or "a file"
+    if sentence := file_sentence(error):
+        return sentence
+    if isinstance(error, OSError) and (trouble := disk_trouble(error)):
         return (
-            f"The work with {file} failed: {trouble.problem}. {trouble.remedy}, then resume or start again."
+            f"A file could not be written: {trouble.problem}. {trouble.remedy}, then resume or start again."
         )
     if is_out_of_memory(error):
         return "Memory ran out. Choose a shorter maximum length, micro-batch 1 or a smaller model."
@@ -183,34 +198,9 @@ def error_sentence(error: BaseException) -> str:
     return f"An unexpected error ended the work: {type(error).__name__}: {first}. The log has the details."
 
 
-def _process_id(state: dict[str, Any]) -> int | None:
-    pid = state.get("pid")
-    return pid if isinstance(pid, int) and not isinstance(pid, bool) and pid > 0 else None
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
 def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
     """Ask the worker to end at the next safe point; `save` also keeps what it has so far as the result."""
     write_atomic(folder / "stop.request", how)
-
-
-def stop_requested(folder: Path) -> str | None:
-    """`stop`, `save`, or None."""
-    try:
-        return (folder / "stop.request").read_text("utf-8").strip() or None
-    except FileNotFoundError:
-        return None
-
-
-def kill_job(folder: Path) -> None:
-    """End the worker and its children now. Only for a worker that doesn't answer a stop request."""
-    state = read_state_file(folder)
-    pid = _process_id(state)
-    if pid is not None and lives(pid, _number(state.get("born"))):
-        kill_tree(pid)
 
 
 def wait_job(folder: Path, timeout_s: float | None = None, poll_s: float = 0.2) -> JobState:
@@ -277,10 +267,15 @@ class Worker:
                 write_json(self.folder / "state.json", self._state)
             except OSError as error:
                 print(f"state.json could not be written: {error}", file=sys.stderr)
+                if self._over.is_set():
+                    with suppress(OSError):
+                        self._write_over()
 
-    def share(self, progress: float | None) -> None:
-        """Set how far the stage is, 0..1; None where nobody knows."""
-        self.update(progress=progress)
+    def _write_over(self) -> None:
+        """The last word where the disk has no room for a new file: into the block that the old one has."""
+        with open(self.folder / "state.json", "r+b") as file:
+            file.write(json.dumps(self._state).encode())
+            file.truncate()
 
     def say(self, kind: str, **fields: Any) -> None:
         """Append an event; as with `update`, a full disk is said in the log and does not end the work."""
@@ -290,7 +285,12 @@ class Worker:
             print(f"event {kind} could not be written: {error}", file=sys.stderr)
 
     def stop_requested(self) -> str | None:
-        return stop_requested(self.folder)
+        """`stop`, `save`, or None."""
+        try:
+            request = (self.folder / "stop.request").read_bytes().strip()
+        except OSError:
+            return None  # nobody asked, or what stands there is no request
+        return "save" if request == b"save" else "stop" if request else None
 
     def stopped(self, message: str) -> None:
         """Say that the work ends early because it was asked to."""

@@ -1,6 +1,7 @@
 """Processes of ours: started, watched to their end, ended; told apart from a later one of the same number.
 
 A detached one outlives this process (a job); any other may call `die_with_parent` and then never does.
+Standard library only at its import: set-up's children are watched and ended here, too.
 """
 
 from __future__ import annotations
@@ -16,8 +17,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-import psutil
-
 from core.base.errors import Stopped
 from core.base.home import APP_FOLDER, library_env
 
@@ -28,7 +27,11 @@ _SAME_S = 0.05
 _TELLING = re.compile(
     r"error|exception|fail|abort|assert|what\(\)|invalid|unable|cannot|refus|out of memory", re.I
 )
-_NOISE = re.compile(r"^\s*(File \"|Traceback|at 0x|During handling|\[New LWP)|\^{3,}")
+_NOISE = re.compile(
+    r"^\s*(File \"|Traceback|at 0x|During handling|\[New LWP|\[notice\]|note:|hint:|╰─>)|\^{3,}"
+    r"|WARNING: (?:Location|Retrying|There was an error checking)"
+)
+_KEPT_LINES = 400
 # exit codes: on Linux and macOS as Popen and as a shell gives them, then Windows'
 KILLED = (-9, 137)
 ABORTED = (-6, 134, 3, 3221226505)
@@ -36,39 +39,39 @@ CRASHED = (-11, 139, 3221225477)
 
 
 class ChildFailed(Exception):
-    """The child ended with `code`; `line` is the most telling line of what it said."""
+    """The child ended with `code`; `output` are its last lines, `line` is the most telling one."""
 
-    def __init__(self, code: int, line: str) -> None:
-        super().__init__(f"exit code {code}: {line}")
-        self.code = code
-        self.line = line
+    def __init__(self, code: int, output: list[str]) -> None:
+        self.code, self.output, self.line = code, output, telling_line("\n".join(output))
+        super().__init__(f"exit code {code}: {self.line}")
 
 
 def birth(pid: int) -> float | None:
-    """When the process began, in seconds that never change while it lives; None where it is gone.
+    """When the process began, in seconds that never change while it lives; None where it is gone or a zombie.
 
     On Linux since the system's start: psutil adds the wall-clock time of that start, which moves whenever the
     clock is set (proc(5), field 22 of /proc/PID/stat; psutil 7.2, `Process.create_time`).
     """
+    if sys.platform == "linux":
+        try:
+            # the second field is the program's name in brackets, and may hold anything
+            fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+        except OSError:
+            return None
+        return None if fields[0] in (b"Z", b"X") else int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    import psutil
+
     try:
-        if sys.platform != "linux":
-            return psutil.Process(pid).create_time()
-        # the second field is the program's name in brackets, and may hold anything
-        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-        return int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    except (psutil.Error, OSError):
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
         return None
 
 
 def lives(pid: int, born: float | None) -> bool:
     """Whether the process `pid` that began at `born` still runs; None stands for any time."""
     began = birth(pid)
-    if began is None or (born is not None and abs(began - born) > _SAME_S):
-        return False
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.Error:
-        return False
+    return began is not None and (born is None or abs(began - born) <= _SAME_S)
 
 
 def parent_mark() -> dict[str, str]:
@@ -130,7 +133,20 @@ def run_child(
     `stop` is asked several times a second; when it answers, the child is ended: Stopped. A child that
     ends with anything but 0 is ChildFailed.
     """
-    child = spawn(module, args, subprocess.PIPE, env)
+
+    def heard(line: str) -> bool:
+        known = on_line(line)
+        if not known:
+            print(line, flush=True)
+        return known
+
+    watch(spawn(module, args, subprocess.PIPE, env), heard, stop)
+
+
+def watch(
+    child: subprocess.Popen[bytes], on_line: Callable[[str], bool], stop: Callable[[], object]
+) -> list[str]:
+    """Follow a child to its end as `run_child` does; the last lines for which `on_line` answered False."""
     lines: list[str] = []
     reader = threading.Thread(target=_read, args=(child, lines, on_line), daemon=True)
     reader.start()
@@ -140,10 +156,16 @@ def run_child(
                 raise Stopped
             time.sleep(0.1)
         reader.join(timeout=5)
+    except KeyboardInterrupt:
+        # the child has it too: it gets a moment to tidy up
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(5)
+        raise
     finally:
         end(child)
     if child.returncode != 0:
-        raise ChildFailed(child.returncode, telling_line("\n".join(lines)))
+        raise ChildFailed(child.returncode, lines)
+    return lines
 
 
 def _read(child: subprocess.Popen[bytes], lines: list[str], on_line: Callable[[str], bool]) -> None:
@@ -152,11 +174,13 @@ def _read(child: subprocess.Popen[bytes], lines: list[str], on_line: Callable[[s
     rest = b""
     while piece := os.read(child.stdout.fileno(), 1 << 16):
         *whole, rest = re.split(rb"[\r\n]+", rest + piece)
-        for raw in whole:
-            line = raw.decode("utf-8", "replace")
-            if not on_line(line):
-                print(line, flush=True)
-                lines[:] = [*lines[-199:], line]
+        _hear(whole, lines, on_line)
+    _hear([rest] if rest else [], lines, on_line)
+
+
+def _hear(whole: list[bytes], lines: list[str], on_line: Callable[[str], bool]) -> None:
+    heard = [raw.decode("utf-8", "replace").rstrip() for raw in whole]
+    lines[:] = [*lines, *(line for line in heard if not on_line(line))][-_KEPT_LINES:]
 
 
 def end(child: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
@@ -170,15 +194,6 @@ def end(child: subprocess.Popen[bytes], patience_s: float = 5.0) -> None:
         child.kill()
         with suppress(subprocess.TimeoutExpired):
             child.wait(patience_s)
-
-
-def kill_tree(pid: int) -> None:
-    """End a process and its children now."""
-    with suppress(psutil.Error):
-        process = psutil.Process(pid)
-        for child in [*process.children(recursive=True), process]:
-            with suppress(psutil.Error):
-                child.kill()
 
 
 def telling_line(text: str) -> str:

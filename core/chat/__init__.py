@@ -1,1 +1,1 @@
-"""Talking to a GGUF model: llama.cpp's server in a process of its own, and the app's side of it."""
+"""Talking to a GGUF model: a server on llama.cpp in a process of its own, and the app's side of it."""

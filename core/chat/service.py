@@ -5,16 +5,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import re
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +30,10 @@ DEFAULT_CONTEXT = 4096
 MOST_SERVERS = 2
 LOAD_TIMEOUT_S = 300.0
 SILENCE_TIMEOUT_S = 300.0
-# how soon a stop is heard while the server says nothing
-_LOOK_S = 0.1
+# the server gives signs of life much more often, but a machine that swaps is slow
+_LIFE_TIMEOUT_S = 60.0
 # threads that wait give their core away: beside a training run 13 tokens a second instead of 2
 _WAIT = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
-_TOO_LONG = re.compile(r"Requested tokens \((\d+)\) exceed context window of (\d+)")
 
 Message = dict[str, str]
 
@@ -96,58 +93,58 @@ class ChatServer:
         top_p: float = 0.95,
         seed: int | None = None,
         cancel: threading.Event | None = None,
-    ) -> Iterator[str]:
-        """The answer, piece by piece. Closing the iterator, or setting `cancel`, stops the model.
+    ) -> Answer:
+        """The answer, piece by piece. Closing it, or setting `cancel`, stops the model.
 
-        Raises a UserError when the conversation is too long or the server dies; then start it again.
+        Its iteration raises a UserError when the conversation is too long or the server dies; then start it
+        again.
         """
         question = {
             "messages": messages,
             "temperature": temperature,
             "max_tokens": max_tokens,
             "top_p": top_p,
-            "repeat_penalty": 1.0,
             "seed": secrets.randbelow(1 << 31) if seed is None else seed,
             "stream": True,
+            "stream_options": {"include_usage": True},
         }
+        return Answer(lambda answer: self._pieces(answer, question, cancel or threading.Event()))
+
+    def _pieces(
+        self, answer: Answer, question: dict[str, Any], cancel: threading.Event
+    ) -> Generator[str, None, None]:
         if not self.alive():
             raise UserError(self._death("is not running"))
-        before = self._log_size()
-        cancel = cancel or threading.Event()
         self._streams += 1
+        heard = time.monotonic()
         try:
-            yield from self._pieces(question, cancel, before)
+            with closing(self._lines(question)) as lines:
+                for line in lines:
+                    if line == "data: [DONE]" or cancel.is_set():
+                        return
+                    if line.startswith("data: "):
+                        heard = time.monotonic()
+                        yield from answer.take(json.loads(line.removeprefix("data: ")))
+                    if time.monotonic() - heard > SILENCE_TIMEOUT_S:
+                        seconds = f"{SILENCE_TIMEOUT_S:.0f} s"
+                        raise UserError(f"The model has said nothing for {seconds}. Stop it and try again.")
+            raise httpx.RemoteProtocolError("the connection was closed")
         except httpx.HTTPError as error:
             if not cancel.is_set():
-                raise UserError(self._broken(before, error)) from error
+                raise UserError(self._broken(error)) from error
         finally:
             self._streams -= 1
 
-    def _pieces(self, question: dict[str, Any], cancel: threading.Event, log_start: int) -> Iterator[str]:
-        # the server sends a sign of life every 15 s while it reads a long prompt
-        timeout = httpx.Timeout(60.0, connect=10.0)
+    def _lines(self, question: dict[str, Any]) -> Generator[str, None, None]:
+        """The events of an answer; while nothing is said, signs of life several times a second."""
         headers = {"Authorization": f"Bearer {self.key}"}
         with (
-            httpx.Client(timeout=timeout, trust_env=False) as client,
+            httpx.Client(timeout=_LIFE_TIMEOUT_S, trust_env=False) as client,
             client.stream("POST", f"{self.url}/chat/completions", json=question, headers=headers) as response,
-            _hanging_up(cancel, response),
         ):
             if response.status_code != 200:
-                response.read()
-                raise UserError(_refusal(response.text))
-            heard = time.monotonic()
-            for line in response.iter_lines():
-                if line == "data: [DONE]" or cancel.is_set():
-                    return
-                if line.startswith("data: "):
-                    heard = time.monotonic()
-                    yield from _text(line)
-                if time.monotonic() - heard > SILENCE_TIMEOUT_S:
-                    raise UserError(
-                        f"The model has said nothing for {SILENCE_TIMEOUT_S:.0f} s. Stop it and try again."
-                    )
-        if not cancel.is_set():
-            raise UserError(self._broken(log_start, None))
+                raise UserError(_problem(json.loads(response.read())))
+            yield from response.iter_lines()
 
     def _begin(self, timeout_s: float) -> None:
         """Start the process and wait until the model is loaded."""
@@ -176,10 +173,10 @@ class ChatServer:
             return f"The chat with {self.gguf.name} {what}. Start it again."
         how = death(self._process.returncode)
         # who is killed has no last words: what stands in the log is about something else
-        said = "" if "killed" in how else f", saying “{telling_line(self._log_since(0))}”"
+        said = "" if "killed" in how else f", saying “{telling_line(self._last_words())}”"
         return f"The chat with {self.gguf.name} {what}: llama.cpp {how}{said}. Start the chat again."
 
-    def _broken(self, log_start: int, error: Exception | None) -> str:
+    def _broken(self, error: Exception) -> str:
         """Why an answer broke off."""
         if self._process is not None:
             # a dying process closes its connection a moment before it is gone
@@ -187,68 +184,43 @@ class ChatServer:
                 self._process.wait(1.0)
         if not self.alive():
             return self._death("broke off")
-        said = self._log_since(log_start)
-        if match := _TOO_LONG.search(said):
-            return _too_long(match)
-        reason = telling_line(said) if said.strip() else str(error)
-        return f"The answer broke off: “{reason}”. Ask again, or start a new conversation."
+        return f"The answer broke off: “{error}”. Ask again, or start a new conversation."
 
-    def _log_size(self) -> int:
-        return self.log.stat().st_size if self.log.is_file() else 0
-
-    def _log_since(self, offset: int) -> str:
-        if not self.log.is_file():
-            return ""
+    def _last_words(self) -> str:
         with open(self.log, "rb") as log:
-            log.seek(max(offset, self._log_size() - 64_000))
+            log.seek(max(0, self.log.stat().st_size - 64_000))
             return log.read().decode("utf-8", "replace")
 
 
-@contextmanager
-def _hanging_up(cancel: threading.Event, response: httpx.Response) -> Iterator[None]:
-    """Close the connection as soon as `cancel` is set: who waits for the next piece then waits no longer."""
-    over = threading.Event()
-    connection = response.extensions["network_stream"].get_extra_info("socket")
+class Answer(Iterator[str]):
+    """Text as it comes. At its end `finish` is “stop”, or “length” where it was cut off, empty where somebody
+    stopped it; `tokens` are how many there were."""
 
-    def watch() -> None:
-        while not over.wait(_LOOK_S):
-            if cancel.is_set():
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-                return
+    def __init__(self, pieces: Callable[[Answer], Generator[str, None, None]]) -> None:
+        self.finish = ""
+        self.tokens = 0
+        self._pieces = pieces(self)
 
-    threading.Thread(target=watch, name="chat-cancel", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
+    def __next__(self) -> str:
+        return next(self._pieces)
 
+    def close(self) -> None:
+        """Stop it."""
+        self._pieces.close()
 
-def _text(line: str) -> Iterator[str]:
-    choices = json.loads(line.removeprefix("data: ")).get("choices") or [{}]
-    piece = choices[0].get("delta", {}).get("content")
-    if piece:
-        yield piece
-
-
-def _refusal(body: str) -> str:
-    try:
-        message = str(json.loads(body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = body.strip()[:300]
-    match = _TOO_LONG.search(message)
-    return (
-        _too_long(match)
-        if match
-        else f"llama.cpp refused the question: “{message}”. Start a new conversation."
-    )
+    def take(self, event: dict[str, Any]) -> Iterator[str]:
+        """The text in an event of the server."""
+        if "error" in event:
+            raise UserError(_problem(event))
+        self.tokens = event.get("usage", {}).get("completion_tokens", self.tokens)
+        for choice in event["choices"]:
+            self.finish = choice["finish_reason"] or self.finish
+            if piece := choice["delta"]["content"]:
+                yield piece
 
 
-def _too_long(match: re.Match[str]) -> str:
-    return (
-        f"The conversation has {match[1]} tokens and only {match[2]} fit. "
-        "Start a new conversation or shorten the last message."
-    )
+def _problem(reply: dict[str, Any]) -> str:
+    return reply["error"]["message"]
 
 
 class _Registry:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import Home
 from core.chat.service import ChatServer
-from core.export.record import newest_export
+from core.export.record import newest_export, out_of_date
 from core.runs.run import open_run
 
 
@@ -32,6 +33,8 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
             raise UserError(
                 f"{trained.name} has no GGUF yet. Run `python app.py export {trained.name}` first."
             )
+        if old := out_of_date(trained, export):
+            print(old, file=sys.stderr)
         file = export.file
     answer = ask(file, [args.prompt], args.system, args.max_tokens, args.temperature, echo=True)[0]
     return {"gguf": str(file), "prompt": args.prompt, "answer": answer}

@@ -18,7 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from core.base.errors import UserError, WorkerFailed
+from core.base.errors import UserError, WorkerFailed, file_sentence
 from core.base.events import now
 from core.base.home import Home, open_home
 
@@ -57,6 +57,8 @@ def run(name: str, words: list[str], home: str | None = None) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return 0
+        if sentence := file_sentence(error):
+            return _fail(args, 2, sentence)
         log = _write_crash(folder)
         return _fail(args, 1, f"An unexpected error: {type(error).__name__}: {error}.", log)
     if args.json:

@@ -187,7 +187,7 @@ class ModelfileFacts:
     """What the Modelfile says besides the frame. `stops` are the tokens that end a turn."""
 
     gguf_name: str
-    model_name: str
+    tag: str
     trained_length: int
     context: int | None
     frame: Frame | None
@@ -206,8 +206,9 @@ def context_length(trained: int, limit: int | None) -> int:
 
 def modelfile(facts: ModelfileFacts) -> str:
     """The text of the Modelfile. It belongs beside the GGUF file."""
+    file = Path(facts.gguf_name).with_suffix(".Modelfile")
     lines = [
-        f"# {facts.model_name}: run `ollama create {facts.model_name} -f Modelfile` in this folder.",
+        f"# {facts.tag}: run `ollama create {facts.tag} -f {file}` in this folder.",
         f"FROM ./{facts.gguf_name}",
         "",
     ]
@@ -245,13 +246,13 @@ def tokenizer_of(run: Run, base: Path) -> ChatTokenizer:
     return ChatTokenizer.load(base, run.recipe.chat_template, run.recipe.day)
 
 
-def modelfile_of(run: Run, base: Path, header: GgufHeader, name: str) -> str:
+def modelfile_of(run: Run, base: Path, header: GgufHeader, tag: str) -> str:
     """The Modelfile for an exported run."""
     tokenizer = tokenizer_of(run, base)
     bos = tokenizer.special_tokens.get("bos_token", "") if _adds_bos(header) else ""
     facts = ModelfileFacts(
         gguf_name=header.file.name,
-        model_name=name,
+        tag=tag,
         trained_length=run.recipe.max_length,
         context=header.context,
         frame=find_frame(tokenizer.render, bos, tokenizer.control_tokens),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from core.base.errors import UserError
+from core.base.events import utc
 from core.base.files import read_json, write_json
 from core.base.home import Home
 from core.base.jobs import read_job, start_job
+from core.base.records import decode_all
 from core.export.forms import default_form, form_named
 from core.models import STARTER, STARTER_NAME, model_folder, weight_files
 from core.runs.run import Run
@@ -23,7 +25,11 @@ What = Literal["tuned", "base"]
 
 @dataclass(frozen=True)
 class Export:
-    """One finished file. `quant` is its form's name, `seconds` is by stage, `made` is UTC."""
+    """One finished file. `quant` is its form's name, `seconds` is by stage, `made` is UTC.
+
+    `adapter` and `step` say which adapter it was made of (`core.runs.run.Trained`); files of earlier versions
+    of the app don't.
+    """
 
     file: Path
     quant: str
@@ -33,15 +39,23 @@ class Export:
     base_model: str
     made: str
     seconds: dict[str, float]
+    adapter: str = ""
+    step: int | None = None
 
     @property
     def modelfile(self) -> Path:
-        return self.file.with_name("Modelfile")
+        """Each file has one of its own: Ollama would take another's for it."""
+        return self.file.with_suffix(".Modelfile")
 
     @property
     def model_name(self) -> str:
-        """What Ollama and LM Studio call it."""
+        """The model's name, without its quantization."""
         return self.file.stem.removesuffix(f"-{self.quant}")
+
+    @property
+    def tag(self) -> str:
+        """What Ollama calls it: two quantizations are two models there, too."""
+        return f"{self.model_name}:{self.quant.lower()}"
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "file": str(self.file)}
@@ -118,21 +132,22 @@ def fingerprint(folder: Path) -> list[list[str | int]]:
 
 def read_exports(run: Run) -> list[Export]:
     """The run's finished GGUF files that are still there, newest first."""
-    exports = [_export(run.export, entry) for entry in _entries(run.export)]
-    whole = [export for export in exports if export is not None and _is_whole(export.file, export.bytes)]
+    whole = [export for export in _exports(run.export) if _is_whole(export.file, export.bytes)]
     return sorted(whole, key=lambda export: export.made, reverse=True)
 
 
-def _export(folder: Path, entry: Any) -> Export | None:
-    """A line of the record; None where it is damaged or names a file somewhere else."""
-    types = {"quant": str, "bytes": int, "sha256": str, "what": str, "base_model": str, "made": str}
-    try:
-        file, seconds = Path(entry["file"]), dict(entry["seconds"])
-        if file.name != entry["file"] or not all(isinstance(entry[key], types[key]) for key in types):
-            return None
-    except (KeyError, TypeError, ValueError):
-        return None
-    return Export(file=folder / file, seconds=seconds, **{key: entry[key] for key in types})
+def out_of_date(run: Run, export: Export) -> str:
+    """A sentence where the run was trained on since the file was made; empty where it is the run's model."""
+    trained = run.adapter_note
+    if trained is None or not export.adapter:
+        # one of them was written before adapters were noted, so only the clock tells
+        if not run.trained or export.made >= utc(run.adapter.stat().st_mtime):
+            return ""
+    elif trained.sha256 == export.adapter:
+        return ""
+    made = f"from step {export.step}" if export.step is not None else "before the run's last training"
+    now = f", and the run is at step {trained.step}" if trained else ""
+    return f"{export.file.name} was made {made}{now}. Make it again to have the model as it is now."
 
 
 def _is_whole(file: Path, size: Any) -> bool:
@@ -155,13 +170,13 @@ def add_export(run: Run, export: Export) -> None:
 def noted_sha256(gguf: Path) -> str | None:
     """The SHA-256 that was noted when we made this file; None for a file of unknown origin."""
     base = _read_record(base_record(gguf)).get("sha256")
-    exports = (_export(gguf.parent, entry) for entry in _entries(gguf.parent))
-    return base or next((export.sha256 for export in exports if export and export.file == gguf), None)
+    return base or next((export.sha256 for export in _exports(gguf.parent) if export.file == gguf), None)
 
 
-def _entries(folder: Path) -> list[Any]:
-    entries = _read_record(folder / RECORD).get("files")
-    return entries if isinstance(entries, list) else []
+def _exports(folder: Path) -> list[Export]:
+    """The files that the folder's record names, if they lie in it."""
+    exports = decode_all(_read_record(folder / RECORD).get("files"), Export)
+    return [replace(one, file=folder / one.file) for one in exports if str(one.file) == one.file.name]
 
 
 def _read_record(file: Path) -> dict[str, Any]:

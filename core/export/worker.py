@@ -31,7 +31,7 @@ from core.export.record import Export, add_export, base_gguf, base_record, base_
 from core.models import resolve_model
 from core.models.gguf_header import read_header
 from core.models.tensors import read_model
-from core.runs.run import Run
+from core.runs.run import Run, adapter_sha256
 
 
 def main() -> None:
@@ -81,11 +81,14 @@ def export(worker: Worker, home: Home, run: Run, form: Form, what: str) -> None:
 def _export_tuned(task: Task) -> None:
     _require_space(task, merging=True)
     merged = task.aside(task.target.with_name("merged"))
+    adapter, trained = adapter_sha256(task.run.adapter), task.run.adapter_note
     with task.stage("merge") as tell:
         merge(task.base, task.run.adapter, merged, tell, task.worker.stop_requested)
         tokenizer = tokenizer_of(task.run, task.base)
         if tokenizer.template_name != "model":
             write_template(merged, tokenizer.template_text)
+        if adapter_sha256(task.run.adapter) != adapter:
+            raise UserError("The run was trained on while its adapter was merged. Export it again.")
     sha256 = _make(task, merged)
     made = Export(
         file=task.target,
@@ -96,9 +99,11 @@ def _export_tuned(task: Task) -> None:
         base_model=task.run.recipe.model,
         made=now(),
         seconds=task.seconds,
+        adapter=adapter,
+        step=trained.step if trained and trained.sha256 == adapter else None,
     )
     if task.form.ending == ".gguf":
-        write_atomic(made.modelfile, modelfile_of(task.run, task.base, read_header(task.target), task.name))
+        write_atomic(made.modelfile, modelfile_of(task.run, task.base, read_header(task.target), made.tag))
     add_export(task.run, made)
     task.worker.say("summary", **made.to_json())
     task.worker.update(progress=1.0, file=str(task.target), sha256=sha256, bytes=made.bytes)

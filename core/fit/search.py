@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 from core.fit.speed import operations_per_token
 from core.fit.terms import MemoryEstimate, estimate_memory
 from core.fit.training import Lengths, Place, Training
+from core.methods.method import without_targets
 from core.methods.settle import WITH_8_BIT
 from core.models import ModelSpec, spec_of_config
+from core.models.adapter import ALL_LINEAR
 from core.models.catalogue import load_catalogue
 from core.recipe import Recipe
 
@@ -351,6 +353,14 @@ class _Search:
             for choice, before, after in zip(choices, totals, totals[1:])
         ]
 
+    def model_choice(self, model: Candidate) -> _Choice:
+        """Another model; where it has none of the target modules, all of its linear layers are adapted."""
+        change: Knobs = {"model": model.id}
+        if without_targets(self.recipe, model.spec):
+            change["target_modules"] = ALL_LINEAR
+        size = f"{model.spec.parameters / 1e9:.1f} B"
+        return _Choice(change, f"A smaller model: {model.title} ({size} parameters)", model.spec)
+
     def another_model(self, models: Iterable[Candidate], chosen: list[_Choice]) -> _Choice | None:
         """The largest smaller model that fits with these choices; one of its own family is preferred.
 
@@ -361,7 +371,7 @@ class _Search:
         kind = own.kind if own else _USUAL_KIND
         smaller = (model for model in models if model.spec.parameters < self.spec.parameters)
         options = [
-            (_RANKING[self.with_choices([*chosen, _model_choice(model)]).verdict], model)
+            (_RANKING[self.with_choices([*chosen, self.model_choice(model)]).verdict], model)
             for model in smaller
             if model.kind == kind
         ]
@@ -370,10 +380,12 @@ class _Search:
         best = min(rank for rank, _ in options)
         fitting = sorted((model for rank, model in options if rank == best), key=lambda m: -m.spec.parameters)
         if best == _RANKING["no"]:
-            return _model_choice(fitting[-1])
+            return self.model_choice(fitting[-1])
         enough = fitting[0].spec.parameters * _FAMILY_SHARE
         kin = (model for model in fitting if own and model.family == own.family)
-        return _model_choice(next((model for model in kin if model.spec.parameters >= enough), fitting[0]))
+        return self.model_choice(
+            next((model for model in kin if model.spec.parameters >= enough), fitting[0])
+        )
 
 
 def make_it_fit(
@@ -438,8 +450,3 @@ def use_the_room(
 def _in_order(chosen: _Chosen, model: _Choice | None = None) -> list[_Choice]:
     """As they are shown, another model at the end."""
     return [*(chosen[lever] for lever in _ORDER if lever in chosen), *([model] if model else [])]
-
-
-def _model_choice(model: Candidate) -> _Choice:
-    size = f"{model.spec.parameters / 1e9:.1f} B"
-    return _Choice({"model": model.id}, f"A smaller model: {model.title} ({size} parameters)", model.spec)

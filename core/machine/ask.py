@@ -10,29 +10,32 @@ import json
 import os
 import platform
 import re
-import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
 from core.base.cores import ask_cgroup, usable_cores
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_free
+from core.base.files import start_of
 from core.machine.nvml import library_names
-from core.machine.nvml_question import PATIENCE_S, ask_nvml
 
 if sys.platform == "win32":
     import ctypes
     import winreg
 
 RECORDING = "LORA_GARAGE_PROBE"
-_LARGEST_RECORDING = 4 << 20
 _ENVIRONMENT = ("CUDA_VISIBLE_DEVICES",)
 _TOOL_PATIENCE_S = 5
+# Without persistence mode NVIDIA's driver wakes the cards at each first question: seconds on servers
+PATIENCE_S = 4.0
+_GLANCE_S = 0.05
+_REST_S = 60.0
 
 # /proc/cpuinfo: one CPU's block; the whole file is long on servers, and slow: the kernel asks every core
 _TEXT_BYTES = 8192
-_VALUE_BYTES = 256
 # 0x03 is a display; AMD's compute-only cards say "processing accelerator"
 _GPU_CLASSES = ("0x03", "0x12")
 _GPU_MAKERS = ("0x10de", "0x1002", "0x8086")
@@ -41,11 +44,15 @@ _CARD_FILES = (
     *("mem_info_vram_total", "mem_info_vram_used", "mem_info_gtt_total", "mem_info_gtt_used"),
 )
 
-_SYSCTL = (
-    *("machdep.cpu.brand_string", "hw.model", "hw.memsize", "hw.optional.neon"),
-    *("hw.optional.arm.FEAT_DotProd", "hw.optional.arm.FEAT_I8MM"),
-    *("hw.optional.arm.FEAT_BF16", "hw.optional.arm.FEAT_SME"),
-)
+# Instruction sets that matter for training and chat: Apple's names and people's
+APPLE_FLAGS = {
+    "hw.optional.neon": "neon",
+    "hw.optional.arm.FEAT_DotProd": "dotprod",
+    "hw.optional.arm.FEAT_I8MM": "i8mm",
+    "hw.optional.arm.FEAT_BF16": "bf16",
+    "hw.optional.arm.FEAT_SME": "sme",
+}
+_SYSCTL = ("machdep.cpu.brand_string", "hw.model", "hw.memsize", *APPLE_FLAGS)
 
 # Display adapters' class in the registry
 _ADAPTERS = r"SYSTEM\CurrentControlSet\Control\Class\{4d36e968-e325-11ce-bfc1-08002be10318}"
@@ -55,6 +62,52 @@ _CPU = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
 # winnt.h, PF_… numbers of IsProcessorFeaturePresent
 _FEATURES = {"avx": 39, "avx2": 40, "avx512": 41, "neon": 19, "dotprod": 43}
 _NO_BATTERY, _UNKNOWN = 128, 255
+
+
+class NvmlQuestion:
+    """Asks NVML through a child that may crash or hang without harm, one at a time. A question that is not
+    answered in time stays open: the next call looks whether its answer has come. A child that hangs inside
+    the driver can't be ended; it goes when the driver answers."""
+
+    def __init__(self, *arguments: str) -> None:
+        script = Path(__file__).with_name("nvml.py")
+        self.command = [sys.executable, "-I", "-S", str(script), *arguments]
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._began = 0.0
+        self._crash: dict[str, Any] = {}
+
+    def ask(self, patience: float = PATIENCE_S) -> dict[str, Any]:
+        """What NVML answers, or `{"error": …}` when it crashed or does not answer in `patience` seconds."""
+        with self._lock:
+            if self._crash and time.monotonic() - self._began < _REST_S:
+                return self._crash
+            try:
+                child, patience = self._open(patience)
+                said, _ = child.communicate(timeout=patience)
+            except subprocess.TimeoutExpired:
+                return {"error": f"no answer for {time.monotonic() - self._began:.0f} s"}
+            except OSError as error:
+                return {"error": f"asking it failed ({error})"}
+            self._child, self._crash = None, {}
+            if child.returncode != 0:
+                self._crash = {"error": f"asking it crashed (exit code {child.returncode})"}
+                return self._crash
+            return json.loads(said)
+
+    def _open(self, patience: float) -> tuple[subprocess.Popen[bytes], float]:
+        """The child, and how long to wait for it: an open question is only glanced at."""
+        if self._child is not None:
+            return self._child, _GLANCE_S
+        self._began, quiet = time.monotonic(), subprocess.DEVNULL
+        flags = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+        self._child = subprocess.Popen(
+            self.command, stdin=quiet, stdout=subprocess.PIPE, stderr=quiet, creationflags=flags
+        )
+        return self._child, patience
+
+
+ask_nvml = NvmlQuestion().ask
 
 
 def take_probe(
@@ -68,10 +121,6 @@ def take_probe(
 def read_probe(path: Path) -> dict[str, Any]:
     """A recorded machine. A UserError says what is wrong with the file."""
     try:
-        if path.stat().st_size > _LARGEST_RECORDING:
-            raise UserError(
-                f"{path} is too large for a recorded machine. Give what `python -m core.machine` printed."
-            )
         recorded = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"The recorded machine {path} can't be read ({error.strerror}).") from error
@@ -115,12 +164,11 @@ def nvidia_expected(raw: dict[str, Any]) -> bool:
 
 
 def _disk_free(folder: Path) -> int | None:
-    """Free bytes where `folder` is, or will be."""
-    existing = next((place for place in (folder, *folder.absolute().parents) if place.exists()), None)
+    """Free bytes where `folder` is, or will be; None, said as a problem when it is read, if not told."""
     try:
-        return shutil.disk_usage(existing).free if existing else None
-    except OSError:
-        return None  # said as a problem when it is read
+        return disk_free(folder)
+    except (OSError, StopIteration):
+        return None
 
 
 def _ask_torch(folder: Path | None) -> dict[str, Any] | None:
@@ -143,15 +191,15 @@ def ask_linux(root: Path = Path("/")) -> dict[str, Any]:
     kfd = root / "dev/kfd"
     access = "ok" if os.access(kfd, os.R_OK | os.W_OK) else "denied"
     return {
-        "memory": _linux_memory(_text(root / "proc/meminfo")),
-        "cpuinfo": _text(root / "proc/cpuinfo"),
-        "model": _value(root / "proc/device-tree/model"),
-        "chassis": _value(root / "sys/class/dmi/id/chassis_type"),
+        "memory": _linux_memory(start_of(root / "proc/meminfo", _TEXT_BYTES)),
+        "cpuinfo": start_of(root / "proc/cpuinfo", _TEXT_BYTES),
+        "model": start_of(root / "proc/device-tree/model"),
+        "chassis": start_of(root / "sys/class/dmi/id/chassis_type"),
         "cgroup": ask_cgroup(root),
         "dxg": (root / "dev/dxg").exists(),
         "pci": _pci_cards(root / "sys/bus/pci/devices"),
         # the properties of every node of AMD's compute driver
-        "kfd": {path.parent.name: _text(path) for path in nodes},
+        "kfd": {path.parent.name: start_of(path, _TEXT_BYTES) for path in nodes},
         "kfd_access": access if kfd.exists() else "missing",
     }
 
@@ -168,39 +216,26 @@ def _pci_cards(devices: Path) -> dict[str, dict[str, Any]]:
     return {
         folder.name: _pci_card(folder)
         for folder in sorted(devices.glob("*"))
-        if _value(folder / "class").startswith(_GPU_CLASSES) and _value(folder / "vendor") in _GPU_MAKERS
+        if start_of(folder / "class").startswith(_GPU_CLASSES) and start_of(folder / "vendor") in _GPU_MAKERS
     }
 
 
 def _pci_card(folder: Path) -> dict[str, Any]:
     """A card's own files, its driver, watts and screens; Intel's memory by tile (xe) or as a whole (i915)."""
-    answers: dict[str, Any] = {name: text for name in _CARD_FILES if (text := _value(folder / name))}
+    answers: dict[str, Any] = {name: text for name in _CARD_FILES if (text := start_of(folder / name))}
     driver = folder / "driver"
     answers["driver"] = driver.resolve().name if driver.exists() else ""
     tiles = sorted(folder.glob("tile*/physical_vram_size_bytes"))
     if tiles:
-        answers["physical_vram_size_bytes"] = [_value(tile) for tile in tiles]
+        answers["physical_vram_size_bytes"] = [start_of(tile) for tile in tiles]
     for pattern in ("drm/card*/lmem_total_bytes", "hwmon/hwmon*/power1_cap"):
-        answers.update((path.name, _value(path)) for path in sorted(folder.glob(pattern)))
-    windows = _text(folder / "resource").splitlines()
+        answers.update((path.name, start_of(path)) for path in sorted(folder.glob(pattern)))
+    windows = start_of(folder / "resource", _TEXT_BYTES).splitlines()
     if len(windows) > 2:
         answers["bar2"] = windows[2]
     screens = sorted(folder.glob("drm/card*/card*-*/status"))
-    answers["connectors"] = {status.parent.name: _value(status) for status in screens}
+    answers["connectors"] = {status.parent.name: start_of(status) for status in screens}
     return answers
-
-
-def _text(path: Path, most: int = _TEXT_BYTES) -> str:
-    """The start of a small file. These files vanish and forbid as the kernel likes: unreadable is empty."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(most).decode("utf-8", "replace")
-    except OSError:
-        return ""
-
-
-def _value(path: Path) -> str:
-    return _text(path, _VALUE_BYTES).strip("\0 \n")
 
 
 def _ask_macos() -> dict[str, Any]:

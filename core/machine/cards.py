@@ -13,7 +13,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import APP_FOLDER
-from core.machine.gpu import GIB, MIB, NAMES_LAPTOPS, Gpu, Vendor
+from core.machine.hardware import GIB, MIB, NAMES_LAPTOPS, Gpu, Vendor
 
 # Words that tell no card from another
 _FILLERS = {"nvidia", "geforce", "amd", "radeon", "intel", "apple", "arc", "gpu", "graphics", "card"}

@@ -1,12 +1,49 @@
-"""The machine in the words that everybody else uses, and why a card in it does not train."""
+"""The machine and its graphics cards in the words that everybody else uses, and why a card does not train."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
-from core.machine.gpu import GIB, Gpu
+GIB = 1 << 30
+MIB = 1 << 20
+# what a training gets of memory that a card shares with the machine
+_OF_SHARED = 2 / 3
+# From Ampere's GeForce cards on, a laptop's card says so in its name (but the 2050, which no desktop has);
+# before, it carries the desktop's name
+NAMES_LAPTOPS = (8, 6)
+Vendor = Literal["nvidia", "amd", "intel", "apple"]
+# The oldest compute capability of each family (CUDA C++ Programming Guide, "Compute Capabilities"); 8.9 is
+# Ada though its major number is Ampere's
+_NVIDIA = {
+    (10, 0): "Blackwell",
+    (9, 0): "Hopper",
+    (8, 9): "Ada",
+    (8, 0): "Ampere",
+    (7, 5): "Turing",
+    (7, 0): "Volta",
+    (6, 0): "Pascal",
+    (5, 0): "Maxwell",
+    (3, 0): "Kepler",
+}
+# LLVM, "User Guide for AMDGPU Backend", table of processors. The longest prefix that matches counts.
+_AMD = {
+    "GCN2": ("gfx7",),
+    "GCN4": ("gfx8",),
+    "Vega": ("gfx900", "gfx902", "gfx904", "gfx906", "gfx909", "gfx90c"),
+    "CDNA1": ("gfx908",),
+    "CDNA2": ("gfx90a",),
+    "CDNA3": ("gfx94",),
+    "CDNA4": ("gfx95",),
+    "RDNA1": ("gfx101",),
+    "RDNA2": ("gfx103",),
+    "RDNA3": ("gfx110",),
+    "RDNA3.5": ("gfx115",),
+    "RDNA4": ("gfx120",),
+}
+
 
 # Unsloth and Triton, which compiles its kernels, start at Volta
 _OLDEST_CAPABILITY = (7, 0)
@@ -25,6 +62,76 @@ NEW_GPUS = ((7, 5), (12, 9))  # cu129, cu130
 # CUDA Compatibility, "Minor Version Compatibility", table 1: a build of CUDA 12.x runs on every driver of
 # CUDA 12, one of 13.x on every driver of CUDA 13
 _OLDEST_DRIVER = {12: "525", 13: "580"}
+
+
+def nvidia_family(capability: tuple[int, int]) -> str:
+    """`Ada` of (8, 9); empty for what is older than Kepler."""
+    return next((name for oldest, name in _NVIDIA.items() if capability >= oldest), "")
+
+
+def amd_family(gfx: str) -> str:
+    """`RDNA3` of gfx1100; empty for a name that is not in the table."""
+    return next((name for name, prefixes in _AMD.items() if gfx.startswith(prefixes)), "")
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One graphics card. Memory in bytes; `capability` is CUDA's compute capability, None elsewhere.
+
+    `arch` is the family (Ampere, RDNA3, Alchemist, M3); left out, it follows from `capability`. `cuda` is the
+    newest CUDA that the driver runs, not a toolkit. `display`: a screen hangs on it. `unified`: it shares the
+    machine's RAM. `index` is its number among its maker's cards, in the order of their slots; `power` its
+    limit in watts, 0 if unknown. `closed` says why no program gets at it as the machine is set up, and what
+    to do.
+    """
+
+    name: str
+    total: int
+    free: int
+    capability: tuple[int, int] | None
+    driver: str
+    vendor: Vendor = "nvidia"
+    arch: str = ""
+    cuda: str = ""
+    laptop: bool = False
+    display: bool = False
+    unified: bool = False
+    index: int = 0
+    power: int = 0
+    closed: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.arch and self.capability is not None:
+            object.__setattr__(self, "arch", nvidia_family(self.capability))
+
+    @property
+    def bf16(self) -> bool:
+        """Whether it multiplies bfloat16: compute capability 8.0 and newer, AMD's matrix units (CDNA, RDNA3
+        and newer; RDNA2 only converts), Intel's XMX, Apple's GPUs from the M2 on (Metal feature set tables,
+        "bfloat": Apple8)."""
+        if self.vendor == "nvidia":
+            return self.capability is not None and self.capability >= (8, 0)
+        if self.vendor == "amd":
+            return self.arch.startswith("CDNA") or (self.arch.startswith("RDNA") and self.arch >= "RDNA3")
+        if self.vendor == "intel":
+            return self.arch in ("Alchemist", "Battlemage")
+        return self.arch[1:].isdigit() and int(self.arch[1:]) >= 2
+
+    @property
+    def total_gib(self) -> float:
+        return self.total / GIB
+
+    @property
+    def class_gib(self) -> float:
+        """The memory that decides which preset suits: two thirds of what it shares with the machine, but all
+        of it on Apple's, whose presets count so."""
+        shared = self.unified and self.vendor != "apple"
+        return self.total_gib * (_OF_SHARED if shared else 1)
+
+    @property
+    def strength(self) -> tuple[bool, int, tuple[int, int]]:
+        """Memory of its own before memory shared with the machine, then the amount, then the newest."""
+        return not self.unified, self.total, self.capability or (0, 0)
 
 
 @dataclass(frozen=True)
@@ -74,7 +181,11 @@ class Hardware:
 
 def refusal(gpu: Gpu, hardware: Hardware) -> str | None:
     """Why `gpu` does not train on this machine: it can't, or has too little memory for it."""
-    return inability(gpu, hardware) or _too_small(gpu)
+    least = LEAST_GIB[gpu.vendor]
+    if (reason := inability(gpu, hardware)) or gpu.class_gib >= least:
+        return reason
+    shared = "may take" if gpu.unified else "has"
+    return f"{gpu.name} {shared} {gpu.class_gib:.1f} GB of memory; training starts at {least:g} GB."
 
 
 def inability(gpu: Gpu, hardware: Hardware) -> str | None:
@@ -84,14 +195,6 @@ def inability(gpu: Gpu, hardware: Hardware) -> str | None:
     if gpu.vendor == "amd":
         return _amd_without_rocm(gpu, hardware) or _other_build(gpu, hardware)
     return _other_build(gpu, hardware)
-
-
-def _too_small(gpu: Gpu) -> str | None:
-    least = LEAST_GIB[gpu.vendor]
-    if gpu.class_gib >= least:
-        return None
-    shared = "may take" if gpu.unified else "has"
-    return f"{gpu.name} {shared} {gpu.class_gib:.1f} GB of memory; training starts at {least:g} GB."
 
 
 def _too_old(gpu: Gpu) -> str | None:

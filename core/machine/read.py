@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from core.machine.ask import PATIENCE_S, take_probe
-from core.machine.gpu import Gpu
-from core.machine.hardware import Hardware
+from core.machine.ask import APPLE_FLAGS, PATIENCE_S, take_probe
+from core.machine.hardware import Gpu, Hardware
 from core.machine.read_gpus import READERS, Answers, is_wsl, memory, release_of, whole
 
 # What an answer of a form that nobody expected raises while it is read
@@ -25,13 +24,6 @@ _LINUX_FLAGS = {
     "asimd": "neon",
     "asimddp": "dotprod",
     **{name: name for name in ("i8mm", "bf16", "sve", "sve2")},
-}
-_APPLE_FLAGS = {
-    "hw.optional.neon": "neon",
-    "hw.optional.arm.FEAT_DotProd": "dotprod",
-    "hw.optional.arm.FEAT_I8MM": "i8mm",
-    "hw.optional.arm.FEAT_BF16": "bf16",
-    "hw.optional.arm.FEAT_SME": "sme",
 }
 
 
@@ -107,7 +99,7 @@ def _instructions(raw: Answers) -> tuple[str, ...]:
         flags = set(line[1].split())
         return tuple(name for flag, name in _LINUX_FLAGS.items() if flag in flags)
     if sysctl := raw.get("sysctl"):
-        return tuple(name for key, name in _APPLE_FLAGS.items() if whole(sysctl.get(key)) == 1)
+        return tuple(name for key, name in APPLE_FLAGS.items() if whole(sysctl.get(key)) == 1)
     return tuple(name for name, there in raw.get("processor_features", {}).items() if there is True)
 
 

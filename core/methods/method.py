@@ -10,9 +10,11 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from core.base.errors import UserError
 from core.base.registry import registered
 from core.methods.settle import Device, unmet
 from core.models import ModelSpec, lora_targets
+from core.models.adapter import ALL_LINEAR
 from core.models.spec import Linear
 from core.recipe import MethodEntry, Recipe
 
@@ -129,6 +131,24 @@ def active_share(spec: ModelSpec) -> float:
     return 1.0 - (spec.parameters - spec.active) / experts if experts else 1.0
 
 
-def refusal_of(recipe: Recipe, device: Device) -> str:
-    """Why a recipe can't be trained there, with the remedy; empty where it can. Asked before Start, too."""
-    return unmet(recipe, device) or method_of(recipe).refuses(recipe, device)
+def refusal_of(recipe: Recipe, device: Device, spec: ModelSpec | None = None) -> str:
+    """Why a recipe can't be trained there, with the remedy; empty where it can. Asked before Start, too.
+
+    With `spec`, the model's shapes, also whether it has the layers that are to get an adapter.
+    """
+    refusal = unmet(recipe, device) or method_of(recipe).refuses(recipe, device)
+    return refusal or (without_targets(recipe, spec) if spec else "")
+
+
+def without_targets(recipe: Recipe, spec: ModelSpec) -> str:
+    """The sentence of a model that has none of the recipe's target modules; empty where it has some."""
+    try:
+        method_of(recipe).targets(spec, recipe)
+    except UserError as problem:
+        return f"{problem} Change the target modules."
+    return ""
+
+
+def moved_to(recipe: Recipe, spec: ModelSpec) -> Recipe:
+    """The recipe for another model: all linear layers where it has none of the named target modules."""
+    return recipe.with_changes(target_modules=ALL_LINEAR) if without_targets(recipe, spec) else recipe

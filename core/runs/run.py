@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -15,14 +16,32 @@ from filelock import FileLock, Timeout
 
 from core.base.errors import UserError, disk_sentence
 from core.base.events import EventLog
-from core.base.files import inside, replacement, sweep
+from core.base.files import inside, replacement, sha256_file, sweep
 from core.base.home import Home
 from core.base.jobs import JobState, log_tail, read_job, request_stop, start_job
+from core.base.records import read_if_whole
 from core.models import STARTER, STARTER_NAME, resolve_model
 from core.recipe import Recipe
 from core.runs.data import data_paths, known_sources
 
 WORKER = "core.train.worker"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Which adapter a run has: that of a step, by the SHA-256 of its weights and settings."""
+
+    step: int
+    sha256: str
+
+
+TRAINED = "trained.json"
+
+
+def adapter_sha256(folder: Path) -> str:
+    """One SHA-256 of an adapter's weights and settings."""
+    files = ("adapter_config.json", "adapter_model.safetensors")
+    return sha256("".join(sha256_file(folder / name) for name in files).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -75,6 +94,11 @@ class Run:
         """Whether there is an adapter to export: it is written last, so its presence is enough."""
         return (self.adapter / "adapter_config.json").is_file()
 
+    @property
+    def adapter_note(self) -> Trained | None:
+        """Which adapter lies there; None where an earlier version of the app wrote it, or nobody did."""
+        return read_if_whole(self.adapter / TRAINED, Trained)
+
     def state(self) -> JobState:
         return read_job(self.folder)
 
@@ -95,7 +119,8 @@ def create_run(home: Home, recipe: Recipe) -> Run:
     folder = home.runs / _run_name(recipe)
     try:
         with replacement(folder) as temporary:
-            recipe.with_changes(day=recipe.day or date.today(), hashes=hashes).save(temporary / "recipe.yaml")
+            own = {"run": secrets.token_hex(8), "day": recipe.day or date.today(), "hashes": hashes}
+            recipe.with_changes(**own).save(temporary / "recipe.yaml")
     except OSError as error:
         what = "The run could not be written"
         raise UserError(disk_sentence(error, what, home.runs, "press Start again")) from error

@@ -1,9 +1,11 @@
-"""Turns what a failed tool printed into the line that matters and what to do about it."""
+"""Turns what a failed tool printed into what to do about it."""
 
 from __future__ import annotations
 
 import re
 import sys
+
+from core.base.process import ChildFailed
 
 # (what the tool printed, what it means and what to do), the first match counts
 _MEANINGS: tuple[tuple[str, str], ...] = (
@@ -58,23 +60,13 @@ _INSTALL_COMPILER = {
 _INSTALL_VENV = "Install Python from python.org, which has it."
 if sys.platform == "linux":
     _INSTALL_VENV = f"On Debian or Ubuntu: `sudo apt install python3.{sys.version_info.minor}-venv`."
-_DULL = re.compile(
-    r"^\s*(\[notice\]|note:|hint:|WARNING: (?:Location|Retrying|There was an error checking)|╰─>)"
-)
 
 
-def what_to_do(output: list[str]) -> str:
-    """Advice for a failed step that printed `output`."""
-    text = "\n".join(output)
+def what_to_do(error: Exception) -> str:
+    """Advice for what ended a step; the last lines of a failed tool say more than its exit code."""
+    text = "\n".join([*(error.output if isinstance(error, ChildFailed) else []), str(error)])
     for pattern, advice in _MEANINGS:
         if re.search(pattern, text):
             compiler = _INSTALL_COMPILER.get(sys.platform, _INSTALL_COMPILER["linux"])
             return advice.format(compiler=compiler, venv=_INSTALL_VENV)
     return "Start again: finished steps are kept. If it fails the same way, the log says more."
-
-
-def line_that_matters(output: list[str]) -> str:
-    """The last error that the tool printed, else its last line."""
-    lines = [line.strip() for line in output if line.strip() and not _DULL.match(line)]
-    errors = [line for line in lines if re.search(r"\berror\b", line, re.IGNORECASE)]
-    return (errors or lines or ["it printed nothing"])[-1][:300]

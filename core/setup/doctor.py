@@ -11,10 +11,9 @@ from typing import Any
 from core.base.home import home_folder
 from core.machine import GIB, read_hardware, refusal, take_probe
 from core.setup.downloads import find_browser
-from core.setup.places import Places
 from core.setup.plan import InstallPlan, plan_for
 from core.setup.prepare import SetupStep, wanted_steps
-from core.setup.state import State
+from core.setup.state import Places, State
 
 _SHOWN = (
     *("torch", "torchvision", "triton", "triton-windows", "unsloth", "unsloth_zoo", "transformers", "trl"),
@@ -31,7 +30,7 @@ def examine(places: Places | None = None, answers: dict[str, Any] | None = None)
     hardware, fits = read_hardware(answers), plan_for(answers)
     state = State.load(places.state)
     plan = InstallPlan.from_json(state.values["plan"]) if "plan" in state.values else fits
-    steps = [_step_report(step, state, places) for step in wanted_steps(places, plan, test=True)]
+    steps = [_step_report(step, state) for step in wanted_steps(places, plan, test=True)]
     missing = [step["name"] for step in steps if step["state"] != "done"]
     return {
         "python": platform.python_version(),
@@ -39,10 +38,12 @@ def examine(places: Places | None = None, answers: dict[str, Any] | None = None)
         # what the page sees, too, with the reason why a card can't train
         "hardware": {
             **asdict(hardware),
-            "gpus": [{**asdict(gpu), "refused": refusal(gpu, hardware)} for gpu in hardware.gpus],
+            "gpus": [
+                {**asdict(gpu), "bf16": gpu.bf16, "refused": refusal(gpu, hardware)} for gpu in hardware.gpus
+            ],
         },
-        "plan": plan.to_json(),
-        "fits_better": fits.to_json() if fits.torch != plan.torch else None,
+        "plan": asdict(plan),
+        "fits_better": asdict(fits) if fits.torch != plan.torch else None,
         "ready": not set(missing).difference(_ONLY_TESTS),
         "ready_for_tests": not missing,
         "interrupted_in": state.begun,
@@ -55,12 +56,12 @@ def examine(places: Places | None = None, answers: dict[str, Any] | None = None)
     }
 
 
-def _step_report(step: SetupStep, state: State, places: Places) -> dict[str, Any]:
+def _step_report(step: SetupStep, state: State) -> dict[str, Any]:
     mark = state.steps.get(step.name, {})
     return {
         "name": step.name,
         "title": step.title,
-        "state": "done" if step.done(state, places) else "outdated" if mark else "missing",
+        "state": "done" if step.done(state) else "outdated" if mark else "missing",
         "seconds": mark.get("seconds"),
         "details": mark.get("details", {}),
     }

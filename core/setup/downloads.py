@@ -13,7 +13,8 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.files import inside, replace, replacement, sha256_file
 from core.base.home import LLAMA_CPP_PYTHON, STARTER_GGUF, STARTER_SHA256
-from core.setup.work import CommandFailed, Work
+from core.base.process import ChildFailed
+from core.setup.work import Work
 
 _CONVERTER_PREFIX = "vendor/llama.cpp/"
 CONVERTER_FILES = ("convert_hf_to_gguf.py", "convert_lora_to_gguf.py", "LICENSE", "conversion/", "gguf-py/")
@@ -111,7 +112,7 @@ def get_browser(work: Work) -> dict[str, Any]:
                 work.run(["apt-get", "install", "-y", "--no-install-recommends", "chromium"], env=quiet)
             else:
                 work.module(work.places.python, "playwright", "install", "chromium")
-        except CommandFailed as error:
+        except ChildFailed as error:
             work.note(f"no browser by this way: {error}")
     browser = find_browser()
     if browser is None:

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from core.base.home import LLAMA_CPP_PYTHON, library_env
+from core.base.process import ChildFailed
 from core.machine import ask_machine, read_hardware, refusal
 from core.setup.plan import LLAMA_INDEX, TORCH, TORCH_INDEX, TORCHVISION, InstallPlan
-from core.setup.work import CommandFailed, Work
+from core.setup.work import Work
 
 # what these steps make lies elsewhere, and outlives a `.venv`
 _OUTSIDE_VENV = ("converter", "starter", "browser")
@@ -57,7 +58,7 @@ def install_locks(*names: str) -> Callable[[Work], dict[str, Any]]:
 
 
 def install_torch(work: Work) -> dict[str, Any]:
-    """torch of the planned build, imported once to see that it runs. Raises CommandFailed."""
+    """torch of the planned build, imported once to see that it runs. Raises ChildFailed."""
     _drop_interrupted(work)
     if not work.plan.cuda:  # torchvision's CUDA build breaks transformers beside any other torch
         work.pip("uninstall", "-y", "torchvision")
@@ -89,21 +90,17 @@ def torch_attempts(plan: InstallPlan) -> dict[str, list[str]]:
 
 
 def _first_that_works(work: Work, ways: dict[str, list[str]]) -> str:
-    """Try each way; the name of the one that worked. Raises the last CommandFailed."""
-    *others, last = ways
-    for name in others:
+    """Try each way; the name of the one that worked. Raises the last ChildFailed."""
+    failure: ChildFailed | None = None
+    for name, arguments in ways.items():
+        if "general build" in name:
+            work.screen.say("The exact build is out of reach; taking the general one (3 GB on Linux).")
         try:
-            return _try_way(work, name, ways[name])
-        except CommandFailed:
-            work.screen.tell(f"{name} has none")
-    if "general build" in last:
-        work.screen.say("The exact build is out of reach; taking the general one (3 GB on Linux).")
-    return _try_way(work, last, ways[last])
-
-
-def _try_way(work: Work, name: str, arguments: list[str]) -> str:
-    work.pip("install", "--no-compile", *_WHEELS, *arguments)
-    return name
+            work.pip("install", "--no-compile", *_WHEELS, *arguments)
+            return name
+        except ChildFailed as error:
+            failure = error
+    raise failure or AssertionError("there is always a way")
 
 
 def install_llama(work: Work) -> dict[str, Any]:
@@ -114,7 +111,7 @@ def install_llama(work: Work) -> dict[str, Any]:
         try:
             work.pip("install", "--no-deps", "--force-reinstall", *_WHEELS, *index, package)
             _import_llama(work)
-        except CommandFailed as error:
+        except ChildFailed as error:
             work.note(f"prebuilt wheel ({name}) not used: {error}")
             continue
         work.screen.say(f"llama.cpp: a prebuilt wheel ({name}).")

@@ -6,20 +6,20 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from core.base.errors import UserError
+from core.base.errors import UserError, WorkerFailed
 from core.base.home import STARTER_SHA256
+from core.base.process import ChildFailed, telling_line
 from core.machine import ask_machine
-from core.setup.advice import line_that_matters, what_to_do
+from core.setup.advice import what_to_do
 from core.setup.downloads import CONVERTER_FILES, find_browser, get_browser, get_converter, get_starter
 from core.setup.packages import install_llama, install_locks, install_torch, make_venv
-from core.setup.places import Places, StepFailed, mark_ready
 from core.setup.plan import InstallPlan, check_python, plan_for
-from core.setup.screen import Screen
-from core.setup.state import State, fingerprint, only_one
-from core.setup.work import CommandFailed, Work
+from core.setup.state import Places, State, fingerprint, only_one
+from core.setup.work import Screen, Work
 
 _LOG_LIMIT = 5_000_000  # bytes; a longer log is put aside once
 # how long a driver may take to wake the cards, the first time
@@ -36,12 +36,12 @@ class SetupStep:
     fingerprint: str
     run: Callable[[Work], dict[str, Any]]
     gigabytes: float = 0.0
-    present: Callable[[Places], bool] = lambda places: True
+    present: Callable[[], bool] = lambda: True
 
-    def done(self, state: State, places: Places) -> bool:
+    def done(self, state: State) -> bool:
         """Whether this step ran with today's inputs and what it made is still there."""
         mark = state.steps.get(self.name)
-        return bool(mark) and mark["fingerprint"] == self.fingerprint and self.present(places)
+        return bool(mark) and mark["fingerprint"] == self.fingerprint and self.present()
 
 
 def wanted_steps(places: Places, plan: InstallPlan, test: bool) -> list[SetupStep]:
@@ -52,40 +52,31 @@ def wanted_steps(places: Places, plan: InstallPlan, test: bool) -> list[SetupSte
     packages, converter = fingerprint(*map(lock, names)), fingerprint(lock("converter"), *CONVERTER_FILES)
     torch_gb = {"cpu": 1.0, "default": 0.5}.get(plan.torch, 7.5)
     llama = fingerprint(lock("converter"), *plan.llama)
-    step = SetupStep
+    step, script = SetupStep, places.converter / CONVERTER_FILES[0]
+
+    def has(*files: Path) -> Callable[[], bool]:
+        return lambda: all(file.exists() for file in files)
+
     steps = [
-        step("venv", "Python environment", "1", make_venv, 0.05, _has_venv),
+        step("venv", "Python environment", "1", make_venv, 0.05, has(places.python, places.venv_id)),
         step("tools", "pip", fingerprint(lock("tools")), install_locks("tools"), 0.05),
         step("packages", "Packages", packages, install_locks(*names), 2.5),
         step("torch", f"PyTorch ({plan.torch_name})", plan.torch, install_torch, torch_gb),
-        step("converter", "llama.cpp's converter", converter, get_converter, 0.3, _has_converter),
+        step("converter", "llama.cpp's converter", converter, get_converter, 0.3, has(script)),
         step("llama", "llama.cpp", llama, install_llama, 1.0),
-        step("starter", "Starter model", fingerprint(STARTER_SHA256), get_starter, 0.3, _has_starter),
+        step("starter", "Starter model", fingerprint(STARTER_SHA256), get_starter, 0.3, has(places.starter)),
         step("test-packages", "Test tools", fingerprint(lock("test")), install_locks("test"), 0.3),
-        step("browser", "Browser for the tests", "1", get_browser, 0.8, lambda _: find_browser() is not None),
+        step("browser", "Browser for the tests", "1", get_browser, 0.8, lambda: find_browser() is not None),
     ]
     return steps if test else steps[:-2]
 
 
-def _has_venv(places: Places) -> bool:
-    return places.python.exists() and places.venv_id.is_file()
-
-
-def _has_converter(places: Places) -> bool:
-    return (places.converter / CONVERTER_FILES[0]).is_file()
-
-
-def _has_starter(places: Places) -> bool:
-    return places.starter.is_file()
-
-
-def prepare(places: Places | None = None, test: bool = False, again: bool = False) -> None:
+def prepare(places: Places, test: bool = False, again: bool = False) -> None:
     """Bring the environment up: looks at the machine, then runs what is missing.
 
     With `again` the machine decides anew even if an earlier choice stands. Raises UserError (wrong Python,
-    no room, another set-up running) or StepFailed.
+    no room, another set-up running) or WorkerFailed.
     """
-    places = places or Places()
     check_python()
     try:
         with only_one(places.lock):
@@ -93,11 +84,10 @@ def prepare(places: Places | None = None, test: bool = False, again: bool = Fals
             plan = settle_plan(state, plan_for(ask_machine(places.app, patience=_PATIENCE_S)), again)
             run_steps(places, plan, wanted_steps(places, plan, test), state, Screen())
             every = wanted_steps(places, plan, test=True)
-            mark_ready(state.values, places, all(step.done(state, places) for step in every))
-            state.save()
+            state.mark_ready(places, all(step.done(state) for step in every))
     except OSError as error:
-        raise StepFailed(
-            f"Set-up can't work in {places.app}: {error}\n{what_to_do([str(error)])}", places.log
+        raise WorkerFailed(
+            f"Set-up can't work in {places.app}: {error}\n{what_to_do(error)}", places.log
         ) from error
 
 
@@ -107,7 +97,7 @@ def settle_plan(state: State, plan: InstallPlan, again: bool) -> InstallPlan:
         earlier = InstallPlan.from_json(state.values["plan"])
         if earlier.torch != "cpu" and plan.torch == "cpu":
             return earlier
-    state.values["plan"] = plan.to_json()
+    state.values["plan"] = asdict(plan)
     return plan
 
 
@@ -115,7 +105,7 @@ def run_steps(
     places: Places, plan: InstallPlan, steps: list[SetupStep], state: State, screen: Screen
 ) -> None:
     """Run the steps that are not done. Each is marked when it is through, so the next start goes on there."""
-    missing = [step for step in steps if not step.done(state, places)]
+    missing = [step for step in steps if not step.done(state)]
     if not missing:
         return
     # an environment that is there keeps the Python that it was made with
@@ -132,7 +122,7 @@ def run_steps(
     began = time.monotonic()
     for number, step in enumerate(steps, start=1):
         # asked anew for each: making .venv undoes what was installed into an older one
-        if not step.done(state, places):
+        if not step.done(state):
             run_step(work, step, number, len(steps))
     shutil.rmtree(places.temporary, ignore_errors=True)
     minutes, seconds = divmod(int(time.monotonic() - began), 60)
@@ -140,7 +130,7 @@ def run_steps(
 
 
 def run_step(work: Work, step: SetupStep, number: int, total: int) -> None:
-    """Run one step between its two marks. Raises StepFailed with advice."""
+    """Run one step between its two marks. Raises WorkerFailed with advice."""
     work.state.begin(step.name)
     work.note(f"=== {number}/{total} {step.title}")
     work.screen.begin(number, total, step.title)
@@ -150,13 +140,12 @@ def run_step(work: Work, step: SetupStep, number: int, total: int) -> None:
     except KeyboardInterrupt:
         work.screen.end("stopped; the next start goes on with this step")
         raise
-    except (CommandFailed, UserError, OSError) as error:
+    except (ChildFailed, UserError, OSError) as error:
         work.screen.end("failed")
-        output = error.output if isinstance(error, CommandFailed) else [str(error)]
+        line = error.line if isinstance(error, ChildFailed) else telling_line(str(error))
         work.note(f"FAILED: {error}")
-        raise StepFailed(
-            f"Set-up stopped at step {number} of {total} ({step.title}): {line_that_matters(output)}\n"
-            f"{what_to_do(output)}",
+        raise WorkerFailed(
+            f"Set-up stopped at step {number} of {total} ({step.title}): {line}\n{what_to_do(error)}",
             work.places.log,
         ) from error
     work.state.finish(step.name, step.fingerprint, time.monotonic() - began, details)

@@ -1,4 +1,4 @@
-"""Set-up's memory, `.garage/setup.json`: which steps are done, with which inputs; one set-up at a time."""
+"""Where set-up keeps things below one checkout, what it has done there, and the quick look at every start."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.files import write_json
-from core.setup.places import READY
+from core.base.home import APP_FOLDER, CONVERTER, GARAGE, STARTER_GGUF
 
 if sys.platform == "win32":
     import msvcrt
@@ -23,11 +23,71 @@ else:
     import fcntl
 
 _FORMAT = 1
+_READY = "ready"
+
+
+class Places:
+    """Every path that set-up reads or writes, below the app's folder `app`. They need not exist yet."""
+
+    def __init__(self, app: Path = APP_FOLDER) -> None:
+        self.app = app
+        self.venv = app / ".venv"
+        self.python = self.venv / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+        # says which set-up made .venv
+        self.venv_id = self.venv / ".made-by-set-up"
+        self.garage = app / GARAGE.name
+        self.state = self.garage / "setup.json"
+        self.log = self.garage / "setup.log"
+        self.lock = self.garage / "setup.lock"
+        self.temporary = self.garage / "tmp"
+        self.converter = self.garage / CONVERTER.relative_to(GARAGE)
+        self.starter = self.garage / STARTER_GGUF.relative_to(GARAGE)
+
+    def requirements(self, name: str) -> Path:
+        """The lock `assets/requirements/<name>.txt`."""
+        return self.app / "assets" / "requirements" / f"{name}.txt"
+
+    @property
+    def site_packages(self) -> Path | None:
+        """Where `.venv` keeps its packages; None before it exists."""
+        pattern = "Lib/site-packages" if sys.platform == "win32" else "lib/python3.*/site-packages"
+        return next(self.venv.glob(pattern), None)
+
+
+def ready(places: Places, test: bool = False) -> bool:
+    """Whether set-up ended with today's requirement files and code, and what it made is still there.
+
+    A False is no verdict: `prepare` then asks every step, and may find nothing to do.
+    """
+    mark: Any = State.load(places.state).values.get(_READY)
+    try:
+        fresh = mark["inputs"] == _inputs(places) and (mark["test"] or not test)
+    except (OSError, KeyError, TypeError):
+        return False
+    converter = places.converter / "convert_hf_to_gguf.py"
+    # their presence stands for the rest
+    return fresh and all(p.exists() for p in (places.python, places.venv_id, converter, places.starter))
+
+
+def _inputs(places: Places) -> str:
+    """A hash over everything that decides what set-up installs: the locks and set-up's own code."""
+    locks = (places.app / "assets" / "requirements").glob("*.txt")
+    return fingerprint(*sorted(locks), *sorted(Path(__file__).parent.glob("*.py")))
+
+
+def fingerprint(*inputs: str | Path) -> str:
+    """A short hash over strings and the contents of files; a missing file counts as empty."""
+    digest = hashlib.sha256()
+    for item in inputs:
+        content = item.encode() if isinstance(item, str) else item.read_bytes() if item.is_file() else b""
+        digest.update(len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()[:16]
 
 
 @dataclass
 class State:
-    """What is done. Written after every change, so that a kill at any moment loses one step at most."""
+    """What is done, in `.garage/setup.json`. Written after every change, so that a kill at any moment loses
+    one step at most."""
 
     path: Path
     values: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +115,7 @@ class State:
     def begin(self, step: str) -> None:
         """Note that `step` is under way: until `finish`, nothing of it counts."""
         self.steps.pop(step, None)
-        self.values.pop(READY, None)
+        self.values.pop(_READY, None)
         self.values["begun"] = step
         self.save()
 
@@ -70,17 +130,13 @@ class State:
         self.values.pop("begun", None)
         self.save()
 
+    def mark_ready(self, places: Places, test: bool) -> None:
+        """Note that all steps are done, with the test steps or without."""
+        self.values[_READY] = {"inputs": _inputs(places), "test": test}
+        self.save()
+
     def save(self) -> None:
         write_json(self.path, {**self.values, "format": _FORMAT})
-
-
-def fingerprint(*inputs: str | Path) -> str:
-    """A short hash over strings and the contents of files; a missing file counts as empty."""
-    digest = hashlib.sha256()
-    for item in inputs:
-        content = item.encode() if isinstance(item, str) else item.read_bytes() if item.is_file() else b""
-        digest.update(len(content).to_bytes(8, "big") + content)
-    return digest.hexdigest()[:16]
 
 
 @contextmanager

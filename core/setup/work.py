@@ -1,24 +1,26 @@
-"""What every step of set-up works with: it runs tools (pip, venv, apt), their output goes to the log."""
+"""What every step of set-up works with: it runs tools (pip, venv, apt), shows how far they are, and keeps
+their output in the log."""
 
 from __future__ import annotations
 
 import os
-import queue
 import re
+import shutil
 import subprocess
 import sys
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
-from core.setup.places import Places
+from core.base.process import ChildFailed, watch
 from core.setup.plan import InstallPlan
-from core.setup.screen import Screen
-from core.setup.state import State
+from core.setup.state import Places, State
 
-_KEPT_LINES = 400
+_TICK = 0.3  # seconds between redraws on a terminal
+_SPARSE = 30.0  # seconds between lines where nobody watches
+_WIDTH = 110  # characters of such a line
 
 # A child that reads our end of its input: when set-up dies, however it dies, the pipe closes and the child
 # ends too. A pip that went on alone would write into the same .venv as the next set-up's.
@@ -41,13 +43,58 @@ _UNWANTED = (
 )
 
 
-class CommandFailed(Exception):
-    """A tool ended with an error. `output` holds its last lines."""
+class Screen:
+    """One line per step on `out`, alive on a terminal, sparse in a log:
+    `[3/8] PyTorch (CPU)  0:41  Downloading torch 45 %`."""
 
-    def __init__(self, code: int, output: list[str]) -> None:
-        super().__init__(f"exit code {code}")
-        self.code = code
-        self.output = [*output, f"exit code {code}"]
+    def __init__(self, out: TextIO | None = None) -> None:
+        self.out = out or sys.stdout
+        self.live = self.out.isatty()
+        self._head = self._text = ""
+        self._began = self._drawn = 0.0
+
+    def say(self, text: str) -> None:
+        """A plain line of its own."""
+        if self.live:
+            self._write("\r" + " " * self._columns() + "\r")
+        self._write(text + "\n")
+
+    def begin(self, number: int, total: int, title: str) -> None:
+        """Start the line of step `number` of `total`."""
+        self._head, self._text = f"[{number}/{total}] {title}", ""
+        self._began = self._drawn = time.monotonic()
+        self._write(f"{self._head} …" + ("" if self.live else "\n"))
+
+    def tell(self, text: str) -> None:
+        """What the step is doing now; drawn with the next `tick`."""
+        self._text = text
+
+    def tick(self) -> None:
+        """Redraw if it is time to."""
+        now = time.monotonic()
+        if now - self._drawn < (_TICK if self.live else _SPARSE):
+            return
+        self._drawn = now
+        line = f"{self._head}  {self._elapsed()}  {self._text}"
+        columns = self._columns()
+        self._write("\r" + line[:columns].ljust(columns) if self.live else line[:_WIDTH].rstrip() + "\n")
+
+    def end(self, word: str) -> None:
+        """End the step's line with how long it took and what came of it."""
+        self.say(f"{self._head}  {self._elapsed()}  {word}")
+
+    def _elapsed(self) -> str:
+        """Minutes and seconds since the step began, like 1:07."""
+        seconds = int(time.monotonic() - self._began)
+        return f"{seconds // 60}:{seconds % 60:02d}"
+
+    def _columns(self) -> int:
+        return shutil.get_terminal_size().columns - 1
+
+    def _write(self, text: str) -> None:
+        encoding = self.out.encoding or "ascii"  # a Windows console may not know “…”
+        self.out.write(text.encode(encoding, "replace").decode(encoding))
+        self.out.flush()
 
 
 @dataclass(frozen=True)
@@ -60,7 +107,7 @@ class Work:
     screen: Screen
 
     def pip(self, *args: str) -> list[str]:
-        """pip of `.venv`. Raises CommandFailed."""
+        """pip of `.venv`. Raises ChildFailed."""
         first, *rest = args
         quiet = ["--disable-pip-version-check"]
         # the raw progress bar is younger than many Pythons' pip
@@ -69,31 +116,24 @@ class Work:
         return self.module(self.places.python, "pip", first, *quiet, *rest)
 
     def module(self, python: Path, name: str, *args: str) -> list[str]:
-        """`python -m name args…`, ended with us; its output lines. Raises CommandFailed."""
+        """`python -m name args…`, ended with us; its output lines. Raises ChildFailed."""
         return self.run([str(python), "-c", _LEASH, name, *args], shown=[str(python), "-m", name, *args])
 
     def run(
         self, command: list[str], shown: list[str] | None = None, env: dict[str, str] | None = None
     ) -> list[str]:
-        """Run `command`; its last output lines. Raises CommandFailed when it fails or can't be started."""
+        """Run `command`; its last output lines. Raises ChildFailed when it fails or can't be started."""
         self.note("$ " + " ".join(shown or command))
-        pipe = subprocess.PIPE
         environment = self._environment(env or {})
+        pipe = subprocess.PIPE
         try:
             child = subprocess.Popen(
                 command, stdin=pipe, stdout=pipe, stderr=subprocess.STDOUT, env=environment
             )
         except OSError as error:
-            raise CommandFailed(127, [f"{command[0]} could not be started: {error.strerror}"]) from error
+            raise ChildFailed(127, [f"{command[0]} could not be started: {error.strerror}"]) from error
         with child:
-            try:
-                lines = self._follow(child)
-            except BaseException:
-                _end(child)
-                raise
-        if child.returncode != 0:
-            raise CommandFailed(child.returncode, lines)
-        return lines
+            return watch(child, self._hear, self.screen.tick)
 
     def note(self, line: str) -> None:
         """Add a line to the log. On a full disk the line is lost: the sentence on the screen says it, too."""
@@ -108,47 +148,15 @@ class Work:
             kept["TMPDIR"] = str(self.places.temporary)
         return kept
 
-    def _follow(self, child: subprocess.Popen[bytes]) -> list[str]:
-        """Read the child's output to its end, the newest line to the screen; the last lines."""
-        lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=_read_lines, args=(child, lines), daemon=True).start()
-        kept: list[str] = []
-        while True:
-            try:
-                line = lines.get(timeout=0.3)
-            except queue.Empty:
-                self.screen.tick()
-                continue
-            if line is None:
-                child.wait()
-                return kept
-            if not show_progress(line, self.screen):
-                self.note(f"  {line}")
-                kept = [*kept[-_KEPT_LINES:], line]
-
-
-def _read_lines(child: subprocess.Popen[bytes], lines: queue.Queue[str | None]) -> None:
-    assert child.stdout
-    for raw in child.stdout:
-        lines.put(raw.decode("utf-8", "replace").rstrip())
-    lines.put(None)
-
-
-def show_progress(line: str, screen: Screen) -> bool:
-    """Show `line` on the screen; True for pip's raw download progress, which the log does not need."""
-    progress = re.fullmatch(r"Progress (\d+) of (\d+)", line.strip())
-    if progress:
-        done, total = int(progress[1]), int(progress[2])
-        screen.tell(f"downloading {done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else "downloading")
-    elif line.strip() and not line.startswith("WARNING: Location"):
-        screen.tell(line.strip())
-    return bool(progress)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """After Ctrl-C: the child has it too; give it a moment to tidy up."""
-    try:
-        child.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
+    def _hear(self, line: str) -> bool:
+        """Show `line` and log it; True for pip's raw download progress, which the log does not need."""
+        progress = re.fullmatch(r"Progress (\d+) of (\d+)", line.strip())
+        if progress:
+            done, total = int(progress[1]), int(progress[2])
+            more = f" {done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else ""
+            self.screen.tell(f"downloading{more}")
+            return True
+        if line.strip() and not line.startswith("WARNING: Location"):
+            self.screen.tell(line.strip())
+        self.note(f"  {line}")
+        return False

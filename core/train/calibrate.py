@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         home = open_home(args.home)
         set_environment()
         device = find_device()
-        precision = settle(Recipe(day=None), device)[0].precision
+        precision = settle(Recipe(), device)[0].precision
         rate = measure(device, precision) * _REACHED
         hardware = find_hardware(home.root)
         place = Place.of(replace(hardware, gpus=()) if device.kind == "cpu" else hardware)

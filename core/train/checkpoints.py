@@ -1,4 +1,7 @@
-"""Checkpoints that are whole or absent: written aside, hashed, renamed; verified before a resume."""
+"""Checkpoints that are whole or absent: written aside, hashed, renamed; verified before a resume.
+
+Each says what it belongs to, so none is taken for another run's, and a changed recipe is not gone on with.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,11 @@ from typing import Any
 
 from core.base.errors import UserError, disk_problem, disk_sentence, is_disk_trouble
 from core.base.files import remove, replace, replacement, sha256_file, sweep
+from core.base.plain_yaml import short
 from core.base.records import read_record, write_record
 from core.data import ChatTokenizer
-from core.runs.run import Run, finished_checkpoints
+from core.recipe import Recipe, is_resumable
+from core.runs.run import TRAINED, Run, Trained, adapter_sha256, finished_checkpoints
 
 MANIFEST = "manifest.json"
 # what a resume cannot do without; the Trainer writes them
@@ -36,11 +41,39 @@ class Content:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a checkpoint belongs to: the run's mark, the recipe as asked, and its data (file → SHA-256)."""
+
+    run: str
+    recipe: dict[str, Any]
+    data: dict[str, str]
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Origin:
+        values = recipe.model_dump(mode="json", exclude={"run", "versions", "hashes"})
+        data = {name: sha256 for name, sha256 in recipe.hashes.items() if name.startswith("data/")}
+        return cls(recipe.run, values, data)
+
+    def changes(self, now: Origin) -> dict[str, str]:
+        """Knob → its values then and now, as words, where they differ."""
+        pairs = {name: (value, now.recipe.get(name, value)) for name, value in self.recipe.items()}
+        return {
+            name: f"{name} was {short(str(then))} and is {short(str(is_now))} now"
+            for name, (then, is_now) in pairs.items()
+            if then != is_now
+        }
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What a finished checkpoint says of itself: its step, and its files by their paths in the folder."""
+    """What a finished checkpoint says of itself: its step, and its files by their paths in the folder.
+
+    Those written by earlier versions of the app have no `origin`.
+    """
 
     step: int
     files: dict[str, Content]
+    origin: Origin | None = None
 
 
 @dataclass
@@ -49,6 +82,7 @@ class CheckpointStore:
 
     folder: Path
     keep: int
+    origin: Origin
     # (step, problem) of checkpoints that could not be written
     on_saved: Callable[[int], None] = lambda step: None
     on_failed: Callable[[int, str], None] = lambda step, problem: None
@@ -76,7 +110,7 @@ class CheckpointStore:
         self.clean()
         try:
             save()
-            publish(self.partial / f"checkpoint-{step}", self.path(step), step)
+            publish(self.partial / f"checkpoint-{step}", self.path(step), step, self.origin)
         except Exception as error:
             self.problem = disk_problem(error, self.folder) if is_disk_trouble(error) else ""
             self.clean()
@@ -101,21 +135,48 @@ class CheckpointStore:
             remove(self.path(step))
 
     def newest_complete(self) -> tuple[int | None, list[str]]:
-        """The highest step whose checkpoint is intact, and a sentence for each damaged one above it.
+        """The highest step whose checkpoint is intact and this run's, and a sentence for each other above it.
 
-        Damaged ones are moved out of the way (`.damaged-…`), so nothing takes them for good ones.
+        Those are moved out of the way, so nothing takes them for good ones: damaged ones (`.damaged-…`) until
+        the next checkpoint is written, another run's (`.other-run-…`) for good.
         """
         problems = []
         for step in reversed(self.steps()):
-            problem = verify(self.path(step), step)
-            if problem is None:
+            damage = verify(self.path(step), step)
+            foreign = "" if damage else self._foreign(self.path(step))
+            if not damage and not foreign:
                 return step, problems
-            problems.append(f"The checkpoint of step {step} is damaged and was skipped: {problem}.")
-            replace(self.path(step), self.folder / f".damaged-{step:06d}", flush=False)
+            what = f"is damaged and was skipped: {damage}" if damage else f"was skipped: {foreign}"
+            problems.append(f"The checkpoint of step {step} {what}.")
+            aside = ".damaged" if damage else ".other-run"
+            replace(self.path(step), self.folder / f"{aside}-{step:06d}", flush=False)
         return None, problems
 
+    def _foreign(self, folder: Path) -> str:
+        """Why a whole checkpoint is not this run's, as a clause; empty where it is."""
+        manifest = read_record(folder / MANIFEST, Manifest)
+        if manifest is None or manifest.origin is None:
+            return ""
+        if manifest.origin.run != self.origin.run:
+            return "it belongs to another run"
+        return "" if manifest.origin.data == self.origin.data else "it was trained on other data"
 
-def publish(source: Path, target: Path, step: int) -> None:
+    def changes(self, step: int) -> list[str]:
+        """What may differ from a checkpoint's recipe and does, in words. A UserError names what must not."""
+        manifest = read_record(self.path(step) / MANIFEST, Manifest)
+        if manifest is None or manifest.origin is None:
+            return []
+        changes = manifest.origin.changes(self.origin)
+        refused = [words for name, words in changes.items() if not is_resumable(name)]
+        if refused:
+            raise UserError(
+                f"The recipe is another than at the checkpoint of step {step}: {'; '.join(refused)}. Put it "
+                "back in the run's recipe.yaml to resume, or start a new run."
+            )
+        return list(changes.values())
+
+
+def publish(source: Path, target: Path, step: int, origin: Origin) -> None:
     """Write the manifest of `source`, flush everything to the disk, then rename it to `target`."""
     for name in _UNWANTED:
         (source / name).unlink(missing_ok=True)
@@ -124,15 +185,16 @@ def publish(source: Path, target: Path, step: int) -> None:
         for path in sorted(source.rglob("*"))
         if path.is_file()
     }
-    write_record(source / MANIFEST, Manifest(step, files))
+    write_record(source / MANIFEST, Manifest(step, files, origin))
     replace(source, target)
 
 
-def publish_adapter(model: Any, target: Path, base_model: str, tokenizer: ChatTokenizer) -> None:
-    """Save a PEFT model's adapter with its tokenizer and chat template to `target`, aside first.
+def publish_adapter(model: Any, run: Run, step: int, base_model: str, tokenizer: ChatTokenizer) -> None:
+    """Save a PEFT model's adapter of that step with its tokenizer and chat template, aside first.
 
     `base_model` goes into its config.
     """
+    target = run.adapter
     try:
         with replacement(target) as folder:
             for config in model.peft_config.values():
@@ -140,6 +202,7 @@ def publish_adapter(model: Any, target: Path, base_model: str, tokenizer: ChatTo
             model.save_pretrained(folder)
             (folder / "README.md").unlink(missing_ok=True)
             tokenizer.save(folder)
+            write_record(folder / TRAINED, Trained(step, adapter_sha256(folder)))
     except Exception as error:
         if not is_disk_trouble(error):
             raise

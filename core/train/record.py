@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import secrets
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -53,8 +54,9 @@ def note_origins(worker: Worker, run: Run, recipe: Recipe, model_folder: Path, r
             message = f"{name} was {recipe.versions[name]} when this run began and is {versions[name]} now."
             worker.say("warning", message=message)
     # what was noted when the run was made stays: the hashes of the files that its data came from
-    whole = recipe.with_changes(versions=versions, hashes={**recipe.hashes, **hashes})
-    whole.save(run.folder / "recipe.yaml")
+    # runs made before checkpoints carried a mark get theirs now
+    own = {"run": recipe.run or secrets.token_hex(8), "versions": versions}
+    recipe.with_changes(**own, hashes={**recipe.hashes, **hashes}).save(run.folder / "recipe.yaml")
 
 
 def library_versions() -> dict[str, str]:

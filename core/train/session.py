@@ -26,7 +26,7 @@ from core.models import read_config, resolve_model
 from core.recipe import Recipe
 from core.runs.run import Run
 from core.train.batches import Collator, token_budget
-from core.train.checkpoints import CheckpointStore, publish_adapter
+from core.train.checkpoints import CheckpointStore, Origin, publish_adapter
 from core.train.device import find_device
 from core.train.engine import Engine, trainer_arguments
 from core.train.meters import HeldOut, peak_memory
@@ -77,7 +77,7 @@ class Session:
         if tokenizer.template_note and not resume:
             worker.say("warning", message=tokenizer.template_note)
         rows, heldout_rows = tokenize_snapshot(worker, run, recipe, tokenizer, stop_request)
-        store = _checkpoints(worker, run, recipe)
+        store = _checkpoints(worker, run)
         step = _resume_step(worker, store) if resume else _start_afresh(store)
         for reason in reasons:
             # engine and precision stand with the run
@@ -127,7 +127,8 @@ class Session:
 
     def save_adapter(self) -> None:
         """Write `adapter/` in PEFT's format, aside first."""
-        publish_adapter(self.trainer.model, self.run.adapter, str(self.model_folder), self.tokenizer)
+        step = self.reporter.step
+        publish_adapter(self.trainer.model, self.run, step, str(self.model_folder), self.tokenizer)
 
     def note_measured(self) -> None:
         """Keep the peak beside its estimate: it corrects later ones on this machine."""
@@ -174,20 +175,26 @@ def caps_scores(model_folder: Path) -> bool:
     return bool(text.get("attn_logit_softcapping", default))
 
 
-def _checkpoints(worker: Worker, run: Run, recipe: Recipe) -> CheckpointStore:
+def _checkpoints(worker: Worker, run: Run) -> CheckpointStore:
+    recipe = run.recipe
+
     def failed(step: int, problem: str) -> None:
         message = f"The checkpoint of step {step} was not written: {problem}. Training goes on."
         worker.say("warning", message=message)
 
-    return CheckpointStore(
-        run.checkpoints, recipe.keep_checkpoints, lambda step: worker.say("checkpoint", step=step), failed
-    )
+    def saved(step: int) -> None:
+        worker.say("checkpoint", step=step)
+
+    return CheckpointStore(run.checkpoints, recipe.keep_checkpoints, Origin.of(recipe), saved, failed)
 
 
 def _resume_step(worker: Worker, store: CheckpointStore) -> int | None:
     step, problems = store.newest_complete()
-    nothing = "There is no complete checkpoint, so training starts from the beginning."
-    for problem in [*problems, *([nothing] if step is None else [])]:
+    if step is None:
+        problems.append("There is no complete checkpoint, so training starts from the beginning.")
+    elif changes := store.changes(step):
+        problems.append(f"The recipe was changed since the checkpoint of step {step}: {'; '.join(changes)}.")
+    for problem in problems:
         worker.say("warning", message=problem)
     return step
 

@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from core.setup.places import Places, ready
+from core.setup.state import Places, ready
 
 APP = Path(__file__).resolve().parent.parent.parent
 GOAL = 1.3

@@ -73,7 +73,14 @@ def test_what_the_export_leaves(run: Run, tuned: Path) -> None:
     modelfile = made.modelfile.read_text("utf-8")
     assert f"FROM ./{tuned.name}\n" in modelfile and 'PARAMETER stop "<|im_end|>"' in modelfile
     names = {path.name for path in run.export.iterdir() if path.suffix != ".lock"}
-    assert names == {tuned.name, "Modelfile", "export.json", "state.json", "events.jsonl", "worker.log"}
+    assert names == {
+        tuned.name,
+        made.modelfile.name,
+        "export.json",
+        "state.json",
+        "events.jsonl",
+        "worker.log",
+    }
     assert read_json(run.export / "export.json")["files"][0]["file"] == tuned.name
 
 

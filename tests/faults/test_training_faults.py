@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -117,3 +118,29 @@ def test_a_model_that_lacks_weights_is_refused(home: Home, tmp_path: Path) -> No
     assert work(run) == 2
     assert "lacks 1 weights" in read_job(run.folder).message
     assert "model.layers.1.mlp.up_proj.weight" in read_job(run.folder).message
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("checkpoints", "a file stands where a folder belongs"),
+        ("data", "a file stands where a folder belongs"),
+        ("adapter", "a file stands where a folder belongs"),
+        ("checkpoints/step-000002/adapter_model.safetensors", ""),
+    ],
+)
+def test_a_resume_among_odd_things_is_a_sentence_or_goes_on(
+    home: Home, tiny_model: Path, name: str, words: str
+) -> None:
+    run = make_run(home, tiny_model, max_steps=3, save_every=2)
+    assert work(run) == 0, run.log_tail()
+    for folder in (run.checkpoints / "step-000003", run.adapter):
+        shutil.rmtree(folder)
+    odd = run.folder / name
+    if odd.is_dir():
+        shutil.rmtree(odd)
+    odd.unlink(missing_ok=True)
+    odd.write_bytes(b"\x80\xff")
+    code, state = work(run, "--resume"), read_job(run.folder)
+    assert "unexpected" not in state.message, state.message
+    assert (words in state.message) and (bool(words) == (code != 0)), state.message

@@ -14,9 +14,10 @@ import pytest
 from core.base.home import Home
 from core.base.jobs import ACTIVE, read_job, request_stop
 from core.runs.progress import read_progress
-from core.runs.run import Run, finished_checkpoints, start_training
+from core.runs.run import Run, adapter_sha256, finished_checkpoints, start_training
 from core.train.checkpoints import verify
-from tests.training_runs import begin, events, make_run, summary, wait_over, wait_until, work
+from tests.training_runs import begin, events, make_run, summary, wait_over, work
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -49,6 +50,24 @@ def finish_soon(run: Run, steps: int = 2) -> int:
     last = finished_checkpoints(run)[-1] + steps
     run.recipe.with_changes(max_steps=last).save(run.folder / "recipe.yaml")
     return last
+
+
+def test_a_resume_keeps_to_its_recipe(long_run: Run) -> None:
+    """Another alpha is refused in a sentence, more steps are taken with a word."""
+    request_stop(long_run.folder)
+    assert wait_over(long_run).status == "stopped"
+    (long_run.folder / "stop.request").unlink()
+    asked, last = long_run.recipe, finish_soon(long_run)
+    long_run.recipe.with_changes(alpha=32, rank=8).save(long_run.folder / "recipe.yaml")
+    assert work(long_run, "--resume") != 0
+    state = read_job(long_run.folder)
+    assert "rank was 16 and is 8 now; alpha was 16 and is 32 now. Put it back" in state.message
+    asked.with_changes(max_steps=last).save(long_run.folder / "recipe.yaml")
+    assert work(long_run, "--resume") == 0, long_run.log_tail()
+    warnings = read_progress(long_run).warnings
+    assert any(f"max_steps was 100000 and is {last} now" in warning for warning in warnings)
+    note = long_run.adapter_note
+    assert note is not None and (note.step, note.sha256) == (last, adapter_sha256(long_run.adapter))
 
 
 # this one is started as the app starts it

@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
-from core.setup.places import Places
 from core.setup.plan import InstallPlan
-from core.setup.screen import Screen
-from core.setup.state import State
-from core.setup.work import Work
+from core.setup.state import Places, State
+from core.setup.work import Screen, Work
 
 PLAN = InstallPlan("cpu", "test", ("cpu",))
 

@@ -3,12 +3,10 @@
 import sys
 from pathlib import Path
 
-from core.setup.places import Places
 from core.setup.plan import InstallPlan
 from core.setup.prepare import SetupStep, run_steps
-from core.setup.screen import Screen
-from core.setup.state import State, only_one
-from core.setup.work import Work
+from core.setup.state import Places, State, only_one
+from core.setup.work import Screen, Work
 
 
 def count(name: str):
@@ -21,7 +19,7 @@ def count(name: str):
 
 
 def child(work: Work) -> dict[str, int]:
-    work.module(Path(sys.executable), "slow_tool", str(work.places.app), sys.argv[2])
+    work.module(Path(sys.executable), "tests.unit.child_process", "work", str(work.places.app), sys.argv[2])
     return {}
 
 

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from core.base.errors import UserError, file_sentence
 from core.base.events import EventLog
+from core.base.files import write_json
 from core.base.home import open_home
+from core.base.jobs import request_stop, start_job
+from core.chat.talk import Talk
 from core.export.record import read_exports
-from core.runs.progress import fold
+from core.recipe import Recipe
+from core.runs.progress import fold, read_progress
 from core.runs.run import Run, list_runs
+from core.train.checkpoints import CheckpointStore, Origin
 from tests.finished_run import make_finished_run
 from tests.ui_page import shown
 from ui import frame
@@ -86,3 +94,67 @@ def test_of_a_damaged_record_the_whole_lines_count(tmp_path: Path) -> None:
     lines = [{**GOOD, "new": 1}, {**GOOD, "file": "../b.gguf"}, {**GOOD, "bytes": "4"}, {}, 3]
     (run.export / "export.json").write_text(json.dumps({"files": lines}), "utf-8")
     assert [made.file for made in read_exports(run)] == [run.export / "a.gguf"]
+
+
+def _folder(path: Path) -> None:
+    path.mkdir(parents=True)
+    (path / "x").write_text("x", "utf-8")
+
+
+def _binary(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x80\xff\x00PK")
+
+
+def _link_to_itself(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.symlink_to(path)
+
+
+ODD_PLACES = [
+    *("recipe.yaml", "events.jsonl", "state.json", "worker.log", "stop.request", ".state.lock", "data"),
+    *(
+        "data/train.jsonl",
+        "checkpoints",
+        "checkpoints/step-000010",
+        "checkpoints/step-9",
+        "checkpoints/.partial",
+    ),
+    *("checkpoints/step-99999999999999999999999", "checkpoints/step-000020/manifest.json", "adapter"),
+    *("adapter/adapter_config.json", "adapter/trained.json", "export", "export/export.json", "chats"),
+    *("export/state.json", "export/pirate-tiny-Q4_K_M.gguf", "chats/conversation.json"),
+]
+
+
+@pytest.mark.parametrize("put", [_folder, _binary, _link_to_itself])
+def test_what_should_not_be_there_costs_a_sentence(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    """The page stays up, and whatever asks for the thing itself gets a sentence, never Python's words."""
+    whole = make_finished_run(tmp_path / "home", tmp_path / "model")
+    write_json(whole.checkpoints / "step-000020" / "manifest.json", {"step": 20, "files": {}})
+    bench = Bench(open_home(tmp_path / "home"))
+    for number, name in enumerate(ODD_PLACES):
+        run = Run(whole.folder.with_name(f"2026-11-20_odd_{number:04x}"))
+        shutil.copytree(whole.folder, run.folder)
+        odd = run.folder / name
+        if odd.is_dir():
+            shutil.rmtree(odd)
+        odd.unlink(missing_ok=True)
+        put(odd)
+        bench.choose(run=run.name)
+        assert all(shown(bench, panel) for panel in ("train-panel", "export-panel", "chat-panel"))
+        assert list_runs(bench.home) and frame.card(scene_of(bench))
+        store = CheckpointStore(run.checkpoints, 2, Origin.of(Recipe()))
+        asks: list[Callable[[], object]] = [
+            lambda run=run: read_progress(run),
+            lambda run=run: read_exports(run),
+            lambda run=run: Talk(run).load().save(),
+            store.newest_complete,
+            store.clean,
+            lambda run=run: request_stop(run.folder),
+            lambda run=run: start_job(run.folder, "this"),
+        ]
+        for ask in asks:
+            try:
+                ask()
+            except (UserError, OSError) as problem:
+                assert isinstance(problem, UserError) or file_sentence(problem), problem

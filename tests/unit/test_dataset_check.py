@@ -8,11 +8,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from core.base.errors import Stopped, UserError
 from core.base.home import Home
-from core.base.jobs import kill_job, wait_job
+from core.base.jobs import read_job, wait_job
 from core.commands import dispatch
 from core.data import check
 from core.data.check import (
@@ -74,7 +75,7 @@ def test_a_killed_check_leaves_no_store_and_can_be_started_again(home: Home, tmp
     job = start_check(home, question)
     while not list(job.glob(".store*")):
         assert read_check(home, question).missing
-    kill_job(job)
+    psutil.Process(read_job(job).pid).kill()
     assert wait_job(job, 10).status == "died"
     state = read_check(home, question)
     assert state.store is None and state.failure

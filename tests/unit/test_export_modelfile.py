@@ -270,7 +270,9 @@ def test_the_starter_model() -> None:
     tokenizer = ChatTokenizer.load(starter_folder())
     # llama.cpp adds no beginning-of-text token to this model, so nothing may be taken off
     frame = find_frame(tokenizer.render, "", tokenizer.control_tokens)
-    text = modelfile(ModelfileFacts("pirate.gguf", "pirate", 512, 8192, frame, ["<|im_end|>"], "apache-2.0"))
+    text = modelfile(
+        ModelfileFacts("pirate.gguf", "pirate:q4_k_m", 512, 8192, frame, ["<|im_end|>"], "apache-2.0")
+    )
     assert text == Path(__file__).with_name("starter.Modelfile").read_text("utf-8")
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,12 +15,21 @@ import pytest
 from core.base.errors import UserError
 from core.base.events import now
 from core.base.home import APP_FOLDER, STARTER_GGUF, open_home
+from core.base.records import write_record
 from core.export.convert import require_space
 from core.export.forms import default_form, form_named, forms
-from core.export.record import Export, add_export, newest_export, noted_sha256, read_exports, start_export
+from core.export.record import (
+    Export,
+    add_export,
+    newest_export,
+    noted_sha256,
+    out_of_date,
+    read_exports,
+    start_export,
+)
 from core.models.gguf_header import read_header
 from core.recipe import Recipe
-from core.runs.run import Run
+from core.runs.run import TRAINED, Run, Trained, adapter_sha256
 
 
 @pytest.fixture
@@ -87,6 +98,45 @@ def test_a_new_form_and_a_new_target_are_one_file_each(run: Run, tmp_path: Path)
     page, _, command = done.stdout.partition("usage: app.py export")
     assert "Q2_TOY" in page and "Place it in Toy Studio" in page
     assert "Q2_TOY" in command and "Toy Studio" in command
+
+
+def adapter(run: Run, weights: bytes, step: int | None) -> None:
+    """What training leaves; without a step as earlier versions of the app left it."""
+    run.adapter.mkdir(exist_ok=True)
+    (run.adapter / "adapter_config.json").write_text("{}")
+    (run.adapter / "adapter_model.safetensors").write_bytes(weights)
+    (run.adapter / TRAINED).unlink(missing_ok=True)
+    if step is not None:
+        write_record(run.adapter / TRAINED, Trained(step, adapter_sha256(run.adapter)))
+
+
+def test_a_file_of_an_earlier_step_says_so(run: Run) -> None:
+    adapter(run, b"eleven", 11)
+    file = replace(made(run, "a-Q4_K_M.gguf"), adapter=adapter_sha256(run.adapter), step=11)
+    add_export(run, file)
+    assert read_exports(run) == [file] and out_of_date(run, file) == ""
+    adapter(run, b"eighteen", 18)
+    sentence = out_of_date(run, file)
+    assert "a-Q4_K_M.gguf was made from step 11, and the run is at step 18" in sentence
+    assert "Make it again" in sentence
+    again = replace(file, adapter=adapter_sha256(run.adapter), step=18)
+    assert out_of_date(run, again) == ""
+
+
+def test_of_files_of_earlier_versions_the_clock_tells(run: Run) -> None:
+    adapter(run, b"eleven", None)
+    os.utime(run.adapter, (1e9, 1e9))
+    file = made(run, "a-Q4_K_M.gguf")
+    assert out_of_date(run, file) == ""
+    adapter(run, b"eighteen", 18)
+    os.utime(run.adapter, (4e9, 4e9))
+    assert "made before the run's last training, and the run is at step 18" in out_of_date(run, file)
+
+
+def test_two_quantizations_are_two_models(run: Run) -> None:
+    one, two = made(run, "a-Q4_K_M.gguf"), made(run, "a-Q8_0.gguf", "Q8_0")
+    assert one.modelfile != two.modelfile and one.modelfile.name == "a-Q4_K_M.Modelfile"
+    assert (one.tag, two.tag) == ("a:q4_k_m", "a:q8_0")
 
 
 def test_records(run: Run) -> None:

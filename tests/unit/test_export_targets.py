@@ -83,7 +83,9 @@ def test_ollama_missing(export: Export, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", str(tmp_path))
     ollama = target_named("ollama")
     assert "not found" in ollama.missing()
-    assert ollama.command(export) == f'ollama create pirate -f "{export.modelfile}"'
+    assert ollama.command(export) == ""
+    export.modelfile.write_text("FROM ./x.gguf\n")
+    assert ollama.command(export) == f'ollama create pirate:q4_k_m -f "{export.modelfile}"'
     with pytest.raises(UserError, match="Ollama was not found"):
         ollama.place(export)
 
@@ -96,7 +98,7 @@ def test_ollama_is_run_beside_the_modelfile(
     program = tmp_path / "bin" / "ollama"
     program.parent.mkdir()
     program.write_text(
-        '#!/bin/sh\necho "$@" > called\ncat Modelfile >> called\n'
+        '#!/bin/sh\necho "$@" > called\ncat "$4" >> called\n'
         '[ ! -f bad ] || { echo "Error: could not connect to ollama server" >&2; exit 1; }\n'
     )
     program.chmod(0o755)
@@ -105,8 +107,12 @@ def test_ollama_is_run_beside_the_modelfile(
     with pytest.raises(UserError, match="no Modelfile"):
         ollama.place(export)
     export.modelfile.write_text("FROM ./x.gguf\n")
-    assert ollama.place(export) == "Talk to it with: ollama run pirate"
-    assert (tmp_path / "called").read_text() == "create pirate -f Modelfile\nFROM ./x.gguf\n"
+    assert ollama.place(export) == "Talk to it with: ollama run pirate:q4_k_m"
+    called = f"create pirate:q4_k_m -f {export.modelfile.name}\nFROM ./x.gguf\n"
+    assert (tmp_path / "called").read_text() == called
     (tmp_path / "bad").touch()
     with pytest.raises(UserError, match="could not connect to ollama server"):
+        ollama.place(export)
+    export.file.unlink()
+    with pytest.raises(UserError, match="is gone. Make it again"):
         ollama.place(export)

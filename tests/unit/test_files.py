@@ -111,7 +111,7 @@ def test_inside_follows_links_before_it_judges(tmp_path: Path) -> None:
         ),
         (PermissionError(13, "Permission denied"), "permission was denied. Close programs"),
         (OSError(30, "Read-only file system"), "the disk is read-only. Choose another folder, then go on."),
-        (OSError(40, "Too many levels of symbolic links"), "Too many levels of symbolic links. Look at"),
+        (OSError(9, "Bad file descriptor"), "Bad file descriptor. Look at"),
     ],
 )
 def test_troubles_with_files_are_sentences(tmp_path: Path, error: Exception, words: str) -> None:

@@ -276,3 +276,11 @@ def test_unsloths_checkpointing_is_only_offered_where_it_trains(llama: ModelSpec
     plain = QLORA.with_changes(engine="peft", checkpointing="hf")
     steps = fit(llama, plain, card(8))
     assert steps and all("checkpointing" not in step.change for step in steps)
+
+
+def test_a_smaller_model_without_the_named_modules_gets_all_linear_layers(
+    llama: ModelSpec, models: list[Candidate]
+) -> None:
+    fused = next(model for model in models if model.id == "microsoft/Phi-4-mini-instruct")
+    steps = make_it_fit(parse_recipe({"target_modules": ["q_proj"]}), llama, card(5), None, [fused])
+    assert steps[-1].change == {"model": fused.id, "target_modules": "all-linear"}

@@ -141,7 +141,7 @@ def test_newer_and_larger_cards_are_faster(home: Home, hardware: Hardware, start
 
 
 def test_a_run_is_estimated(home: Home, hardware: Hardware, starter: ModelSpec) -> None:
-    recipe = Recipe(day=None, micro_batch=1, accumulate=8, epochs=2)
+    recipe = Recipe(micro_batch=1, accumulate=8, epochs=2)
     found = run_time(home, hardware, starter, recipe, 100, 50.0)
     assert (found.steps, found.tokens) == (26, 26 * 8 * 50)
     assert found.seconds.low < found.seconds.likely < found.seconds.high

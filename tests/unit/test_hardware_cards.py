@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core.base.errors import UserError
 from core.machine import GIB, MIB, Hardware, card_named, cards, inability
 from core.machine.cards import gpus_with_ids
-from core.machine.gpu import nvidia_family
+from core.machine.hardware import nvidia_family
 
 NOWHERE = Hardware((), "", 1, 1, 1, 1, "Linux")
 

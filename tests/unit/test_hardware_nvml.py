@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from core.machine.nvml_question import NvmlQuestion
+from core.machine.ask import NvmlQuestion
 
 # The functions that are asked, in the form of nvml.h; an environment variable decides how it starts
 SOURCE = r"""
@@ -62,7 +62,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def ask(library: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ask:
     """Asks a library that behaves as the parameter says."""
     monkeypatch.setenv("FAKE_NVML", request.param)
-    return NvmlQuestion((str(library),)).ask
+    return NvmlQuestion(str(library)).ask
 
 
 def behaves(mode: str) -> pytest.MarkDecorator:
@@ -116,7 +116,7 @@ def test_a_mismatch_after_an_update_is_named(ask: Ask) -> None:
 
 
 def test_no_library_at_all_and_a_child_that_can_not_start(tmp_path: Path) -> None:
-    question = NvmlQuestion((str(tmp_path / "none.so"),))
+    question = NvmlQuestion(str(tmp_path / "none.so"))
     assert question.ask(20) == {"error": "library not found"}
     question.command = [str(tmp_path / "no-python")]
     assert question.ask(20)["error"].startswith("asking it failed")

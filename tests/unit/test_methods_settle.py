@@ -156,10 +156,11 @@ def test_settling_twice_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("vendor", "kind"), [("nvidia", "cuda"), ("amd", "cuda"), ("intel", "xpu"), ("apple", "mps")]
+    ("vendor", "arch", "kind"),
+    [("nvidia", "", "cuda"), ("amd", "CDNA3", "cuda"), ("intel", "Alchemist", "xpu"), ("apple", "M2", "mps")],
 )
-def test_a_card_is_a_device_without_asking_torch(vendor: str, kind: str) -> None:
-    gpu = Gpu("A card", 1, 1, None, "", vendor=vendor, bf16=True)  # type: ignore[arg-type]
+def test_a_card_is_a_device_without_asking_torch(vendor: str, arch: str, kind: str) -> None:
+    gpu = Gpu("A card", 1, 1, (8, 0) if vendor == "nvidia" else None, "", vendor=vendor, arch=arch)  # type: ignore[arg-type]
     assert (device_of(gpu).kind, device_of(gpu).name, device_of(gpu).bf16) == (kind, "A card", True)
     assert device_of(None).kind == "cpu"
 

@@ -69,3 +69,21 @@ def test_a_name_in_any_script_can_be_downloaded(bench: Bench) -> None:
     assert reply.headers["content-disposition"].isascii()
     with pytest.raises(UserError):
         send_preset(bench, "my-nothing")
+
+
+def test_target_modules_that_the_model_lacks_are_refused_at_their_field(bench: Bench) -> None:
+    with pytest.raises(UserError, match="has no layers named nonsense. It has q_proj, .*It stays as it was"):
+        edit(bench, "preset", "target_modules", "nonsense")
+    edit(bench, "preset", "target_modules", "q_proj, v_proj")
+    assert scene_of(bench).missing is None and scene_of(bench).fit is not None
+
+
+def test_another_model_without_them_waits_for_a_change(bench: Bench) -> None:
+    """Phi-4 has one layer for all three: nothing is counted, Start says why, and the catalogue stays."""
+    edit(bench, "preset", "target_modules", "q_proj, v_proj")
+    bench.choose(catalogue="microsoft/phi-4")
+    scene = scene_of(bench)
+    assert scene.missing is not None and scene.fit is None
+    assert scene.missing[0] == "preset" and "no layers named q_proj, v_proj" in scene.missing[1]
+    assert "Change the target modules" in scene.missing[1]
+    assert scene.model and scene.estimate(scene.model).total > 0

@@ -12,7 +12,7 @@ import pytest
 
 import app
 from core.base.home import CONVERTER, STARTER_GGUF
-from core.setup.places import Places
+from core.setup.state import Places
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

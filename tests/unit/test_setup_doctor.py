@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,8 @@ import pytest
 
 from core.machine import read_probe
 from core.setup.doctor import examine, report
-from core.setup.places import Places
 from core.setup.prepare import wanted_steps
-from core.setup.state import State
+from core.setup.state import Places, State
 from tests.unit.set_up import PLAN
 
 
@@ -32,7 +32,7 @@ def test_before_set_up(tmp_path: Path):
 
 def test_a_changed_machine_and_an_interrupted_step_are_said(tmp_path: Path):
     places = Places(tmp_path)
-    state = State(places.state, {"plan": PLAN.to_json()})
+    state = State(places.state, {"plan": asdict(PLAN)})
     for step in wanted_steps(places, PLAN, test=False):
         state.finish(step.name, "yesterday", 2.0, {})
     state.begin("torch")

@@ -9,8 +9,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 
 from core.base.home import LLAMA_CPP_PYTHON, STARTER_SHA256
-from core.setup.places import Places
 from core.setup.plan import TORCH, TORCHVISION
+from core.setup.state import Places
 
 LOCKS = ("locked", "test", "tools", "triton", "starter", "converter")
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")

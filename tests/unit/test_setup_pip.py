@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from core.base.files import sha256_file
-from core.setup.advice import line_that_matters, what_to_do
+from core.base.process import ChildFailed, telling_line
+from core.setup.advice import what_to_do
 from core.setup.packages import drop_damaged
-from core.setup.work import CommandFailed, Work
+from core.setup.work import Work
 from tests.unit.set_up import work_in
 
 
@@ -52,9 +53,9 @@ def install(work: Work, wheel: Path, sha256: str, target: Path) -> list[str]:
 
 
 def test_a_wrong_hash_is_refused(work: Work, wheel: Path, tmp_path: Path):
-    with pytest.raises(CommandFailed) as failed:
+    with pytest.raises(ChildFailed) as failed:
         install(work, wheel, "0" * 64, tmp_path / "site")
-    assert "not the one that was pinned" in what_to_do(failed.value.output)
+    assert "not the one that was pinned" in what_to_do(failed.value)
     assert not (tmp_path / "site" / "tinything").exists()
 
 
@@ -95,11 +96,9 @@ def test_a_half_installed_package_is_forgotten_and_healed(work: Work, wheel: Pat
     ],
 )
 def test_advice(printed: str, advice: str):
-    assert advice in what_to_do(["Collecting x", printed])
+    assert advice in what_to_do(ChildFailed(1, ["Collecting x", printed]))
 
 
 def test_the_line_that_matters():
     output = ["Collecting x", "ERROR: the reason", "", "[notice] A new release of pip", "exit code 1"]
-    assert line_that_matters(output) == "ERROR: the reason"
-    assert line_that_matters(["only this"]) == "only this"
-    assert line_that_matters([]) == "it printed nothing"
+    assert telling_line("\n".join(output)) == "ERROR: the reason"

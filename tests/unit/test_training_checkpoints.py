@@ -10,12 +10,16 @@ from typing import Any
 
 import pytest
 
-from core.train.checkpoints import MANIFEST, NEEDED, CheckpointStore, verify
+from core.base.errors import UserError
+from core.recipe import Recipe
+from core.train.checkpoints import MANIFEST, NEEDED, CheckpointStore, Origin, verify
+
+RECIPE = Recipe(run="a1", hashes={"data/train.jsonl": "12", "model/config.json": "34"})
 
 
-def store(tmp_path: Path, keep: int = 3) -> CheckpointStore:
-    (tmp_path / "checkpoints").mkdir()
-    return CheckpointStore(tmp_path / "checkpoints", keep)
+def store(tmp_path: Path, keep: int = 3, recipe: Recipe = RECIPE) -> CheckpointStore:
+    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    return CheckpointStore(tmp_path / "checkpoints", keep, Origin.of(recipe))
 
 
 def fill(folder: Path, step: int) -> None:
@@ -89,6 +93,53 @@ def test_a_damaged_checkpoint_is_skipped_and_said(tmp_path: Path, damage: Callab
     write(checkpoints, 20)
     assert checkpoints.newest_complete() == (20, [])
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["step-000010", "step-000020"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"run": "b2"}, "belongs to another run"), ({"hashes": {"data/train.jsonl": "99"}}, "other data")],
+)
+def test_a_checkpoint_of_another_run_is_left_alone(
+    tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    """However whole it is; and nothing deletes it."""
+    write(store(tmp_path), 10)
+    write(store(tmp_path, recipe=RECIPE.with_changes(**change)), 20)
+    checkpoints = store(tmp_path)
+    step, problems = checkpoints.newest_complete()
+    assert step == 10 and len(problems) == 1 and words in problems[0]
+    write(checkpoints, 30)
+    assert verify(checkpoints.folder / ".other-run-000020", 20) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"alpha": 32}, "alpha was 16 and is 32 now"),
+        ({"seed": 7}, "seed was 42 and is 7 now"),
+        ({"accumulate": 4}, "accumulate was 8 and is 4 now"),
+        ({"chat_template": "chatml"}, "chat_template was auto and is chatml now"),
+        ({"target_modules": ["q_proj"]}, r"target_modules was all-linear and is \['q_proj'\] now"),
+    ],
+)
+def test_a_changed_recipe_is_not_gone_on_with(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    write(store(tmp_path), 10)
+    assert store(tmp_path).changes(10) == []
+    with pytest.raises(UserError, match=f"step 10: {words}. Put it back"):
+        store(tmp_path, recipe=RECIPE.with_changes(**change)).changes(10)
+
+
+def test_what_a_resume_may_change_is_named(tmp_path: Path) -> None:
+    write(store(tmp_path), 10)
+    longer = store(tmp_path, recipe=RECIPE.with_changes(max_steps=18, save_every=5))
+    assert longer.changes(10) == ["max_steps was None and is 18 now", "save_every was 20 and is 5 now"]
+
+
+def test_a_checkpoint_of_an_earlier_version_says_nothing_of_its_origin(tmp_path: Path) -> None:
+    write(store(tmp_path), 10)
+    edit_manifest(lambda manifest: manifest.pop("origin"))(store(tmp_path).path(10))
+    other = store(tmp_path, recipe=RECIPE.with_changes(alpha=32))
+    assert other.newest_complete() == (10, []) and other.changes(10) == []
 
 
 def test_nothing_intact(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import gradio as gr
 from core.base.errors import UserError
 from core.base.jobs import read_job, request_stop
 from core.chat.talk import Side, Talk
-from core.export.record import Export, base_gguf, base_job, start_export
+from core.export.record import Export, base_gguf, base_job, out_of_date, start_export
 from core.runs.run import Run
 from ui.bench import Bench
 from ui.render import render
@@ -37,7 +37,7 @@ def _panel(scene: Scene) -> Values:
         job = read_job(base_job(scene.home, scene.run, scene.export.quant))
     except UserError as problem:
         return {"damage": str(problem)}
-    return {"damage": "", "base": base, "job": job}
+    return {"damage": "", "base": base, "job": job, "old": out_of_date(scene.run, scene.export)}
 
 
 def _more(scene: Scene) -> Values | None:

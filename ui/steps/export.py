@@ -7,7 +7,7 @@ from typing import Any
 from core.base.errors import UserError
 from core.base.jobs import log_tail, read_job, request_stop
 from core.export.forms import form_named, forms
-from core.export.record import base_folder, export_job, newest_export, start_export
+from core.export.record import base_folder, export_job, newest_export, out_of_date, start_export
 from core.export.targets import target_named, targets
 from core.models import inspect_model
 from core.runs.run import Run
@@ -39,6 +39,7 @@ def _run_values(scene: Scene, run: Run) -> Values:
         "quants": forms(),
         "parameters": _parameters(scene, run),
         "export": export,
+        "old": out_of_date(run, export) if export else "",
         "targets": [(one, one.missing(), find(f"{one.name} {run.name}")) for one in targets()],
     }
 
@@ -70,6 +71,8 @@ def _hand_over(bench: Bench, act: str) -> None:
     export = newest_export(run, quant)
     if export is None:
         raise UserError(f"There is no {quant} file yet. Make it first.")
+    if old := out_of_date(run, export):
+        raise UserError(old)
     bench.errands.run(f"{act} {run.name}", lambda: target_named(act).place(export))
 
 

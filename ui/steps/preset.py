@@ -11,6 +11,7 @@ import gradio as gr
 
 from core.base.errors import UserError
 from core.machine import refusal
+from core.methods.method import without_targets
 from core.presets import (
     choose_preset,
     delete_preset,
@@ -27,7 +28,7 @@ from ui import fit
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.scene import Scene, scene_of
-from ui.settings import settings, with_setting, without_setting
+from ui.settings import refused_words, settings, with_setting, without_setting
 from ui.step import BIND, Step, Values, View, nothing
 
 LARGEST_FILE = 64 * 1024
@@ -131,9 +132,18 @@ def _choose(bench: Bench, value: Any) -> None:
 
 
 def _set(bench: Bench, name: str, typed: Any) -> None:
-    """A setting changed. A value that the recipe refuses is a UserError and changes nothing."""
-    usual = scene_of(bench).preset.recipe()
-    bench.change(lambda old: replace(old, changes=with_setting(usual, old.changes, name, typed)))
+    """A setting changed. A value that the recipe or the model refuses is a UserError and changes nothing."""
+    scene = scene_of(bench)
+    usual, spec = scene.preset.recipe(), scene.model
+
+    def change(choices: Choices) -> Choices:
+        changes = with_setting(usual, choices.changes, name, typed)
+        recipe = usual.with_changes(**changes)
+        if name == "target_modules" and spec and (misfit := without_targets(recipe, spec)):
+            raise UserError(refused_words(name, typed, UserError(misfit)))
+        return replace(choices, changes=changes)
+
+    bench.change(change)
 
 
 def _reset(bench: Bench, name: Any) -> None:

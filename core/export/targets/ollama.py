@@ -26,7 +26,7 @@ class Ollama(Target):
 
     def command(self, export: Export) -> str:
         # with the whole path it works from any folder and in any shell
-        return f'ollama create {export.model_name} -f "{export.modelfile}"'
+        return f'ollama create {export.tag} -f "{export.modelfile}"' if export.modelfile.is_file() else ""
 
     def place(self, export: Export) -> str:
         """Run `ollama create` beside the Modelfile; it copies the model."""
@@ -34,10 +34,13 @@ class Ollama(Target):
         if program is None:
             raise UserError("Ollama was not found. Install it, start it once, then try again.")
         if not export.modelfile.is_file():
-            raise UserError(f"{export.modelfile.parent} has no Modelfile. Export the run again.")
+            raise UserError(f"{export.file.name} has no Modelfile of its own. Make the file again.")
+        if not export.file.is_file():
+            # Ollama would take its name for a model to download
+            raise UserError(f"{export.file} is gone. Make it again.")
         try:
             done = subprocess.run(
-                [program, "create", export.model_name, "-f", "Modelfile"],
+                [program, "create", export.tag, "-f", export.modelfile.name],
                 cwd=export.modelfile.parent,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
@@ -52,4 +55,4 @@ class Ollama(Target):
             raise UserError(
                 f"Ollama could not take the model: “{reason}”. Is Ollama running? Start it and try again."
             )
-        return f"Talk to it with: ollama run {export.model_name}"
+        return f"Talk to it with: ollama run {export.tag}"
