@@ -19,7 +19,7 @@ from core.data.shapes import Refused, guess_columns, recognise
 from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
 from core.data.snapshot import wanted
 from core.data.store import Store
-from core.hub.download import dataset_folder
+from core.models.download import dataset_folder
 from core.recipe import Recipe
 from core.runs.data import data_paths
 from ui.bench import Bench

@@ -14,14 +14,14 @@ from core.base.errors import UserError
 from core.base.jobs import request_stop
 from core.data import ChatTokenizer, Piece
 from core.data.kinds import KINDS
-from core.data.read import FORMAT_TITLES, all_formats
+from core.data.read import DATA_ENDINGS, FORMAT_TITLES, TEXT_ENDINGS, all_formats
 from core.data.report import Report
 from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
 from core.data.sight import worst_rows
 from core.data.template import TEMPLATES
 from core.fit.speed import count_steps
-from core.hub.download import dataset_folder, download_job, read_download, start_download
 from core.models import HUB_ID
+from core.models.download import dataset_folder, download_job, read_download, start_download
 from ui.bench import Bench
 from ui.charts import histogram, turn_counts
 from ui.choices import Choices
@@ -395,7 +395,9 @@ class DataStep(Step):
         "measure": _measure,
         "stop-measuring": _stop_measuring,
         "length": _take_length,
-        "download": lambda bench, _: start_download(bench.home, bench.choices().data_hub, "dataset"),
+        "download": lambda bench, _: start_download(
+            bench.home, bench.choices().data_hub, "dataset", DATA_ENDINGS + TEXT_ENDINGS
+        ),
         "stop-download": lambda bench, _: request_stop(
             download_job(bench.home, bench.choices().data_hub, "dataset")
         ),
