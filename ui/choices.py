@@ -44,6 +44,7 @@ class Choices:
     run: str = ""
     quant: str = default_form().name
     compare: bool = True
+    markdown: bool = False
     system: str = ""
     temperature: float = 0.7
     max_tokens: int = 256
