@@ -29,7 +29,7 @@ def counted(bench: Bench) -> Scene:
     scene = scene_of(bench)
     assert scene.data.report is not None
     report = replace(scene.data.report, rows_usable=12_000)
-    return replace(scene, data=replace(scene.data, report=report))
+    return scene.where(data=replace(scene.data, report=report))
 
 
 def test_what_data_and_model_want_is_offered_and_taken(bench: Bench) -> None:
