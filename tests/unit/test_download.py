@@ -17,20 +17,22 @@ from core.base.errors import UserError
 from core.base.files import read_json
 from core.base.home import Home
 from core.base.jobs import JobState, Worker, read_job, read_state_file, request_stop, wait_job
-from core.hub.download import (
+from core.models import inspect_model, local_models, model_folder
+from core.models.download import (
+    PARTS,
+    Transfer,
     check_room,
     download,
     download_job,
     partial_folder,
+    progress,
     read_download,
     start_download,
 )
-from core.hub.fetch import PARTS, Fetch, progress
-from core.hub.fetch import fetch as fetch_files
-from core.hub.files import HubFile, HubRepo
-from core.hub.search import hub_repo
-from core.models import inspect_model, local_models, model_folder
+from core.models.download import fetch as fetch_files
 from core.models.hub import read_remote
+from core.models.hub_files import HubFile, HubRepo
+from core.models.hub_search import hub_repo
 from tests.unit.hub_server import Hub, Repo, hub_server
 from tests.waiting import wait_until
 
@@ -145,9 +147,11 @@ def test_a_folder_that_cant_be_written_is_named(
     hub.models[NAME] = Repo(files)
 
     def in_use(source: Path, target: Path) -> None:
-        raise PermissionError(13, "it is in use", str(target))
+        if source.is_dir():
+            raise PermissionError(13, "it is in use", str(target))
+        source.replace(target)
 
-    monkeypatch.setattr("core.hub.download.replace", in_use)
+    monkeypatch.setattr("core.models.download.replace", in_use)
     with pytest.raises(UserError, match=r"owner--tiny: permission was denied\. .*already is kept"):
         fetch(home)
 
@@ -229,11 +233,11 @@ def test_a_disk_that_becomes_full_is_said(hub: Hub, little_disk: Path) -> None:
     )
 
     with pytest.raises(UserError, match="owner/tiny could not be written: the disk is full. Free some space"):
-        fetch_files(Fetch(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
+        fetch_files(Transfer(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
 
 
 def test_speed_and_time_left_are_those_of_the_last_seconds(tmp_path: Path) -> None:
-    transfer = Fetch(
+    transfer = Transfer(
         Worker(tmp_path / "job"), HubRepo(NAME, "model", "", False, (HubFile("a", 1000),)), tmp_path / "m"
     )
     transfer.folder.mkdir()
