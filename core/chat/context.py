@@ -72,6 +72,9 @@ class Context:
 
         `scales`: how strongly which adapters count.
         """
+        # what it holds may still be of use to the next one
+        if gone.is_set():
+            return
         self._gone = gone
         self._use({name: scale for name, scale in scales.items() if scale})
         self._hold(_common(self._held, ids[:-1]))

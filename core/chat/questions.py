@@ -96,8 +96,7 @@ class ChatWorker:
         while True:
             question = self._questions.get()
             try:
-                if not question.gone.is_set():
-                    question.say(self._answer(question))
+                question.say(self._answer(question))
             except Exception as error:
                 traceback.print_exc()
                 question.say(error)

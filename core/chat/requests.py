@@ -74,7 +74,3 @@ class ChatRequest(CompletionRequest):
 
 class TokenizeRequest(_Body):
     content: str
-
-
-class DetokenizeRequest(_Body):
-    tokens: list[int]

@@ -40,7 +40,6 @@ from core.chat.requests import (
     AdapterScale,
     ChatRequest,
     CompletionRequest,
-    DetokenizeRequest,
     TokenizeRequest,
 )
 from core.chat.service import KEY
@@ -107,7 +106,6 @@ class ChatApi:
             "/v1/chat/completions": self._chat,
             "/v1/completions": self._complete,
             "/tokenize": self._tokenize,
-            "/detokenize": self._detokenize,
         }
         routes = [Route(path, self._with_key(answer), methods=["POST"]) for path, answer in posts.items()]
         routes += [Route("/v1/models", self._with_key(self._models)), Route("/health", self._health)]
@@ -135,13 +133,6 @@ class ChatApi:
     async def _tokenize(self, request: Request) -> Response:
         body = await _read(request, TokenizeRequest)
         return JSONResponse({"tokens": self._vocabulary.tokenize(body.content)})
-
-    async def _detokenize(self, request: Request) -> Response:
-        body = await _read(request, DetokenizeRequest)
-        if any(not 0 <= token < self._vocabulary.size for token in body.tokens):
-            raise UserError(f"A token is a number below {self._vocabulary.size}.")
-        raw = b"".join(map(self._vocabulary.piece, body.tokens))
-        return JSONResponse({"content": raw.decode("utf-8", "replace")})
 
     async def _chat(self, request: Request) -> Response:
         wish = await _read(request, ChatRequest)

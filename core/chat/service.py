@@ -11,8 +11,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, suppress
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ class ChatServer:
         self.key = secrets.token_urlsafe(32)
         self._folder = Path(tempfile.mkdtemp(prefix="lora-garage-chat-"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._streams = 0
+        self.streams = 0
 
     @classmethod
     def start(cls, gguf: Path, n_ctx: int | None = None, timeout_s: float = LOAD_TIMEOUT_S) -> ChatServer:
@@ -72,7 +72,7 @@ class ChatServer:
 
     def answering(self) -> bool:
         """Whether somebody reads an answer from it now."""
-        return self._streams > 0
+        return self.streams > 0
 
     def alive(self) -> bool:
         """Whether its process runs."""
@@ -108,43 +108,7 @@ class ChatServer:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
-        return Answer(lambda answer: self._pieces(answer, question, cancel or threading.Event()))
-
-    def _pieces(
-        self, answer: Answer, question: dict[str, Any], cancel: threading.Event
-    ) -> Generator[str, None, None]:
-        if not self.alive():
-            raise UserError(self._death("is not running"))
-        self._streams += 1
-        heard = time.monotonic()
-        try:
-            with closing(self._lines(question)) as lines:
-                for line in lines:
-                    if line == "data: [DONE]" or cancel.is_set():
-                        return
-                    if line.startswith("data: "):
-                        heard = time.monotonic()
-                        yield from answer.take(json.loads(line.removeprefix("data: ")))
-                    if time.monotonic() - heard > SILENCE_TIMEOUT_S:
-                        seconds = f"{SILENCE_TIMEOUT_S:.0f} s"
-                        raise UserError(f"The model has said nothing for {seconds}. Stop it and try again.")
-            raise httpx.RemoteProtocolError("the connection was closed")
-        except httpx.HTTPError as error:
-            if not cancel.is_set():
-                raise UserError(self._broken(error)) from error
-        finally:
-            self._streams -= 1
-
-    def _lines(self, question: dict[str, Any]) -> Generator[str, None, None]:
-        """The events of an answer; while nothing is said, signs of life several times a second."""
-        headers = {"Authorization": f"Bearer {self.key}"}
-        with (
-            httpx.Client(timeout=_LIFE_TIMEOUT_S, trust_env=False) as client,
-            client.stream("POST", f"{self.url}/chat/completions", json=question, headers=headers) as response,
-        ):
-            if response.status_code != 200:
-                raise UserError(_problem(json.loads(response.read())))
-            yield from response.iter_lines()
+        return Answer(self, question, cancel or threading.Event())
 
     def _begin(self, timeout_s: float) -> None:
         """Start the process and wait until the model is loaded."""
@@ -157,7 +121,7 @@ class ChatServer:
         until = time.monotonic() + timeout_s
         while not ready.is_file():
             if not self.alive() and not ready.is_file():
-                raise UserError(self._death("could not load"))
+                raise UserError(self.death("could not load"))
             if time.monotonic() > until:
                 raise UserError(
                     f"Loading {self.gguf.name} took longer than {timeout_s:.0f} s. Try a smaller model."
@@ -168,7 +132,8 @@ class ChatServer:
             raise UserError(news["error"])
         self.port = news["port"]
 
-    def _death(self, what: str) -> str:
+    def death(self, what: str) -> str:
+        """What its end has kept it from, with its last words."""
         if self._process is None or self._process.poll() is None:
             return f"The chat with {self.gguf.name} {what}. Start it again."
         how = death(self._process.returncode)
@@ -176,30 +141,38 @@ class ChatServer:
         said = "" if "killed" in how else f", saying “{telling_line(self._last_words())}”"
         return f"The chat with {self.gguf.name} {what}: llama.cpp {how}{said}. Start the chat again."
 
-    def _broken(self, error: Exception) -> str:
+    def broken(self, error: Exception) -> str:
         """Why an answer broke off."""
         if self._process is not None:
             # a dying process closes its connection a moment before it is gone
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
         if not self.alive():
-            return self._death("broke off")
+            return self.death("broke off")
         return f"The answer broke off: “{error}”. Ask again, or start a new conversation."
 
     def _last_words(self) -> str:
+        if not self.log.is_file():
+            return ""
         with open(self.log, "rb") as log:
             log.seek(max(0, self.log.stat().st_size - 64_000))
             return log.read().decode("utf-8", "replace")
 
 
-class Answer(Iterator[str]):
+class Answer:
     """Text as it comes. At its end `finish` is “stop”, or “length” where it was cut off, empty where somebody
     stopped it; `tokens` are how many there were."""
 
-    def __init__(self, pieces: Callable[[Answer], Generator[str, None, None]]) -> None:
+    def __init__(self, server: ChatServer, question: dict[str, Any], cancel: threading.Event) -> None:
         self.finish = ""
         self.tokens = 0
-        self._pieces = pieces(self)
+        self._server = server
+        self._question = question
+        self._cancel = cancel
+        self._pieces = self._ask()
+
+    def __iter__(self) -> Iterator[str]:
+        return self._pieces
 
     def __next__(self) -> str:
         return next(self._pieces)
@@ -208,19 +181,47 @@ class Answer(Iterator[str]):
         """Stop it."""
         self._pieces.close()
 
-    def take(self, event: dict[str, Any]) -> Iterator[str]:
-        """The text in an event of the server."""
+    def _ask(self) -> Generator[str, None, None]:
+        if not self._server.alive():
+            raise UserError(self._server.death("is not running"))
+        self._server.streams += 1
+        try:
+            yield from self._read()
+        except httpx.HTTPError as error:
+            if not self._cancel.is_set():
+                raise UserError(self._server.broken(error)) from error
+        finally:
+            self._server.streams -= 1
+
+    def _read(self) -> Generator[str, None, None]:
+        url, headers = f"{self._server.url}/chat/completions", {"Authorization": f"Bearer {self._server.key}"}
+        heard = time.monotonic()
+        with (
+            httpx.Client(timeout=_LIFE_TIMEOUT_S, trust_env=False) as client,
+            client.stream("POST", url, json=self._question, headers=headers) as response,
+        ):
+            if response.status_code != 200:
+                self._take(json.loads(response.read()))
+            # while the model says nothing there are signs of life, several times a second
+            for line in response.iter_lines():
+                if line == "data: [DONE]" or self._cancel.is_set():
+                    return
+                if line.startswith("data: "):
+                    heard = time.monotonic()
+                    yield from self._take(json.loads(line.removeprefix("data: ")))
+                if time.monotonic() - heard > SILENCE_TIMEOUT_S:
+                    seconds = f"{SILENCE_TIMEOUT_S:.0f} s"
+                    raise UserError(f"The model has said nothing for {seconds}. Stop it and try again.")
+        raise httpx.RemoteProtocolError("the connection was closed")
+
+    def _take(self, event: dict[str, Any]) -> list[str]:
+        """The pieces of text in an event. A UserError if it is an error."""
         if "error" in event:
-            raise UserError(_problem(event))
+            raise UserError(event["error"]["message"])
         self.tokens = event.get("usage", {}).get("completion_tokens", self.tokens)
         for choice in event["choices"]:
             self.finish = choice["finish_reason"] or self.finish
-            if piece := choice["delta"]["content"]:
-                yield piece
-
-
-def _problem(reply: dict[str, Any]) -> str:
-    return reply["error"]["message"]
+        return [choice["delta"]["content"] for choice in event["choices"] if choice["delta"]["content"]]
 
 
 class _Registry:

@@ -84,16 +84,19 @@ class Talk:
         self.turns, self.problem = [], ""
         self.save()
 
-    def shown(self, side: Side) -> list[dict[str, str]]:
-        """The conversation of one side as the page shows it."""
-        messages = []
-        for turn in self.turns:
-            if (answer := turn.answer(side)) is not None:
-                limit = turn.limited.get(side)
-                note = f"\n\n*Cut off at {limit} tokens.*" if limit else ""
-                messages.append({"role": "user", "content": turn.user})
-                messages.append({"role": "assistant", "content": (answer or "…") + note})
-        return messages
+    def shown(self, side: Side) -> list[tuple[str, str, str]]:
+        """One side's conversation: question, answer, and why an answer is not whole (empty where it is)."""
+        return [
+            (turn.user, answer or "…", self._note(turn, side))
+            for turn in self.turns
+            if (answer := turn.answer(side)) is not None
+        ]
+
+    def _note(self, turn: Turn, side: Side) -> str:
+        if limit := turn.limited.get(side):
+            return f"Cut off at {limit} tokens, the longest answer asked for."
+        writing = self.busy and turn is self.turns[-1]
+        return "Stopped before its end." if side in turn.cut and turn.answer(side) and not writing else ""
 
     def messages(self, side: Side, system: str) -> list[dict[str, str]]:
         """What that side is sent: system prompt, its own earlier turns, the last question."""

@@ -134,7 +134,6 @@ def test_an_answer_may_fill_the_context(client: httpx.Client) -> None:
         (400, TEXT, {"prompt": ""}, "The prompt is empty"),
         (400, CHAT, {"messages": HELLO, "lora": [{"id": 7}]}, "no adapter “7”, only: pirate"),
         (404, CHAT, {"messages": HELLO, "model": "gone"}, "no “gone” here. Choose one of: base, pirate"),
-        (400, "/detokenize", {"tokens": [-1]}, "a number below"),
         (404, "/v1/nothing", {}, "Not Found"),
     ],
 )
@@ -144,12 +143,12 @@ def test_refusals_are_sentences(client: httpx.Client, status: int, path: str, bo
     assert match in reply.json()["error"]["message"]
 
 
-def test_the_small_addresses(client: httpx.Client) -> None:
+def test_the_small_addresses(client: httpx.Client, context: Context) -> None:
     assert client.get("/health", headers={"Authorization": ""}).json() == {"status": "ok"}
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["base", "pirate"]
     typed = "Hello <|im_end|>"
     ids = client.post("/tokenize", json={"content": typed}).json()["tokens"]
-    assert client.post("/detokenize", json={"tokens": ids}).json() == {"content": typed}
+    assert b"".join(map(context.vocabulary.piece, ids)).decode() == typed
     parts = [{"type": "text", "text": "Hel"}, {"type": "text", "text": "lo"}]
     assert said(ask(client, messages=[{"role": "user", "content": parts}])) == said(ask(client))
 
@@ -194,7 +193,7 @@ class After(threading.Event):
         return self.left < 0
 
 
-@pytest.mark.parametrize("times", [0, 1, 40, 200])
+@pytest.mark.parametrize("times", [1, 2, 40, 200])
 def test_reading_ends_at_once_when_nobody_waits(context: Context, times: int) -> None:
     before = tokens(context, "Hello")
     ids = context.vocabulary.prompt("The sea is wide. " * 700)

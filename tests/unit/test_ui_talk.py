@@ -51,8 +51,14 @@ def test_a_conversation_of_an_earlier_version_is_still_there(talk: Talk) -> None
 def test_an_answer_that_was_cut_off_says_so_on_the_page_only(talk: Talk) -> None:
     talk.turns = [Turn("Hello", "Arr, and", limited={"tuned": 3}), Turn("Go on")]
     talk.save()
-    assert talk.load().shown("tuned")[1]["content"] == "Arr, and\n\n*Cut off at 3 tokens.*"
+    assert talk.load().shown("tuned")[0] == (
+        "Hello",
+        "Arr, and",
+        "Cut off at 3 tokens, the longest answer asked for.",
+    )
     assert talk.messages("tuned", "")[1]["content"] == "Arr, and"
+    talk.turns = [Turn("Hello", "Arr", cut=["tuned"])]
+    assert talk.shown("tuned") == [("Hello", "Arr", "Stopped before its end.")]
 
 
 def test_each_side_sees_only_its_own_answers(talk: Talk) -> None:
@@ -66,8 +72,8 @@ def test_each_side_sees_only_its_own_answers(talk: Talk) -> None:
 
 
 def test_a_side_that_was_not_asked_shows_nothing(talk: Talk) -> None:
-    assert [message["content"] for message in talk.shown("base")] == ["Hello", "Hi."]
-    assert [message["content"] for message in talk.shown("tuned")] == ["Hello", "Arr!", "Again", "Aye!"]
+    assert talk.shown("base") == [("Hello", "Hi.", "")]
+    assert talk.shown("tuned") == [("Hello", "Arr!", ""), ("Again", "Aye!", "")]
 
 
 def test_a_second_question_meanwhile_is_refused(talk: Talk, tmp_path: Path) -> None:

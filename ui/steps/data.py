@@ -33,7 +33,7 @@ from ui.data import (
     stop,
 )
 from ui.files import DATA_SUFFIXES
-from ui.memo import Same, stamp
+from ui.memo import stamp
 from ui.scene import Scene, scene_of
 from ui.step import Step, Values, nothing
 from ui.words import hub_id
@@ -163,7 +163,7 @@ def _sight(scene: Scene) -> Values | None:
     limit = scene.recipe.max_length
     encoded = scene.bench.memo.get(
         "encoded",
-        (Same(tokenizer), repr(row.messages), limit),
+        (tokenizer, repr(row.messages), limit),
         lambda: tokenizer.encode(row.messages, limit),
         keep=2,
     )
@@ -216,7 +216,7 @@ def _measured(scene: Scene) -> Values | None:
     table, limit = state.tokens, scene.recipe.max_length
     lengths = table.length.astype(np.int64)
     bars = scene.bench.memo.get(
-        "histogram", (Same(table), limit), lambda: histogram(lengths[lengths > 0], limit), keep=2
+        "histogram", (table, limit), lambda: histogram(lengths[lengths > 0], limit), keep=2
     )
     suggested = report.suggested_max_length if data.tokens.max else None
     return {
@@ -225,7 +225,7 @@ def _measured(scene: Scene) -> Values | None:
         "limit": limit,
         "suggested": suggested if suggested != limit else None,
         "steps": count_steps(scene.recipe, data.train_rows) if data.train_rows else 0,
-        "turns": scene.bench.memo.get("turns", Same(store), lambda: turn_counts(store.turns), keep=2),
+        "turns": scene.bench.memo.get("turns", store, lambda: turn_counts(store.turns), keep=2),
     }
 
 
