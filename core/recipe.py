@@ -214,7 +214,12 @@ class Recipe(BaseModel):
         if self.method_settings and own is None:
             raise ValueError(f"the method “{self.method}” has no settings of its own")
         if own is not None:
-            own.model_validate(self.method_settings)
+            try:
+                values = own.model_validate(self.method_settings)
+            except ValidationError as error:
+                raise ValueError(problems_of(error)) from None
+            # text from a field or a command line becomes a number
+            self.method_settings.update(values.model_dump(exclude_unset=True))
         if self.checkpointing == "unsloth" and self.engine == "peft":
             raise ValueError("checkpointing “unsloth” needs the Unsloth engine; choose “hf”")
         if self.attention != "auto" and self.engine == "unsloth":
@@ -287,23 +292,35 @@ def is_resumable(name: str) -> bool:
 @cache
 def knobs() -> dict[str, dict[str, Any]]:
     """Every setting a person may turn: name → {help, group, unit, default, minimum, maximum, choices}."""
-    schema = Recipe.model_json_schema()["properties"]
-    all_knobs = {}
-    for name, field in Recipe.model_fields.items():
-        extra = field.json_schema_extra
-        if not isinstance(extra, dict):
+    all_knobs = _described(Recipe)
+    trainable = [entry for entry in method_entries() if entry.trains and not entry.settings]
+    all_knobs["method"]["choices"] = [entry.name for entry in trainable]
+    return all_knobs
+
+
+@cache
+def own_knobs(method: str) -> dict[str, dict[str, Any]]:
+    """The settings that only this method has, as `knobs` says them; they go into `method_settings`."""
+    kinds = [entry.knobs for entry in method_entries() if entry.name == method and entry.knobs]
+    return _described(kinds[0], "Adapter") if kinds else {}
+
+
+def _described(kind: type[BaseModel], group: str = "") -> dict[str, dict[str, Any]]:
+    """What a person needs to know of each field; `group` is that of fields that don't say theirs."""
+    described, schema = {}, kind.model_json_schema()["properties"]
+    for name, field in kind.model_fields.items():
+        extra = field.json_schema_extra or {}
+        if not isinstance(extra, dict) or not (extra or group):
             continue
         entry = schema[name]
         inner = next((part for part in entry.get("anyOf", []) if part.get("type") != "null"), entry)
-        all_knobs[name] = {
+        described[name] = {
             "help": field.description,
-            "group": extra["group"],
-            "unit": extra["unit"],
+            "group": extra.get("group", group),
+            "unit": extra.get("unit", ""),
             "default": field.default,
             "minimum": inner.get("minimum", inner.get("exclusiveMinimum")),
             "maximum": inner.get("maximum", inner.get("exclusiveMaximum")),
             "choices": inner.get("enum"),
         }
-    trainable = [entry for entry in method_entries() if entry.trains and not entry.settings]
-    all_knobs["method"]["choices"] = [entry.name for entry in trainable]
-    return all_knobs
+    return described

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     ("base",),
     ("recipe", "data", "models", "machine"),
-    ("runs", "methods", "presets", "setup", "hub"),
+    ("runs", "methods", "presets", "setup"),
     ("export", "adapters", "fit"),
     ("train", "chat"),
     ("commands", "ui"),

@@ -6,8 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from core.recipe import parse_recipe
 from core.runs.data import prepare_data
 from core.runs.run import Run, create_run
 from tests.forked_workers import CAN_FORK, LIBRARIES, WORKER, Forked, begin_forked
+from tests.waiting import wait_until
 
 QUICK = {
     "engine": "peft",
@@ -101,14 +100,6 @@ def losses(run: Run) -> dict[int, float]:
 
 def summary(run: Run) -> dict[str, Any]:
     return events(run, "summary")[-1]
-
-
-def wait_until(reached: Callable[[], object], timeout_s: float = 120) -> None:
-    """Wait for something to become true."""
-    end = time.monotonic() + timeout_s
-    while not reached():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.05)
 
 
 def wait_over(run: Run, timeout_s: float = 120) -> JobState:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.files import read_json
+from core.base.records import decode, encode
 from core.chat.talk import Manner
 from core.data.kinds import KINDS
 from core.export.forms import default_form
+from core.fit.search import FitStep
 from core.models import STARTER
 
 
@@ -42,6 +44,7 @@ class Choices:
     run: str = ""
     quant: str = default_form().name
     compare: bool = True
+    markdown: bool = False
     system: str = ""
     temperature: float = 0.7
     max_tokens: int = 256
@@ -109,18 +112,15 @@ class Choices:
 
     def fit_note(self) -> FitNote | None:
         """What Make it fit or Use the room has changed, as long as nothing was changed since."""
-        try:
-            steps = [FitChange(**step) for step in self.fitted["steps"]]
-            note = FitNote(**{**self.fitted, "steps": steps, "start": int(self.fitted["start"])})
-        except (KeyError, TypeError, ValueError):
-            return None
-        return note if note.after == _fit_part(self) and note.before.keys() == note.after.keys() else None
+        note = decode(self.fitted, FitNote)
+        whole = note is not None and note.after == _fit_part(self) and note.before.keys() == note.after.keys()
+        return note if whole else None
 
-    def with_fit(self, way: str, start: int, steps: Sequence[FitChange], **after: Any) -> Choices:
+    def with_fit(self, way: str, start: int, steps: Sequence[FitStep], **after: Any) -> Choices:
         """The choices after these steps, with the note that takes them back."""
         changed = replace(self, **after)
         note = FitNote(way, start, list(steps), _fit_part(self), _fit_part(changed))
-        return replace(changed, fitted=asdict(note))
+        return replace(changed, fitted=encode(note))
 
     def without_fit(self) -> Choices:
         """The choices before the steps; as they are when something else was changed since."""
@@ -129,21 +129,12 @@ class Choices:
 
 
 @dataclass(frozen=True)
-class FitChange:
-    """One step: what it changed in words, the memory it saved, and the total after it; in bytes."""
-
-    words: str
-    saves: int
-    total: int
-
-
-@dataclass(frozen=True)
 class FitNote:
     """`way` is `fit` or `room`; `start` the total before it, in bytes. `before` and `after` are choices."""
 
     way: str
     start: int
-    steps: list[FitChange]
+    steps: list[FitStep]
     before: dict[str, Any]
     after: dict[str, Any]
 

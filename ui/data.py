@@ -19,12 +19,11 @@ from core.data.shapes import Refused, guess_columns, recognise
 from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
 from core.data.snapshot import wanted
 from core.data.store import Store
-from core.hub.download import dataset_folder
+from core.models.download import dataset_folder
 from core.recipe import Recipe
 from core.runs.data import data_paths
 from ui.bench import Bench
 from ui.choices import Choices
-from ui.memo import Same
 from ui.models import chosen_folder
 
 # a check that can't change any more is read again now and then; the files may
@@ -172,7 +171,7 @@ def _report(bench: Bench, state: CheckState, recipe: Recipe) -> Report | None:
     store = state.store
     if store is None:
         return None
-    parts = (Same(store), Same(state.heldout), Same(state.tokens), recipe.max_length, tuple(recipe.fixes))
+    parts = (store, state.heldout, state.tokens, recipe.max_length, tuple(recipe.fixes))
     return bench.memo.get(
         "report",
         parts,
@@ -191,7 +190,7 @@ def _tokens(bench: Bench, state: CheckState, recipe: Recipe) -> TokenFacts | Non
     table = state.tokens
     if table is None or not table.rows_measured:
         return None
-    return bench.memo.get("tokens", (Same(table), recipe.max_length), lambda: table.at(recipe.max_length))
+    return bench.memo.get("tokens", (table, recipe.max_length), lambda: table.at(recipe.max_length))
 
 
 def _unknown(first: FirstRows, choices: Choices, judged: Report | None) -> bool:

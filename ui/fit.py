@@ -13,7 +13,7 @@ from core.fit.learned import Measured, read_measured, reset_measured
 from core.fit.search import Candidate, FitStep, changes_of, smaller_models
 from core.models import ModelSpec
 from ui.bench import Bench
-from ui.choices import Choices, FitChange
+from ui.choices import Choices
 from ui.frame import card_fit
 from ui.memo import stamp
 from ui.render import render
@@ -147,8 +147,7 @@ def take_steps(bench: Bench, way: Way) -> None:
         changes = {**choices.changes, **wanted}
         kept = {name: value for name, value in changes.items() if value != getattr(usual, name)}
         other = {"model_kind": "catalogue", "catalogue": model} if model else {}
-        done = [FitChange(step.words, step.saves, step.total) for step in steps]
-        return choices.with_fit(way, total, done, changes=kept, **other)
+        return choices.with_fit(way, total, steps, changes=kept, **other)
 
     bench.change(change)
 

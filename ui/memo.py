@@ -17,21 +17,6 @@ from core.base.errors import UserError
 Answer = TypeVar("Answer")
 
 
-class Same:
-    """A part of a question that is compared by identity: a store, a table of tokens."""
-
-    __slots__ = ("thing",)
-
-    def __init__(self, thing: object) -> None:
-        self.thing = thing
-
-    def __hash__(self) -> int:
-        return id(self.thing)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Same) and other.thing is self.thing
-
-
 def stamp(*paths: Path) -> tuple[tuple[int, int] | None, ...]:
     """Time and size of files; None for one that is not there. Other stamps mean other contents."""
     stamps: list[tuple[int, int] | None] = []

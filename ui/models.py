@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.hub.search import hub_repo, search_hub
 from core.models import (
     STARTER,
     STARTER_ID,
@@ -24,6 +23,7 @@ from core.models import (
 )
 from core.models.catalogue import CatalogueModel, load_catalogue
 from core.models.hub import log_in
+from core.models.hub_search import hub_repo, search_hub
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.memo import Errand, stamp

@@ -10,6 +10,7 @@ import re
 from zlib import crc32
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from core.base.home import APP_FOLDER
@@ -23,9 +24,19 @@ _FILTERS = (
 )
 
 
+_MARKDOWN = MarkdownIt("commonmark", {"html": False, "breaks": True}).enable("table")
+_MARKDOWN.disable(["image", "link", "autolink"])
+
+
 def prose(text: str) -> Markup:
     """A sentence; what stands between backticks is shown as a command."""
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def markdown(text: str) -> Markup:
+    """What a model wrote, laid out; HTML and links are shown as text. As it is where nothing is left."""
+    html = _MARKDOWN.render(text)
+    return Markup(html) if Markup(html).striptags().strip() else escape(text)
 
 
 def number_of(text: str) -> str:
@@ -44,7 +55,11 @@ def _environment() -> Environment:
     )
     environment.filters.update({name: getattr(words, name) for name in _FILTERS.split()})
     environment.filters.update(
-        number=lambda value: f"{value:,}", prose=prose, number_of=number_of, memory_bar=memory_bar
+        number=lambda value: f"{value:,}",
+        prose=prose,
+        markdown=markdown,
+        number_of=number_of,
+        memory_bar=memory_bar,
     )
     environment.globals["VERDICTS"] = words.VERDICTS
     environment.globals["ui"] = environment.get_template("macros.html").module

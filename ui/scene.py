@@ -1,4 +1,4 @@
-"""The page's whole world at one moment: made once a tick from the files on disk, and then only looked at.
+"""The page's whole world at one moment: what a tick draws is read from disk once, and then stays.
 
 What was computed from files that are the same since is not computed again (ui/memo.py), so a scene in which
 nothing has changed costs little more than asking the files for their times. Views are functions of a scene.
@@ -54,71 +54,159 @@ class RunLine:
 
 @dataclass(frozen=True)
 class Scene:
-    """`recipe` is always one that can be used: `refused` says why the chosen settings were left out of it.
-
-    `missing` is the step and the sentence of what has to be chosen before a training can start; `unknown`
-    why there is no `model` (its shapes) and so no `fit`. `run` is the run that is looked at, `busy` the one
-    that trains now, `exporting` the export that runs.
-    """
+    """Each part is made when it is first asked for, from the parts that it rests on."""
 
     bench: Bench
     choices: Choices
     machine: Hardware
-    place: Place
-    suited: Preset
-    preset: Preset
-    reason: str
-    recipe: Recipe
-    refused: str
-    missing: tuple[str, str] | None
-    model: ModelSpec | None
-    unknown: str
-    data: ChosenData
-    lengths: Lengths | None
-    correction: Correction
-    fit: Fit | None
-    time: RunTime | None
-    runs: tuple[RunLine, ...]
-    run: Run | None
-    progress: Progress | None
-    busy: tuple[Run, Progress] | None
-    exporting: JobState | None
+
+    def where(self, **parts: Any) -> Scene:
+        """The same moment with these parts instead; what rests on them follows."""
+        other = Scene(self.bench, self.choices, self.machine)
+        vars(other).update(parts)
+        return other
 
     @property
     def home(self) -> Home:
         return self.bench.home
 
     @cached_property
+    def place(self) -> Place:
+        return Place.of(self.machine)
+
+    # ----- the recipe
+
+    @cached_property
+    def _suited(self) -> tuple[Preset, str]:
+        return choose_preset(self.machine)
+
+    @property
+    def suited(self) -> Preset:
+        """The preset for this machine."""
+        return self._suited[0]
+
+    @cached_property
+    def preset(self) -> Preset:
+        """The chosen preset; the suited one where that is gone or damaged."""
+        key = self.choices.preset
+        if not key or key == self.suited.key:
+            return self.suited
+        try:
+            return preset_named(key, self.home)
+        except UserError:
+            return self.suited
+
+    @property
+    def reason(self) -> str:
+        """Why this preset."""
+        return self._suited[1] if self.preset is self.suited else "Chosen by you."
+
+    @cached_property
+    def _checked(self) -> tuple[Recipe, str]:
+        """The chosen recipe; while no model or no data is chosen, the starter and the sample stand in."""
+        choices, problem = self.choices, ""
+        try:
+            paths = [str(path) for path in chosen_paths(self.bench, choices)]
+        except UserError as refusal:
+            paths, problem = [], str(refusal)
+        chosen = {
+            "model": choices.model or STARTER,
+            "data": paths if choices.data_kind != "sample" and paths else "sample",
+            "columns": choices.mapping,
+            "fixes": choices.taken,
+            "chat_template": choices.template,
+        }
+        try:
+            return self.preset.recipe(**{**choices.changes, **chosen}), problem
+        except UserError as refusal:
+            return self.preset.recipe(**chosen), str(refusal)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """One that can be used, always: settings that it refuses are left out."""
+        return self._checked[0]
+
+    @property
+    def refused(self) -> str:
+        """Why the chosen settings were left out of the recipe."""
+        return self._checked[1]
+
+    @cached_property
+    def missing(self) -> tuple[str, str] | None:
+        """What has to be chosen before a training can start: the step for it, and the sentence."""
+        if not self.choices.model:
+            return "model", "No model is chosen yet. Choose one in the Model step."
+        if refusal := self.refused or refusal_of(self.recipe, self.place.device, self.model):
+            return "preset", refusal
+        if not chosen_paths(self.bench, self.choices):
+            return "data", "No data is chosen yet. Choose it in the Data step."
+        return None
+
+    # ----- model and data
+
+    @property
     def model_folder(self) -> Path:
         return chosen_folder(self.bench, self.choices)
 
     @cached_property
-    def _record(self) -> tuple[list[Export], str]:
+    def _shapes(self) -> tuple[ModelSpec | None, str]:
         try:
-            return (read_exports(self.run) if self.run is not None else []), ""
+            return chosen_spec(self.bench, self.choices), ""
         except UserError as problem:
-            return [], str(problem)
+            return None, str(problem)
 
     @property
-    def exports(self) -> list[Export]:
-        """The finished files of the run that is looked at, the newest first."""
-        return self._record[0]
+    def model(self) -> ModelSpec | None:
+        """The shapes of the chosen model."""
+        return self._shapes[0]
 
     @property
-    def damage(self) -> str:
-        """Why the run's exports can't be read."""
-        return self._record[1]
+    def unknown(self) -> str:
+        """Why they are not known, and so no `fit`."""
+        return self._shapes[1]
 
     @cached_property
-    def export(self) -> Export | None:
-        """The file to talk to: of the chosen quantization, else the newest."""
-        ordered = sorted(self.exports, key=lambda export: export.quant != self.choices.quant)
-        return next(iter(ordered), None)
+    def data(self) -> ChosenData:
+        """Data that was just chosen is checked from now on."""
+        return chosen_data(self.bench, self.choices, self.recipe)
 
-    @property
-    def talk(self) -> Talk | None:
-        """The conversation with the run that is looked at."""
-        return self.bench.talk(self.run) if self.run is not None else None
+    @cached_property
+    def lengths(self) -> Lengths | None:
+        """The lengths of the chosen data, as soon as they are measured.
+
+        While the chosen model is not here, those that the last one has counted: others cut text much alike.
+        """
+        tokens = self.data.tokens
+        if tokens is not None and tokens.max:
+            self.bench.lengths[self.choices.data] = Lengths(tokens.p95, tokens.p99, tokens.max)
+        return self.bench.lengths.get(self.choices.data)
+
+    # ----- what it takes
+
+    @cached_property
+    def correction(self) -> Correction:
+        return correction(self.home, self.place)
+
+    @cached_property
+    def fit(self) -> Fit | None:
+        spec, recipe, place, lengths = self.model, self.recipe, self.place, self.lengths
+        # target modules that the model doesn't have can't be counted; what keeps Start waiting says so
+        if spec is None or without_targets(recipe, spec):
+            return None
+        parts = (spec, recipe.model_dump_json(), lengths, place, self.correction)
+        return self.bench.memo.get("fit", parts, lambda: Fit.of(self.home, recipe, spec, place, lengths))
+
+    @cached_property
+    def time(self) -> RunTime | None:
+        """Steps, tokens, time and energy; None before the data is measured."""
+        fit, tokens, rows = self.fit, self.data.tokens, self.data.train_rows
+        if fit is None or tokens is None or rows <= 0 or not tokens.rows_kept:
+            return None
+        ended = tuple((line.run.name, line.state.status) for line in self.runs)
+        average = tokens.total / tokens.rows_kept
+        parts = (fit.spec, fit.recipe.model_dump_json(), fit.lengths, fit.place, rows, average, ended)
+        parts = (*parts, read_calibration(self.home, fit.place))
+        return self.bench.memo.get("time", parts, lambda: fit.time(self.machine, rows, average))
 
     @property
     def disk(self) -> int:
@@ -139,61 +227,89 @@ class Scene:
             estimates[spec] = estimate_memory(recipe, spec, self.place, longest, factor)
         return estimates[spec]
 
+    # ----- runs
+
+    @cached_property
+    def runs(self) -> tuple[RunLine, ...]:
+        return tuple(RunLine(run, self._job(run.folder)) for run in list_runs(self.home))
+
+    @cached_property
+    def run(self) -> Run | None:
+        """The run that is looked at: the chosen one, else the one that trains, else the newest."""
+        chosen, lines = self.choices.run, self.runs
+        order = sorted(lines, key=lambda line: (line.run.name != chosen, not line.state.active))
+        return order[0].run if order else None
+
+    @cached_property
+    def progress(self) -> Progress | None:
+        return self._progress(self.run) if self.run is not None else None
+
+    @cached_property
+    def busy(self) -> tuple[Run, Progress] | None:
+        """The run that trains now."""
+        active = next((line.run for line in self.runs if line.state.active), None)
+        return None if active is None else (active, self._progress(active))
+
+    @cached_property
+    def exporting(self) -> JobState | None:
+        """The export that runs now."""
+        states = (self._job(line.run.export) for line in self.runs)
+        return next((state for state in states if state.active), None)
+
+    def _job(self, folder: Path) -> JobState:
+        """How a job stands. What has ended stays so while its file stays; others are asked every time."""
+        parts = (folder, stamp(folder / "state.json"))
+        if parts[1] == (None,):
+            return JobState()
+        state = self.bench.memo.get("job", parts, lambda: read_job(folder), keep=400)
+        return state if state.status in _ENDED else read_job(folder)
+
+    def _progress(self, run: Run) -> Progress:
+        """How the run goes. What its log said before is neither read nor folded again."""
+        log = self.bench.memo.get("log", run.folder, _Log, keep=4)
+        try:
+            progress = log.catch_up(run)
+        except UserError as problem:
+            progress = Progress(warnings=[str(problem)])
+        return replace(progress, job=self._job(run.folder), checkpoints=finished_checkpoints(run))
+
+    @cached_property
+    def _record(self) -> tuple[list[Export], str]:
+        try:
+            return (read_exports(self.run) if self.run is not None else []), ""
+        except UserError as problem:
+            return [], str(problem)
+
+    @property
+    def exports(self) -> list[Export]:
+        """The finished files of the run that is looked at, the newest first."""
+        return self._record[0]
+
+    @property
+    def damage(self) -> str:
+        """Why the run's exports can't be read."""
+        return self._record[1]
+
+    @property
+    def export(self) -> Export | None:
+        """The file to talk to: of the chosen quantization, else the newest."""
+        ordered = sorted(self.exports, key=lambda export: export.quant != self.choices.quant)
+        return next(iter(ordered), None)
+
+    @property
+    def talk(self) -> Talk | None:
+        """The conversation with the run that is looked at."""
+        return self.bench.talk(self.run) if self.run is not None else None
+
 
 def scene_of(bench: Bench) -> Scene:
-    """The world as it is now. Starts the check of data that was just chosen."""
-    choices, machine = bench.choices(), bench.hardware
-    place = Place.of(machine)
-    suited, reason = choose_preset(machine)
-    preset = _chosen_preset(bench, choices, suited)
-    recipe, refused = _recipe(bench, choices, preset)
-    try:
-        model, unknown = chosen_spec(bench, choices), ""
-    except UserError as problem:
-        model, unknown = None, str(problem)
-    data = chosen_data(bench, choices, recipe)
-    lengths = _lengths(bench, choices, data)
-    measured = bench.memo.get(
-        "correction",
-        (place, stamp(bench.home.root / "measured.json")),
-        lambda: correction(bench.home, place),
-    )
-    runs = _runs(bench)
-    run = _run_in_sight(bench, choices, runs)
-    active = next((line.run for line in runs if line.state.active), None)
-    states = (_job_state(bench, line.run.export) for line in runs)
-    fit = _fit(bench, recipe, model, place, lengths, measured)
-    return Scene(
-        bench=bench,
-        choices=choices,
-        machine=machine,
-        place=place,
-        suited=suited,
-        preset=preset,
-        reason=reason if preset is suited else "Chosen by you.",
-        recipe=recipe,
-        refused=refused,
-        missing=_missing(bench, choices, recipe, refused or refusal_of(recipe, place.device, model)),
-        model=model,
-        unknown=unknown,
-        data=data,
-        lengths=lengths,
-        correction=measured,
-        fit=fit,
-        time=_time(bench, fit, data, machine, runs),
-        runs=runs,
-        run=run,
-        progress=_progress(bench, run) if run is not None else None,
-        busy=(active, _progress(bench, active)) if active is not None else None,
-        exporting=next((state for state in states if state.active), None),
-    )
+    """The world as it is now."""
+    return Scene(bench, bench.choices(), bench.hardware)
 
 
 def with_settings(scene: Scene, **changes: Any) -> Scene:
     """The same scene with other settings, for a look at what they would take. A UserError refuses one."""
-    recipe = scene.recipe.with_changes(**changes)
-    fit = _fit(scene.bench, recipe, scene.model, scene.place, scene.lengths, scene.correction)
-    return replace(scene, recipe=recipe, fit=fit)
+    return scene.where(recipe=scene.recipe.with_changes(**changes), lengths=scene.lengths)
 
 
 def recipe_to_train(scene: Scene) -> Recipe:
@@ -201,120 +317,6 @@ def recipe_to_train(scene: Scene) -> Recipe:
     if scene.missing is not None:
         raise UserError(scene.missing[1])
     return scene.recipe
-
-
-def _chosen_preset(bench: Bench, choices: Choices, suited: Preset) -> Preset:
-    if not choices.preset or choices.preset == suited.key:
-        return suited
-    own = stamp(bench.home.root / "presets", *sorted((bench.home.root / "presets").glob("*.yaml")))
-    try:
-        return bench.memo.get(
-            "preset", (choices.preset, own), lambda: preset_named(choices.preset, bench.home)
-        )
-    except UserError:
-        return suited
-
-
-def _recipe(bench: Bench, choices: Choices, preset: Preset) -> tuple[Recipe, str]:
-    """The chosen recipe; while no model or no data is chosen, the starter and the sample stand in.
-
-    Settings that the recipe refuses are left out, and the second says why.
-    """
-    try:
-        paths = [str(path) for path in chosen_paths(bench, choices)]
-    except UserError as problem:
-        paths, problem_with_data = [], str(problem)
-    else:
-        problem_with_data = ""
-    chosen = {
-        "model": choices.model or STARTER,
-        "data": paths if choices.data_kind != "sample" and paths else "sample",
-        "columns": choices.mapping,
-        "fixes": choices.taken,
-        "chat_template": choices.template,
-    }
-    try:
-        return preset.recipe(**{**choices.changes, **chosen}), problem_with_data
-    except UserError as problem:
-        return preset.recipe(**chosen), str(problem)
-
-
-def _missing(bench: Bench, choices: Choices, recipe: Recipe, refused: str) -> tuple[str, str] | None:
-    """What has to be chosen before a training can start: the step for it, and the sentence."""
-    if not choices.model:
-        return "model", "No model is chosen yet. Choose one in the Model step."
-    if refused:
-        return "preset", refused
-    if not chosen_paths(bench, choices):
-        return "data", "No data is chosen yet. Choose it in the Data step."
-    return None
-
-
-def _lengths(bench: Bench, choices: Choices, data: ChosenData) -> Lengths | None:
-    """The lengths of the chosen data, as soon as they are measured.
-
-    While the chosen model is not here, those that the last one has counted: others cut text much alike.
-    """
-    if data.tokens is not None and data.tokens.max:
-        bench.lengths[choices.data] = Lengths(data.tokens.p95, data.tokens.p99, data.tokens.max)
-    return bench.lengths.get(choices.data)
-
-
-def _fit(
-    bench: Bench,
-    recipe: Recipe,
-    spec: ModelSpec | None,
-    place: Place,
-    lengths: Lengths | None,
-    measured: Correction,
-) -> Fit | None:
-    # target modules that the model doesn't have can't be counted; what keeps Start waiting says so
-    if spec is None or without_targets(recipe, spec):
-        return None
-    return bench.memo.get(
-        "fit",
-        (spec, recipe.model_dump_json(), lengths, place, measured),
-        lambda: Fit.of(bench.home, recipe, spec, place, lengths),
-    )
-
-
-def _time(
-    bench: Bench,
-    fit: Fit | None,
-    data: ChosenData,
-    machine: Hardware,
-    runs: tuple[RunLine, ...],
-) -> RunTime | None:
-    """Steps, tokens, time and energy; None before the data is measured."""
-    tokens = data.tokens
-    if fit is None or tokens is None or data.train_rows <= 0 or not tokens.rows_kept:
-        return None
-    ended = tuple((line.run.name, line.state.status) for line in runs)
-    average = tokens.total / tokens.rows_kept
-    parts = (fit.spec, fit.recipe.model_dump_json(), fit.lengths, fit.place, data.train_rows, average, ended)
-    parts = (*parts, read_calibration(bench.home, fit.place))
-    return bench.memo.get("time", parts, lambda: fit.time(machine, data.train_rows, average))
-
-
-def _runs(bench: Bench) -> tuple[RunLine, ...]:
-    return tuple(RunLine(run, _job_state(bench, run.folder)) for run in list_runs(bench.home))
-
-
-def _job_state(bench: Bench, folder: Path) -> JobState:
-    """How a job stands. What has ended stays so while its file stays; others are asked every time."""
-    parts = (folder, stamp(folder / "state.json"))
-    if parts[1] == (None,):
-        return JobState()
-    state = bench.memo.get("job", parts, lambda: read_job(folder), keep=400)
-    return state if state.status in _ENDED else read_job(folder)
-
-
-def _run_in_sight(bench: Bench, choices: Choices, runs: tuple[RunLine, ...]) -> Run | None:
-    """The chosen run, else the one that trains, else the newest."""
-    chosen = next((line.run for line in runs if line.run.name == choices.run), None)
-    if chosen is not None:
-        return chosen
-    return next((line.run for line in sorted(runs, key=lambda line: not line.state.active)), None)
 
 
 class _Log:
@@ -338,13 +340,3 @@ class _Log:
             if self.offset != before:
                 self.progress = fold(self.events)
             return self.progress
-
-
-def _progress(bench: Bench, run: Run) -> Progress:
-    """How the run goes. What its log said before is neither read nor folded again."""
-    log = bench.memo.get("log", run.folder, _Log, keep=4)
-    try:
-        progress = log.catch_up(run)
-    except UserError as problem:
-        progress = Progress(warnings=[str(problem)])
-    return replace(progress, job=_job_state(bench, run.folder), checkpoints=finished_checkpoints(run))

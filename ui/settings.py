@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
-from core.recipe import Recipe, knobs
+from core.recipe import Recipe, knobs, own_knobs
 
 # chosen in other steps
 ELSEWHERE = ("model", "data", "columns", "fixes", "chat_template", "preset")
@@ -44,13 +44,43 @@ class Setting:
 def settings(usual: Recipe, changes: dict[str, Any]) -> dict[str, list[Setting]]:
     """Every setting by its group, each with what the preset says beside what was changed."""
     groups: dict[str, list[Setting]] = {}
-    for name, knob in knobs().items():
+    for name, knob in all_knobs(changes.get("method", usual.method)).items():
         if name not in ELSEWHERE:
-            before = getattr(usual, name)
-            groups.setdefault(knob["group"], []).append(
-                _setting(name, knob, changes.get(name, before), before)
-            )
+            before = getattr(usual, name, knob["default"])
+            now = {**changes.get("method_settings", {}), **changes}.get(name, before)
+            groups.setdefault(knob["group"], []).append(_setting(name, knob, now, before))
     return groups
+
+
+def all_knobs(method: str) -> dict[str, dict[str, Any]]:
+    """The recipe's settings, and those that only this method has."""
+    return {**knobs(), **own_knobs(method)}
+
+
+def with_setting(recipe: Recipe, changes: dict[str, Any], name: str, typed: Any) -> dict[str, Any]:
+    """The changes of a preset's recipe after something was typed into a field; a UserError refuses it."""
+    own, kept = own_knobs(changes.get("method", recipe.method)), changes.get("method_settings", {})
+    wanted = {"method_settings": {**kept, name: typed}} if name in own else {name: parse_value(name, typed)}
+    if name == "method":
+        wanted["method_settings"] = {}
+    try:
+        asked = recipe.with_changes(**{**changes, **wanted})
+    except UserError as problem:
+        raise UserError(refused_words(name, typed, problem, own.get(name))) from None
+    if name in own:
+        values = asked.method_settings.items()
+        wanted["method_settings"] = {one: value for one, value in values if value != own[one]["default"]}
+    now = {**changes, **wanted}
+    return {changed: value for changed, value in now.items() if value != getattr(recipe, changed)}
+
+
+def without_setting(changes: dict[str, Any], name: str) -> dict[str, Any]:
+    """The changes without this one."""
+    if name == "method":
+        changes = without_setting(changes, "method_settings")
+    own = {one: value for one, value in changes.get("method_settings", {}).items() if one != name}
+    rest = {one: value for one, value in changes.items() if one not in (name, "method_settings")}
+    return {**rest, "method_settings": own} if own and name != "method_settings" else rest
 
 
 def _setting(name: str, knob: dict[str, Any], value: Any, usual: Any) -> Setting:
@@ -117,9 +147,9 @@ def _number(name: str, text: str, whole: bool) -> int | float:
     return int(number) if whole and number == int(number) else number
 
 
-def refused_words(name: str, typed: Any, problem: UserError) -> str:
+def refused_words(name: str, typed: Any, problem: UserError, own: dict[str, Any] | None = None) -> str:
     """In the words of the page why the recipe refuses a setting."""
-    allowed = limits(knobs()[name]) or str(problem)
+    allowed = limits(own or knobs()[name]) or str(problem)
     return f"“{label(name)}” can't be {typed or 'empty'}. {allowed} It stays as it was."
 
 

@@ -100,8 +100,21 @@ window.garage = (() => {
         if (fold && fold.open !== open) fold.open = open;
       }
       settle(element);
+      stick(element);
       paint();
     });
+  }
+
+  // a conversation stays at its end, unless somebody reads further up
+  const readers = new Map();
+  document.addEventListener("scroll", ({ target }) => {
+    if (!target.dataset || !("stick" in target.dataset)) return;
+    const atEnd = target.scrollHeight - target.scrollTop - target.clientHeight < 40;
+    readers.set(target.id, atEnd ? null : target.scrollTop);
+  }, true);
+
+  function stick(element) {
+    for (const talk of element.querySelectorAll("[data-stick]")) talk.scrollTop = readers.get(talk.id) ?? talk.scrollHeight;
   }
 
   // a small file goes with the act itself: {name, text}

@@ -5,16 +5,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import re
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +30,10 @@ DEFAULT_CONTEXT = 4096
 MOST_SERVERS = 2
 LOAD_TIMEOUT_S = 300.0
 SILENCE_TIMEOUT_S = 300.0
-# how soon a stop is heard while the server says nothing
-_LOOK_S = 0.1
+# the server gives signs of life much more often, but a machine that swaps is slow
+_LIFE_TIMEOUT_S = 60.0
 # threads that wait give their core away: beside a training run 13 tokens a second instead of 2
 _WAIT = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
-_TOO_LONG = re.compile(r"Requested tokens \((\d+)\) exceed context window of (\d+)")
 
 Message = dict[str, str]
 
@@ -51,7 +48,7 @@ class ChatServer:
         self.key = secrets.token_urlsafe(32)
         self._folder = Path(tempfile.mkdtemp(prefix="lora-garage-chat-"))
         self._process: subprocess.Popen[bytes] | None = None
-        self._streams = 0
+        self.streams = 0
 
     @classmethod
     def start(cls, gguf: Path, n_ctx: int | None = None, timeout_s: float = LOAD_TIMEOUT_S) -> ChatServer:
@@ -75,7 +72,7 @@ class ChatServer:
 
     def answering(self) -> bool:
         """Whether somebody reads an answer from it now."""
-        return self._streams > 0
+        return self.streams > 0
 
     def alive(self) -> bool:
         """Whether its process runs."""
@@ -96,58 +93,22 @@ class ChatServer:
         top_p: float = 0.95,
         seed: int | None = None,
         cancel: threading.Event | None = None,
-    ) -> Iterator[str]:
-        """The answer, piece by piece. Closing the iterator, or setting `cancel`, stops the model.
+    ) -> Answer:
+        """The answer, piece by piece. Closing it, or setting `cancel`, stops the model.
 
-        Raises a UserError when the conversation is too long or the server dies; then start it again.
+        Its iteration raises a UserError when the conversation is too long or the server dies; then start it
+        again.
         """
         question = {
             "messages": messages,
             "temperature": temperature,
             "max_tokens": max_tokens,
             "top_p": top_p,
-            "repeat_penalty": 1.0,
             "seed": secrets.randbelow(1 << 31) if seed is None else seed,
             "stream": True,
+            "stream_options": {"include_usage": True},
         }
-        if not self.alive():
-            raise UserError(self._death("is not running"))
-        before = self._log_size()
-        cancel = cancel or threading.Event()
-        self._streams += 1
-        try:
-            yield from self._pieces(question, cancel, before)
-        except httpx.HTTPError as error:
-            if not cancel.is_set():
-                raise UserError(self._broken(before, error)) from error
-        finally:
-            self._streams -= 1
-
-    def _pieces(self, question: dict[str, Any], cancel: threading.Event, log_start: int) -> Iterator[str]:
-        # the server sends a sign of life every 15 s while it reads a long prompt
-        timeout = httpx.Timeout(60.0, connect=10.0)
-        headers = {"Authorization": f"Bearer {self.key}"}
-        with (
-            httpx.Client(timeout=timeout, trust_env=False) as client,
-            client.stream("POST", f"{self.url}/chat/completions", json=question, headers=headers) as response,
-            _hanging_up(cancel, response),
-        ):
-            if response.status_code != 200:
-                response.read()
-                raise UserError(_refusal(response.text))
-            heard = time.monotonic()
-            for line in response.iter_lines():
-                if line == "data: [DONE]" or cancel.is_set():
-                    return
-                if line.startswith("data: "):
-                    heard = time.monotonic()
-                    yield from _text(line)
-                if time.monotonic() - heard > SILENCE_TIMEOUT_S:
-                    raise UserError(
-                        f"The model has said nothing for {SILENCE_TIMEOUT_S:.0f} s. Stop it and try again."
-                    )
-        if not cancel.is_set():
-            raise UserError(self._broken(log_start, None))
+        return Answer(self, question, cancel or threading.Event())
 
     def _begin(self, timeout_s: float) -> None:
         """Start the process and wait until the model is loaded."""
@@ -160,7 +121,7 @@ class ChatServer:
         until = time.monotonic() + timeout_s
         while not ready.is_file():
             if not self.alive() and not ready.is_file():
-                raise UserError(self._death("could not load"))
+                raise UserError(self.death("could not load"))
             if time.monotonic() > until:
                 raise UserError(
                     f"Loading {self.gguf.name} took longer than {timeout_s:.0f} s. Try a smaller model."
@@ -171,84 +132,96 @@ class ChatServer:
             raise UserError(news["error"])
         self.port = news["port"]
 
-    def _death(self, what: str) -> str:
+    def death(self, what: str) -> str:
+        """What its end has kept it from, with its last words."""
         if self._process is None or self._process.poll() is None:
             return f"The chat with {self.gguf.name} {what}. Start it again."
         how = death(self._process.returncode)
         # who is killed has no last words: what stands in the log is about something else
-        said = "" if "killed" in how else f", saying “{telling_line(self._log_since(0))}”"
+        said = "" if "killed" in how else f", saying “{telling_line(self._last_words())}”"
         return f"The chat with {self.gguf.name} {what}: llama.cpp {how}{said}. Start the chat again."
 
-    def _broken(self, log_start: int, error: Exception | None) -> str:
+    def broken(self, error: Exception) -> str:
         """Why an answer broke off."""
         if self._process is not None:
             # a dying process closes its connection a moment before it is gone
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(1.0)
         if not self.alive():
-            return self._death("broke off")
-        said = self._log_since(log_start)
-        if match := _TOO_LONG.search(said):
-            return _too_long(match)
-        reason = telling_line(said) if said.strip() else str(error)
-        return f"The answer broke off: “{reason}”. Ask again, or start a new conversation."
+            return self.death("broke off")
+        return f"The answer broke off: “{error}”. Ask again, or start a new conversation."
 
-    def _log_size(self) -> int:
-        return self.log.stat().st_size if self.log.is_file() else 0
-
-    def _log_since(self, offset: int) -> str:
+    def _last_words(self) -> str:
         if not self.log.is_file():
             return ""
         with open(self.log, "rb") as log:
-            log.seek(max(offset, self._log_size() - 64_000))
+            log.seek(max(0, self.log.stat().st_size - 64_000))
             return log.read().decode("utf-8", "replace")
 
 
-@contextmanager
-def _hanging_up(cancel: threading.Event, response: httpx.Response) -> Iterator[None]:
-    """Close the connection as soon as `cancel` is set: who waits for the next piece then waits no longer."""
-    over = threading.Event()
-    connection = response.extensions["network_stream"].get_extra_info("socket")
+class Answer:
+    """Text as it comes. At its end `finish` is “stop”, or “length” where it was cut off, empty where somebody
+    stopped it; `tokens` are how many there were."""
 
-    def watch() -> None:
-        while not over.wait(_LOOK_S):
-            if cancel.is_set():
-                with suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-                return
+    def __init__(self, server: ChatServer, question: dict[str, Any], cancel: threading.Event) -> None:
+        self.finish = ""
+        self.tokens = 0
+        self._server = server
+        self._question = question
+        self._cancel = cancel
+        self._pieces = self._ask()
 
-    threading.Thread(target=watch, name="chat-cancel", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
+    def __iter__(self) -> Iterator[str]:
+        return self._pieces
 
+    def __next__(self) -> str:
+        return next(self._pieces)
 
-def _text(line: str) -> Iterator[str]:
-    choices = json.loads(line.removeprefix("data: ")).get("choices") or [{}]
-    piece = choices[0].get("delta", {}).get("content")
-    if piece:
-        yield piece
+    def close(self) -> None:
+        """Stop it."""
+        self._pieces.close()
 
+    def _ask(self) -> Generator[str, None, None]:
+        if not self._server.alive():
+            raise UserError(self._server.death("is not running"))
+        self._server.streams += 1
+        try:
+            yield from self._read()
+        except httpx.HTTPError as error:
+            if not self._cancel.is_set():
+                raise UserError(self._server.broken(error)) from error
+        finally:
+            self._server.streams -= 1
 
-def _refusal(body: str) -> str:
-    try:
-        message = str(json.loads(body)["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        message = body.strip()[:300]
-    match = _TOO_LONG.search(message)
-    return (
-        _too_long(match)
-        if match
-        else f"llama.cpp refused the question: “{message}”. Start a new conversation."
-    )
+    def _read(self) -> Generator[str, None, None]:
+        url, headers = f"{self._server.url}/chat/completions", {"Authorization": f"Bearer {self._server.key}"}
+        heard = time.monotonic()
+        with (
+            httpx.Client(timeout=_LIFE_TIMEOUT_S, trust_env=False) as client,
+            client.stream("POST", url, json=self._question, headers=headers) as response,
+        ):
+            if response.status_code != 200:
+                self._take(json.loads(response.read()))
+            # while the model says nothing there are signs of life, several times a second
+            for line in response.iter_lines():
+                if line == "data: [DONE]" or self._cancel.is_set():
+                    return
+                if line.startswith("data: "):
+                    heard = time.monotonic()
+                    yield from self._take(json.loads(line.removeprefix("data: ")))
+                if time.monotonic() - heard > SILENCE_TIMEOUT_S:
+                    seconds = f"{SILENCE_TIMEOUT_S:.0f} s"
+                    raise UserError(f"The model has said nothing for {seconds}. Stop it and try again.")
+        raise httpx.RemoteProtocolError("the connection was closed")
 
-
-def _too_long(match: re.Match[str]) -> str:
-    return (
-        f"The conversation has {match[1]} tokens and only {match[2]} fit. "
-        "Start a new conversation or shorten the last message."
-    )
+    def _take(self, event: dict[str, Any]) -> list[str]:
+        """The pieces of text in an event. A UserError if it is an error."""
+        if "error" in event:
+            raise UserError(event["error"]["message"])
+        self.tokens = event.get("usage", {}).get("completion_tokens", self.tokens)
+        for choice in event["choices"]:
+            self.finish = choice["finish_reason"] or self.finish
+        return [choice["delta"]["content"] for choice in event["choices"] if choice["delta"]["content"]]
 
 
 class _Registry:

@@ -8,17 +8,34 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from core.base.errors import UserError
-from core.base.files import read_json, write_json
-from core.chat.service import ChatServer
+from core.base.files import read_json
+from core.base.records import decode_all, write_record
+from core.chat.service import Answer, ChatServer
 from core.runs.run import Run
 
 Side = Literal["tuned", "base"]
-Turn = dict[str, Any]  # {"user": text, "tuned": text or None, "base": text or None}; None: was not asked
 # a browser that gets every token one by one spends more on drawing than the model on thinking
 REDRAW_S = 0.08
+
+
+@dataclass
+class Turn:
+    """A question, and each side's answer; None where that side was not asked.
+
+    `cut`: the sides that have not finished. `limited`: the number of tokens after which a side had to end.
+    """
+
+    user: str
+    tuned: str | None = None
+    base: str | None = None
+    cut: list[Side] = field(default_factory=list)
+    limited: dict[Side, int] = field(default_factory=dict)
+
+    def answer(self, side: Side) -> str | None:
+        return getattr(self, side)
 
 
 @dataclass(frozen=True)
@@ -52,15 +69,14 @@ class Talk:
     def load(self) -> Talk:
         """Read the turns that were kept; a damaged file starts an empty conversation."""
         try:
-            saved = read_json(self.file, {})
-            turns = saved.get("turns", []) if isinstance(saved, dict) else []
+            saved = read_json(self.file)
         except UserError:
-            turns = []
-        self.turns = list(filter(_is_turn, turns)) if isinstance(turns, list) else []
+            saved = None
+        self.turns = decode_all(saved.get("turns"), Turn) if isinstance(saved, dict) else []
         return self
 
     def save(self) -> None:
-        write_json(self.file, {"turns": self.turns})
+        write_record(self.file, {"turns": self.turns})
 
     def clear(self) -> None:
         """Begin a new conversation. A UserError while an answer is being written."""
@@ -69,47 +85,45 @@ class Talk:
         self.turns, self.problem = [], ""
         self.save()
 
-    def shown(self, side: Side) -> list[dict[str, str]]:
-        """The conversation of one side as the page shows it."""
-        messages = []
-        for turn in self.turns:
-            if turn.get(side) is not None:
-                messages.append({"role": "user", "content": turn["user"]})
-                messages.append({"role": "assistant", "content": turn[side] or "…"})
-        return messages
+    def shown(self, side: Side) -> list[tuple[str, str, str]]:
+        """One side's conversation: question, answer, and why an answer is not whole (empty where it is)."""
+        return [
+            (turn.user, answer or "…", self._note(turn, side))
+            for turn in self.turns
+            if (answer := turn.answer(side)) is not None
+        ]
+
+    def _note(self, turn: Turn, side: Side) -> str:
+        if limit := turn.limited.get(side):
+            return f"Cut off at {limit} tokens, the longest answer asked for."
+        writing = self.busy and turn is self.turns[-1]
+        return "Stopped before its end." if side in turn.cut and turn.answer(side) and not writing else ""
 
     def messages(self, side: Side, system: str) -> list[dict[str, str]]:
         """What that side is sent: system prompt, its own earlier turns, the last question."""
         sent = [{"role": "system", "content": system}] if system else []
         for turn in self.turns[:-1]:
-            if turn.get(side):
-                sent.append({"role": "user", "content": turn["user"]})
-                sent.append({"role": "assistant", "content": turn[side]})
-        return [*sent, {"role": "user", "content": self.turns[-1]["user"]}]
+            if answer := turn.answer(side):
+                sent.append({"role": "user", "content": turn.user})
+                sent.append({"role": "assistant", "content": answer})
+        return [*sent, {"role": "user", "content": self.turns[-1].user}]
 
     def ask(self, question: str, files: dict[Side, Path], manner: Manner) -> Iterator[None]:
         """Put a question to every side in `files`; yields whenever there is something new to show."""
         self._take_turn()
-        try:
-            self.turns.append({"user": question, "tuned": None, "base": None})
-            yield from self._answer(files, manner)
-        finally:
-            self._end_turn()
+        self.turns.append(Turn(question))
+        yield from self._answer(files, manner)
 
     def again(self, files: dict[Side, Path], manner: Manner) -> Iterator[None]:
         """Ask the last question once more of the sides that did not finish."""
         if not self.turns:
             return
         self._take_turn()
-        try:
-            yield from self._answer(
-                {side: file for side, file in files.items() if not self._finished(side)}, manner
-            )
-        finally:
-            self._end_turn()
-
-    def _finished(self, side: Side) -> bool:
-        return bool(self.turns[-1].get(side)) and side not in self.turns[-1].get("cut", [])
+        turn = self.turns[-1]
+        unfinished: dict[Side, Path] = {
+            side: file for side, file in files.items() if side in turn.cut or not turn.answer(side)
+        }
+        yield from self._answer(unfinished, manner)
 
     def _take_turn(self) -> None:
         if not self.lock.acquire(blocking=False):
@@ -117,55 +131,49 @@ class Talk:
         self.cancel.clear()
         self.problem = ""
 
-    def _end_turn(self) -> None:
-        self.doing = ""
-        try:
-            self.save()
-        finally:
-            self.lock.release()
-
     def _answer(self, files: dict[Side, Path], manner: Manner) -> Iterator[None]:
-        """One side after the other: together they would only share the same cores."""
+        """One side after the other: together they would only share the same cores. Ends the turn."""
         turn = self.turns[-1]
-        turn["cut"] = list(files)
+        turn.cut = list(files)
         for side in files:
-            turn[side] = ""
+            setattr(turn, side, "")
+            turn.limited.pop(side, None)
         try:
             for side, file in files.items():
                 self.doing = f"Loading {file.name}"
                 yield
                 server = ChatServer.start(file)
                 self.doing = "Writing"
-                for text in paced(server, self.messages(side, manner.system), manner, self.cancel):
-                    turn[side] = text
+                sent = self.messages(side, manner.system)
+                answer = server.stream(sent, manner.temperature, manner.max_tokens, cancel=self.cancel)
+                for text in paced(answer, self.cancel):
+                    setattr(turn, side, text)
                     yield
                 if self.cancel.is_set():
                     break
-                turn["cut"].remove(side)
+                turn.cut.remove(side)
+                if answer.finish == "length":
+                    turn.limited[side] = answer.tokens
+            yield
         except UserError as problem:
             self.problem = str(problem)
-        yield
-
-
-def _is_turn(value: Any) -> bool:
-    if not isinstance(value, dict) or not isinstance(value.get("user"), str):
-        return False
-    return all(isinstance(value.get(side), (str, type(None))) for side in ("tuned", "base"))
+            yield
+        finally:
+            self.doing = ""
+            try:
+                self.save()
+            finally:
+                self.lock.release()
 
 
 def paced(
-    server: ChatServer,
-    messages: list[dict[str, str]],
-    manner: Manner,
-    cancel: threading.Event,
-    clock: Callable[[], float] = time.monotonic,
+    answer: Answer, cancel: threading.Event, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[str]:
     """The answer so far, as it grows, but not more often than a page can draw; whole at the end."""
     text = ""
     drawn = 0.0
-    stream = server.stream(messages, manner.temperature, manner.max_tokens, cancel=cancel)
-    with closing(stream):  # type: ignore[type-var]
-        for piece in stream:
+    with closing(answer):
+        for piece in answer:
             text += piece
             if clock() - drawn >= REDRAW_S:
                 drawn = clock()

@@ -62,10 +62,11 @@ def _answer(
     messages = [{"role": "system", "content": system}] if system else []
     messages.append({"role": "user", "content": prompt})
     pieces = []
-    for piece in server.stream(messages, temperature=temperature, max_tokens=max_tokens):
+    stream = server.stream(messages, temperature=temperature, max_tokens=max_tokens)
+    for piece in stream:
         pieces.append(piece)
         if echo:
             print(piece, end="", flush=True)
     if echo:
-        print(flush=True)
+        print(f"\n(Cut off at {stream.tokens} tokens.)" if stream.finish == "length" else "", flush=True)
     return "".join(pieces).strip()

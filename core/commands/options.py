@@ -7,34 +7,47 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.methods.method import methods
-from core.recipe import knobs
+from core.recipe import knobs, own_knobs
 
 # the short names that some have on the command line
 _SHORT = {"micro_batch": "--batch", "engine": "--backend"}
 
 
 def add_knobs(parser: argparse.ArgumentParser, names: Iterable[str], default: str) -> None:
-    """One option for each knob; `default` says what is taken where an option is left out.
+    """One option for each knob, and for those that only one method has; `default` says what is taken where
+    an option is left out.
 
     The values stay text: the Recipe checks them, and its sentences name what they may be.
     """
     group = parser.add_argument_group("the recipe", f"Left out, a setting is {default}.")
-    for name in names:
+    for name, knob in {**{name: knobs()[name] for name in names}, **_own()}.items():
         flags = [f"--{name.replace('_', '-')}", *([_SHORT[name]] if name in _SHORT else [])]
-        text = _help(name).replace("%", "%%")
-        if isinstance(knobs()[name]["default"], bool):
+        text = _help(name, knob).replace("%", "%%")
+        if isinstance(knob["default"], bool):
             group.add_argument(*flags, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
-            group.add_argument(*flags, dest=name, metavar=_metavar(name), help=text)
+            group.add_argument(*flags, dest=name, metavar=_metavar(knob), help=text)
+
+
+def _own() -> dict[str, dict[str, Any]]:
+    """The knobs that only some methods have, with the methods in their help."""
+    own: dict[str, dict[str, Any]] = {}
+    for method in methods():
+        for name, knob in own_knobs(method.name).items():
+            others = own[name]["methods"] if name in own else []
+            own[name] = {**knob, "methods": [*others, method.name]}
+    return own
 
 
 def knob_values(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any]:
     """The knobs that were given; names of choices may be written large."""
-    given = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    given = {name: value for name, value in vars(args).items() if value is not None}
     values = {
-        name: value.lower() if knobs()[name]["choices"] and isinstance(value, str) else value
-        for name, value in given.items()
+        name: given[name].lower() if knobs()[name]["choices"] else given[name]
+        for name in names
+        if name in given
     }
+    own = {name: given[name] for name in _own() if name in given}
     targets = values.get("target_modules")
     if targets in ("all", "all-linear"):
         values["target_modules"] = "all-linear"
@@ -43,7 +56,7 @@ def knob_values(args: argparse.Namespace, names: Iterable[str]) -> dict[str, Any
     if "method" in values and "quantization" not in values:
         # lora is named as against qlora
         values["quantization"] = "none"
-    return values
+    return {**values, "method_settings": own} if own else values
 
 
 def method_lines(trained: bool = False) -> str:
@@ -55,18 +68,17 @@ def method_lines(trained: bool = False) -> str:
     )
 
 
-def _help(name: str) -> str:
-    knob = knobs()[name]
+def _help(name: str, knob: dict[str, Any]) -> str:
     choices = [method.name for method in methods()] if name == "method" else knob["choices"]
     low, high = knob["minimum"], knob["maximum"]
     allowed = f" One of: {', '.join(choices)}." if choices else ""
     if low is not None and high is not None:
         allowed = f" From {low:g} to {high:,g}."
-    return f"{knob['help']}{allowed}"
+    only = f" Only for {', '.join(knob['methods'])}." if "methods" in knob else ""
+    return f"{knob['help']}{allowed}{only}"
 
 
-def _metavar(name: str) -> str:
-    knob = knobs()[name]
+def _metavar(knob: dict[str, Any]) -> str:
     if knob["minimum"] is not None:
         return knob["unit"].upper() or ("X" if isinstance(knob["default"], float) else "N")
     return "NAME" if knob["choices"] else "NAMES"

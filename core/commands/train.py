@@ -10,11 +10,11 @@ from core.base.errors import UserError
 from core.base.home import Home
 from core.commands.follow import follow
 from core.commands.options import method_lines
-from core.hub.download import download_job, start_download
 from core.machine import find_hardware
 from core.methods.method import refusal_of
 from core.methods.settle import device_of, installed
 from core.models import is_hub_id, model_folder, resolve_model, spec_of_folder
+from core.models.download import download_job, start_download
 from core.presets import choose_preset, preset_named
 from core.recipe import Recipe, load_yaml, parse_recipe
 from core.runs.data import scan_data

@@ -58,7 +58,7 @@ class TokenFacts:
     zero: Rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TokenTable:
     """The lengths of measured rows, one entry a row.
 

@@ -24,7 +24,7 @@ _NVML_ADVICE = {
     "no permission": "Give this user access to /dev/nvidia* (the group “video” on most systems).",
     "GPU is lost": "Restart the machine, and check the card's power cable.",
 }
-_USUAL_ADVICE = (
+_NVML_USUAL = (
     "If it stays so, restart the machine; `nvidia-smi` in a terminal shows whether the driver is well."
 )
 _KFD_ADVICE = {
@@ -83,12 +83,11 @@ def _slots(raw: Answers, vendor: str) -> dict[str, dict[str, Any]]:
     return {slot: card for slot, card in sorted(raw.get("pci", {}).items()) if card.get("vendor") == vendor}
 
 
-def _kernel_driver(raw: Answers, card: dict[str, Any]) -> str:
-    return f"{card.get('driver') or 'none'} {release_of(raw)}".strip()
-
-
-def _has_screen(card: dict[str, Any]) -> bool:
-    return "connected" in (card.get("connectors") or {}).values()
+def _slot_facts(raw: Answers, card: dict[str, Any]) -> dict[str, Any]:
+    """What every card in a slot says."""
+    screens = (card.get("connectors") or {}).values()
+    driver = f"{card.get('driver') or 'none'} {release_of(raw)}".strip()
+    return {"driver": driver, "display": "connected" in screens}
 
 
 # ----- NVIDIA
@@ -99,11 +98,10 @@ def nvidia_gpus(raw: Answers) -> Reading:
     answers = raw.get("nvml") or {}
     if error := _error(answers):
         yield from _nvml_silence(raw, error)
-    visible, numbers = _visible(raw)
-    hidden = shown = 0
+    gpus: list[Gpu] = []
     for index, device in enumerate(answers.get("devices", [])):
         if error := _error(device):
-            yield f"NVIDIA card {index} does not answer ({error}). {_nvml_advice(error)}"
+            yield f"NVIDIA card {index} does not answer ({error}). {_NVML_ADVICE.get(error, _NVML_USUAL)}"
             continue
         parts = _mig_parts(device)
         if parts == [] and device.get("slices") == []:
@@ -113,27 +111,20 @@ def nvidia_gpus(raw: Answers) -> Reading:
             )
             continue
         gpu = _nvidia_gpu(raw, index, device, parts)
+        gpus.append(gpu)
         if parts is not None:
             share = "the first part," if parts else "only a part of the"
             yield f"{gpu.name} is split by MIG: a run gets {share} {gpu.total_gib:.1f} GB."
         elif gpu.total == 0:
             yield f"{gpu.name} does not say how much memory it has."
-        if numbers is None or index in numbers:
-            shown += 1
-            yield gpu
-        else:
-            hidden += 1
-    if hidden and not shown:
-        yield f"CUDA_VISIBLE_DEVICES is “{visible}”, which hides every NVIDIA card. Unset it to use one."
-
-
-def _visible(raw: Answers) -> tuple[str, set[int] | None]:
-    """CUDA_VISIBLE_DEVICES, and the numbers of the cards that it leaves; None where it hides none, or has
-    names (GPU-…, MIG-…), which are left to CUDA."""
-    visible = raw.get("environment", {}).get("CUDA_VISIBLE_DEVICES")
-    if visible is None or not re.fullmatch(r"\s*(-?\d+\s*(,\s*-?\d+\s*)*)?", str(visible)):
-        return "", None
-    return str(visible), {int(part) for part in str(visible).split(",") if part.strip()}
+    visible = str(raw.get("environment", {}).get("CUDA_VISIBLE_DEVICES"))
+    # names (GPU-…, MIG-…) are left to CUDA
+    if re.fullmatch(r"\s*(-?\d+\s*(,\s*-?\d+\s*)*)?", visible):
+        left = {int(part) for part in visible.split(",") if part.strip()}
+        here, gpus = gpus, [gpu for gpu in gpus if gpu.index in left]
+        if here and not gpus:
+            yield f"CUDA_VISIBLE_DEVICES is “{visible}”, which hides every NVIDIA card. Unset it to use one."
+    yield from gpus
 
 
 def _nvidia_gpu(raw: Answers, index: int, device: dict[str, Any], parts: list[dict[str, Any]] | None) -> Gpu:
@@ -174,7 +165,7 @@ def _nvml_silence(raw: Answers, error: str) -> Iterator[str]:
     """A sentence about a driver that says nothing, where there is a card or a driver that should."""
     drivers = [str(card.get("driver") or "none") for card in _slots(raw, "0x10de").values()]
     if error != "library not found":
-        yield f"The NVIDIA driver does not answer: {error}. {_nvml_advice(error)}"
+        yield f"The NVIDIA driver does not answer: {error}. {_NVML_ADVICE.get(error, _NVML_USUAL)}"
     elif drivers[:1] == ["nvidia"] and not is_wsl(raw):  # WSL has its own sentence
         yield (
             "NVIDIA's kernel driver is loaded, but its library libnvidia-ml is missing here. Install the "
@@ -183,13 +174,6 @@ def _nvml_silence(raw: Answers, error: str) -> Iterator[str]:
     elif drivers and not is_wsl(raw):
         driver = drivers[0]
         yield f"An NVIDIA card is here, but its driver is not (in use: {driver}). Install NVIDIA's driver."
-
-
-def _nvml_advice(error: str) -> str:
-    usual = (
-        "If it stays so, restart the machine; `nvidia-smi` in a terminal shows whether the driver is well."
-    )
-    return _NVML_ADVICE.get(error, usual)
 
 
 def _word(value: Any) -> str:
@@ -246,9 +230,8 @@ def _amd_gpu(raw: Answers, index: int, card: dict[str, Any], gfx: str) -> Gpu:
         name=same.name or str(card.get("product_name") or f"AMD {gfx or f'GPU {device:04x}'}"),
         total=total,
         free=max(0, total - used),
-        driver=_kernel_driver(raw, card),
         arch=arch,
-        display=_has_screen(card),
+        **_slot_facts(raw, card),
         unified=unified,
         index=index,
         power=whole(card.get("power1_cap")) // 1_000_000,
@@ -272,8 +255,7 @@ def intel_gpus(raw: Answers) -> Reading:
             name=same[0].name or f"Intel GPU {device:04x}",
             total=total,
             free=total,  # Intel's drivers tell the free memory to the administrator only
-            driver=_kernel_driver(raw, card),
-            display=_has_screen(card),
+            **_slot_facts(raw, card),
             index=index,
         )
         yield gpu

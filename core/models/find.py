@@ -88,7 +88,7 @@ def _in_catalogue(name: str) -> ModelSpec:
 def resolve_model(home: Home, name: str) -> Path:
     """The folder of a model that is here, checked; the starter is built on first use.
 
-    A hub id must have been downloaded before, by `core.hub.download` or into the Hugging Face cache;
+    A hub id must have been downloaded before, by `core.models.download` or into the Hugging Face cache;
     otherwise a UserError says so.
     """
     if name == STARTER:

@@ -18,13 +18,13 @@ from core.models.spec import Linear, LinearKind, ModelSpec
 MAX_HEADER = 32 << 20
 LENGTH_BYTES = 8
 # bits of one element (safetensors, tensor.rs, Dtype)
-_BITS = {
+BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),
     **dict.fromkeys(("F32", "I32", "U32"), 32),
     **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
     **dict.fromkeys(("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"), 8),
     **dict.fromkeys(("F6_E2M3", "F6_E3M2"), 6),
-    "F4": 4,
+    **dict.fromkeys(("F4", "FP4"), 4),
 }
 # no side of a tensor and no file is longer
 _LARGEST = 1 << 48
@@ -83,7 +83,7 @@ def _checked(name: str, entry: Mapping[str, Any], start: int) -> int:
     if begin != start or end < begin:
         raise ValueError("tensors that overlap or leave a gap")
     bits, elements = 8 * (end - begin), math.prod(shape)
-    if elements * _BITS[kind] != bits if kind in _BITS else elements > bits:
+    if elements * BITS[kind] != bits if kind in BITS else elements > bits:
         raise ValueError("a tensor whose shape is not its size")
     return end
 

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
 
 from core.base.errors import UserError, disk_sentence
 from core.models.config import WEIGHTS, check_config
@@ -21,12 +20,12 @@ from core.models.headers import LENGTH_BYTES, header_length, parse_header, shard
 Want = Literal["model", "dataset", "answer"]
 _TOKEN = re.compile(r"[\x21-\x7e]{4,500}")
 _NETWORK = (ConnectionError, TimeoutError, socket.gaierror)
-_TIMEOUT_S = 20
+TIMEOUT_S = 20
 _MAX_FILES = 400
 _AT_ONCE = 8
 # most headers are smaller: one request then brings length and header
 _FIRST = 1 << 17
-_PARTIAL = 206
+PARTIAL = 206
 _UNAUTHORIZED = 401
 _NOT_FOUND = 404
 _FORBIDDEN = 403
@@ -66,13 +65,6 @@ def log_in(token: str) -> str:
         name = hub_api().whoami(token=token)["name"]
         login(token=token, add_to_git_credential=False, skip_if_logged_in=False)
     return str(name)
-
-
-def log_out() -> None:
-    """Let huggingface_hub forget the token."""
-    from huggingface_hub import logout
-
-    logout()
 
 
 def token_page() -> str:
@@ -168,6 +160,35 @@ def _again(want: Want) -> str:
     return "Then press Download again: what is here already is kept."
 
 
+@contextmanager
+def stream(
+    name: str,
+    file: str,
+    start: int,
+    last: int | str = "",
+    *,
+    kind: str = "model",
+    revision: str = "main",
+    retries: int = 5,
+    may_miss: bool = False,
+) -> Iterator[Any]:
+    """The hub's answer with the bytes `start` to `last` of a file; its status is PARTIAL, or it sends all.
+
+    A busy hub is asked again `retries` times; a connection that breaks is the caller's, who knows what came.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status, http_stream_backoff
+
+    url = hf_hub_url(name, file, repo_type=kind, revision=revision, endpoint=endpoint())
+    # packed for the journey, a file could not be taken up in its middle
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-{last}"}
+    more = {"headers": headers, "timeout": TIMEOUT_S, "follow_redirects": True}
+    with http_stream_backoff("GET", url, retry_on_exceptions=(), max_retries=retries, **more) as answer:
+        if not (may_miss and answer.status_code == _NOT_FOUND):
+            hf_raise_for_status(answer)
+        yield answer
+
+
 def read_remote(name: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The checked config of the hub id `name`, and the header of every file of its weights."""
     with hub_words(name, "answer"):
@@ -215,18 +236,11 @@ def _header(name: str, file: str) -> dict[str, Any] | None:
 
 def _read(name: str, file: str, start: int, end: int, may_miss: bool) -> bytes | None:
     """Bytes `start` to `end` of a file, also from a server that sends all of it; None where there is none."""
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
-
-    url = f"{endpoint()}/{quote(name)}/resolve/main/{quote(file)}"
-    headers = {**build_hf_headers(), "Accept-Encoding": "identity", "Range": f"bytes={start}-{end - 1}"}
     got = bytearray()
-    with get_session().stream(
-        "GET", url, headers=headers, timeout=_TIMEOUT_S, follow_redirects=True
-    ) as answer:
-        if may_miss and answer.status_code == _NOT_FOUND:
+    with stream(name, file, start, end - 1, retries=0, may_miss=may_miss) as answer:
+        if answer.status_code == _NOT_FOUND:
             return None
-        hf_raise_for_status(answer)
-        whole = answer.status_code != _PARTIAL
+        whole = answer.status_code != PARTIAL
         wanted = end if whole else end - start
         for piece in answer.iter_bytes():
             got += piece

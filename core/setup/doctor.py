@@ -42,8 +42,8 @@ def examine(places: Places | None = None, answers: dict[str, Any] | None = None)
                 {**asdict(gpu), "bf16": gpu.bf16, "refused": refusal(gpu, hardware)} for gpu in hardware.gpus
             ],
         },
-        "plan": plan.to_json(),
-        "fits_better": fits.to_json() if fits.torch != plan.torch else None,
+        "plan": asdict(plan),
+        "fits_better": asdict(fits) if fits.torch != plan.torch else None,
         "ready": not set(missing).difference(_ONLY_TESTS),
         "ready_for_tests": not missing,
         "interrupted_in": state.begun,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import sys
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from core.base.errors import UserError
@@ -59,9 +59,6 @@ class InstallPlan:
             return f"CUDA {self.torch[2:4]}.{self.torch[4:]}"
         kind = {"cpu": "CPU", "default": "Apple silicon"}.get(self.torch)
         return kind or self.torch.replace("rocm", "ROCm ")
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
     @staticmethod
     def from_json(value: dict[str, Any]) -> InstallPlan:

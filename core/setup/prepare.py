@@ -6,7 +6,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +97,7 @@ def settle_plan(state: State, plan: InstallPlan, again: bool) -> InstallPlan:
         earlier = InstallPlan.from_json(state.values["plan"])
         if earlier.torch != "cpu" and plan.torch == "cpu":
             return earlier
-    state.values["plan"] = plan.to_json()
+    state.values["plan"] = asdict(plan)
     return plan
 
 

@@ -86,7 +86,9 @@ def train(worker: Worker, run: Run, home: Home, stop: Stop, resume: bool) -> Non
     stages = Stages(worker)
     if not has_data(run.data):
         with stages("preparing"):
-            prepare_data(home, run.recipe, run.data, worker.share, stop.request)
+            prepare_data(
+                home, run.recipe, run.data, lambda share: worker.update(progress=share), stop.request
+            )
     with stages("loading"):
         unsloth = why_not_unsloth(run.recipe)
         # only now: Unsloth must be imported before the libraries that it rewrites

@@ -55,7 +55,7 @@ def test_stopped_while_it_reads_a_long_prompt() -> None:
         assert list(server.stream(long, max_tokens=800, cancel=cancel)) == []
         # and the next question does not wait for the rest of it
         assert "".join(server.stream(SHORT, max_tokens=5, temperature=0.0)) == before
-        assert "llama_decode returned 2" in server.log.read_text("utf-8", "replace")
+        assert "failed to decode, ret = 2" in server.log.read_text("utf-8", "replace")
     finally:
         server.stop()
 

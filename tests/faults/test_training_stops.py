@@ -16,7 +16,8 @@ from core.base.jobs import ACTIVE, read_job, request_stop
 from core.runs.progress import read_progress
 from core.runs.run import Run, adapter_sha256, finished_checkpoints, start_training
 from core.train.checkpoints import verify
-from tests.training_runs import begin, events, make_run, summary, wait_over, wait_until, work
+from tests.training_runs import begin, events, make_run, summary, wait_over, work
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
 

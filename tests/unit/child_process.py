@@ -1,4 +1,4 @@
-"""A child for test_children: `python -m tests.unit.child_process talk|fail|sleep [NOTE]`."""
+"""A child for tests: `python -m tests.unit.child_process talk|fail|sleep [NOTE]|work FOLDER SECONDS`."""
 
 import os
 import sys
@@ -20,3 +20,8 @@ if __name__ == "__main__":
         if len(sys.argv) > 2:
             Path(sys.argv[2]).write_text(str(os.getpid()))
         time.sleep(60)
+    if sys.argv[1] == "work":
+        with open(Path(sys.argv[2], "began"), "a", encoding="utf-8") as file:
+            file.write("began\n")
+        time.sleep(float(sys.argv[3]))
+        Path(sys.argv[2], "ended").touch()

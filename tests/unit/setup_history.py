@@ -19,7 +19,7 @@ def count(name: str):
 
 
 def child(work: Work) -> dict[str, int]:
-    work.module(Path(sys.executable), "slow_tool", str(work.places.app), sys.argv[2])
+    work.module(Path(sys.executable), "tests.unit.child_process", "work", str(work.places.app), sys.argv[2])
     return {}
 
 

@@ -13,6 +13,7 @@ import pytest
 from core.base.errors import Stopped
 from core.base.home import APP_FOLDER
 from core.base.process import ChildFailed, death, run_child, telling_line
+from tests.waiting import wait_until
 
 CHILD = "tests.unit.child_process"
 
@@ -52,19 +53,11 @@ def test_a_child_goes_with_its_parent(tmp_path: Path) -> None:
     call = f"run_child({CHILD!r}, ['sleep', {str(note)!r}], print, lambda: None)"
     code = f"from core.base.process import run_child; {call}"
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=APP_FOLDER, stdout=subprocess.DEVNULL)
-    child = psutil.Process(int(_wait_for(note)))
+    wait_until(lambda: note.is_file() and note.read_text())
+    child = psutil.Process(int(note.read_text()))
     parent.kill()
     parent.wait()
     child.wait(timeout=10)
-
-
-def _wait_for(file: Path) -> str:
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
-        if file.is_file() and (text := file.read_text()):
-            return text
-        time.sleep(0.05)
-    raise AssertionError(f"{file} was never written")
 
 
 def test_telling_line() -> None:

@@ -445,13 +445,13 @@ class Notes(TextFormat):
 ASK_FOR_NOTES = """
 import sys
 from pathlib import Path
-from core.data.read import read_rows
-from core.hub.files import wanted
+from core.data.read import DATA_ENDINGS, read_rows
+from core.models.hub_files import wanted
 from tests.readme_tables import formats_table
 from ui.files import DATA_SUFFIXES
 
 print([row.data["text"] for row in read_rows(Path(sys.argv[1]))])
-print(wanted("dataset", "a.notes"), ".notes" in DATA_SUFFIXES)
+print(wanted("dataset", "a.notes", DATA_ENDINGS), ".notes" in DATA_SUFFIXES)
 print("| notes, one a line | `.notes` |" in formats_table())
 """
 

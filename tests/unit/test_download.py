@@ -6,7 +6,6 @@ import json
 import shutil
 import time
 from collections import deque, namedtuple
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,21 +17,24 @@ from core.base.errors import UserError
 from core.base.files import read_json
 from core.base.home import Home
 from core.base.jobs import JobState, Worker, read_job, read_state_file, request_stop, wait_job
-from core.hub.download import (
+from core.models import inspect_model, local_models, model_folder
+from core.models.download import (
+    PARTS,
+    Transfer,
     check_room,
     download,
     download_job,
     partial_folder,
+    progress,
     read_download,
     start_download,
 )
-from core.hub.fetch import PARTS, Fetch, progress
-from core.hub.fetch import fetch as fetch_files
-from core.hub.files import HubFile, HubRepo
-from core.hub.search import hub_repo
-from core.models import inspect_model, local_models, model_folder
+from core.models.download import fetch as fetch_files
 from core.models.hub import read_remote
+from core.models.hub_files import HubFile, HubRepo
+from core.models.hub_search import hub_repo
 from tests.unit.hub_server import Hub, Repo, hub_server
+from tests.waiting import wait_until
 
 NAME = "owner/tiny"
 UNWANTED = {
@@ -145,9 +147,11 @@ def test_a_folder_that_cant_be_written_is_named(
     hub.models[NAME] = Repo(files)
 
     def in_use(source: Path, target: Path) -> None:
-        raise PermissionError(13, "it is in use", str(target))
+        if source.is_dir():
+            raise PermissionError(13, "it is in use", str(target))
+        source.replace(target)
 
-    monkeypatch.setattr("core.hub.download.replace", in_use)
+    monkeypatch.setattr("core.models.download.replace", in_use)
     with pytest.raises(UserError, match=r"owner--tiny: permission was denied\. .*already is kept"):
         fetch(home)
 
@@ -229,11 +233,11 @@ def test_a_disk_that_becomes_full_is_said(hub: Hub, little_disk: Path) -> None:
     )
 
     with pytest.raises(UserError, match="owner/tiny could not be written: the disk is full. Free some space"):
-        fetch_files(Fetch(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
+        fetch_files(Transfer(Worker(little_disk / "job"), repo, little_disk / "m"), list(repo.files))
 
 
 def test_speed_and_time_left_are_those_of_the_last_seconds(tmp_path: Path) -> None:
-    transfer = Fetch(
+    transfer = Transfer(
         Worker(tmp_path / "job"), HubRepo(NAME, "model", "", False, (HubFile("a", 1000),)), tmp_path / "m"
     )
     transfer.folder.mkdir()
@@ -263,7 +267,7 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
     assert here.fields["total"] == sum(map(len, files.values()))
     psutil.Process(read_job(job).pid).kill()
     assert wait_job(job, timeout_s=30).status == "died"
-    until(lambda: read_state_file(job)["status"] == "died")
+    wait_until(lambda: read_state_file(job)["status"] == "died")
 
     start_download(home, NAME)
     wait_for_bytes(home, size // 4)
@@ -284,15 +288,7 @@ def test_killed_and_stopped_it_goes_on_where_it_was(
 
 
 def wait_for_bytes(home: Home, count: int) -> JobState:
-    until(
+    wait_until(
         lambda: read_download(home, NAME).active and read_download(home, NAME).fields.get("bytes", 0) >= count
     )
     return read_download(home, NAME)
-
-
-def until(met: Callable[[], bool]) -> None:
-    for _ in range(600):
-        if met():
-            return
-        time.sleep(0.1)
-    raise AssertionError("it did not happen within a minute")

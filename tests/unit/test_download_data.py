@@ -9,8 +9,8 @@ import pytest
 from core.base.errors import UserError
 from core.base.home import Home
 from core.base.jobs import Worker, wait_job
-from core.data.read import expand, read_rows
-from core.hub.download import dataset_folder, download, start_download
+from core.data.read import DATA_ENDINGS, expand, read_rows
+from core.models.download import dataset_folder, download, start_download
 from tests.unit.hub_server import Hub, Repo
 
 NAME = "owner/chats"
@@ -25,7 +25,7 @@ FILES = {
 
 def fetch(home: Home, job: Path) -> Path:
     folder = dataset_folder(home, NAME)
-    download(Worker(job), "dataset", NAME, folder)
+    download(Worker(job), "dataset", NAME, folder, DATA_ENDINGS)
     return folder
 
 
@@ -45,7 +45,7 @@ def test_a_data_set_that_is_only_a_script_is_refused(hub: Hub, home: Home, tmp_p
 
 
 def test_without_a_hub_the_job_says_so(home: Home) -> None:
-    state = wait_job(start_download(home, NAME, "dataset"), timeout_s=60)
+    state = wait_job(start_download(home, NAME, "dataset", DATA_ENDINGS), timeout_s=60)
     assert state.status == "failed"
     assert "The hub can't be reached, so owner/chats was not downloaded." in state.message
 

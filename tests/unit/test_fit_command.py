@@ -107,6 +107,12 @@ def test_what_is_left_out_is_the_presets_and_counts_as_a_run_does(fit: Any) -> N
     }
 
 
+def test_a_methods_own_settings_count(fit: Any) -> None:
+    words = ("--model", QWEN, "--gpu", "24", "--method", "prompt", "--virtual-tokens")
+    few, many = (fit(*words, number)[1]["parameters"]["trainable"] for number in ("10", "40"))
+    assert many == 4 * few
+
+
 def test_a_method_that_cannot_be_trained_says_so(fit: Any) -> None:
     code, found, text = fit("--model", QWEN, "--gpu", "24", "--method", "dora")
     assert code == 0 and "not trained yet" in found["untrained"] and "not trained yet" in text
@@ -154,6 +160,8 @@ def test_the_tokenizer_of_a_cached_model_counts(
         (("--model", QWEN, "--optimizer", "adamax"), "adamax"),
         (("--model", QWEN, "--method", "magic"), "magic"),
         (("--model", QWEN, "--rank", "0"), "“rank”"),
+        (("--model", QWEN, "--method", "prefix", "--virtual-tokens", "0"), "“virtual_tokens”"),
+        (("--model", QWEN, "--method", "lora", "--virtual-tokens", "9"), "no settings of its own"),
         (("--model", QWEN, "--max-length", "0"), "“max_length”"),
         (("--model", QWEN, "--accumulate", "5000"), "“accumulate”"),
         (("--model", QWEN, "--gpu", ""), "No card"),

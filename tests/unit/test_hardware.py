@@ -33,6 +33,12 @@ def with_card(name: str, /, **changes: Any) -> Hardware:
     return read_hardware(raw)
 
 
+def put(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text + "\n", "utf-8")
+
+
 # ----- what is found
 
 
@@ -47,36 +53,28 @@ def test_every_recording_says_where_it_comes_from_and_is_understood(name: str) -
     assert hardware.headline
 
 
+BLACKWELL = {"name": "NVIDIA GeForce RTX 5070 Ti", "total": 16303 * MIB, "free": 13287 * MIB, "cuda": "13.2"}
+BLACKWELL |= {"capability": (12, 0), "arch": "Blackwell", "bf16": True, "driver": "596.49", "power": 300}
+RDNA3 = {"name": "AMD Radeon RX 7900 XTX", "arch": "RDNA3", "bf16": True, "capability": None, "power": 339}
+NO_GPU = "No GPU: training on 2 CPU cores"
+
+
 @pytest.mark.parametrize(
     ("name", "facts"),
     [
-        (
-            "wsl_rtx_5070_ti",
-            {
-                **{"name": "NVIDIA GeForce RTX 5070 Ti", "total": 16303 * MIB, "free": 13287 * MIB},
-                **{"capability": (12, 0), "arch": "Blackwell", "bf16": True, "driver": "596.49"},
-                **{"cuda": "13.2", "power": 300, "display": True, "laptop": False},
-            },
-        ),
+        ("wsl_rtx_5070_ti", {**BLACKWELL, "display": True, "laptop": False}),
         # the registry's NVIDIA entry is not a second card, Iris Xe is none at all
         ("windows_rtx_3070_ti_laptop", {"laptop": True, "display": False}),
         ("linux_gb10", {"unified": True, "total": 127600748 * 1024}),
         ("mac_m4_pro", {"vendor": "apple", "arch": "M4", "unified": True, "bf16": True}),
         ("mac_m1_pro", {"laptop": True, "bf16": False}),
-        # what the kernel lends, not the 512 MB set aside
+        # what the kernel lends, not the 512 MB set aside; one of the two pools, not both
         ("linux_radeon_780m", {"unified": True, "total": 16428122112}),
-        # one of the two pools, not both
         ("linux_strix_halo", {"total": 96 * GIB}),
-        (
-            "linux_rx_7900_xtx",
-            {
-                **{"name": "AMD Radeon RX 7900 XTX", "arch": "RDNA3", "power": 339, "display": True},
-                **{"bf16": True, "capability": None},
-            },
-        ),
+        ("linux_rx_7900_xtx", {**RDNA3, "display": True}),
         ("linux_mi210", {"name": "AMD Instinct MI210", "arch": "CDNA2", "total": 65520 * MIB}),
-        ("linux_arc_pro_b50_on_arm", {"total": 16 * GIB}),
         # by the slot's window; not the GPU inside the CPU
+        ("linux_arc_pro_b50_on_arm", {"total": 16 * GIB}),
         ("linux_arc_a770_i915", {"total": 16 * GIB}),
         ("linux_arc_b580_small_window", {"total": 12 * GIB}),
     ],
@@ -105,12 +103,14 @@ def test_what_fails_is_a_sentence(name: str, changes: dict[str, Any], sentence: 
     assert any(sentence in problem for problem in machine(name, **changes).problems)
 
 
-def test_wsl_and_windows_in_words() -> None:
+def test_wsl_windows_and_a_container_in_words() -> None:
     wsl = machine("wsl_rtx_5070_ti")
     assert wsl.wsl and not wsl.problems and "avx2" in wsl.instructions
     assert wsl.headline == "NVIDIA GeForce RTX 5070 Ti · 16 GB · 13.0 free"
     windows = machine("windows_rtx_3070_ti_laptop")
     assert (windows.system, windows.problems) == ("Windows 11", ())
+    container = machine("container_without_gpu")
+    assert (container.ram, container.ram_free, container.headline) == (8 * GIB, 7 * GIB, NO_GPU)
 
 
 def test_inside_wsl_windows_desktop_takes_its_part_of_the_card() -> None:
@@ -151,10 +151,6 @@ def test_the_environment_hides_cards(visible: str, left: list[int]) -> None:
     assert any(hides in problem for problem in hardware.problems) == (not left)
 
 
-def test_an_amd_card_without_compute_driver_is_known_by_its_ids() -> None:
-    assert {gpu.arch for gpu in machine("linux_rx_6600_and_ryzen_gpu").gpus} == {"RDNA2"}
-
-
 @pytest.mark.parametrize(
     "memory", [{"error": "unknown error"}, {"total": -5, "free": 7}, {}, {"total": "much"}]
 )
@@ -178,32 +174,18 @@ def test_a_name_tells_a_laptop_s_card(name: str, laptop: bool) -> None:
     assert with_card("linux_rtx_3060", name=name).gpus[0].laptop == laptop
 
 
-def test_a_container_gets_its_limit() -> None:
-    hardware = machine("container_without_gpu")
-    assert (hardware.ram, hardware.ram_free) == (8 * GIB, 7 * GIB)
-    assert hardware.headline == "No GPU: training on 2 CPU cores"
+OLD_LIMITS = {"memory/memory.limit_in_bytes": "8589934592", "memory/memory.usage_in_bytes": "4096"}
+OLD_LIMITS |= {"cpu/cpu.cfs_quota_us": "100000", "cpu/cpu.cfs_period_us": "100000"}
+NO_OLD_LIMITS = {"memory/memory.limit_in_bytes": "9223372036854771712", "cpu/cpu.cfs_quota_us": "-1"}
 
 
 @pytest.mark.parametrize(
     ("files", "memory", "most"),
     [
         ({"memory.max": "8589934592", "memory.current": "4096", "cpu.max": "50000 100000"}, 8 * GIB, 1),
-        (
-            {
-                "memory/memory.limit_in_bytes": "8589934592",
-                "memory/memory.usage_in_bytes": "4096",
-                "cpu/cpu.cfs_quota_us": "100000",
-                "cpu/cpu.cfs_period_us": "100000",
-            },
-            8 * GIB,
-            1,
-        ),
+        (OLD_LIMITS, 8 * GIB, 1),
         ({"memory.max": "max", "memory.current": "4096", "cpu.max": "max 100000"}, 24 * GIB, 4096),
-        (
-            {"memory/memory.limit_in_bytes": "9223372036854771712", "cpu/cpu.cfs_quota_us": "-1"},
-            24 * GIB,
-            4096,
-        ),
+        (NO_OLD_LIMITS, 24 * GIB, 4096),
         ({"memory.max": "", "cpu.max": "nonsense 0"}, 24 * GIB, 4096),
         ({}, 24 * GIB, 4096),
     ],
@@ -211,14 +193,10 @@ def test_a_container_gets_its_limit() -> None:
 def test_limits_of_both_kinds_of_containers(
     tmp_path: Path, files: dict[str, str], memory: int, most: int
 ) -> None:
-    for name, text in files.items():
-        file = tmp_path / "sys/fs/cgroup" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text + "\n")
+    put(tmp_path / "sys/fs/cgroup", files)
     told = {"total": 24 * GIB, "available": 20 * GIB}
-    hardware = read_hardware(
-        {"memory": told, "cgroup": ask_cgroup(tmp_path), "cores": usable_cores(tmp_path)}
-    )
+    raw = {"memory": told, "cgroup": ask_cgroup(tmp_path), "cores": usable_cores(tmp_path)}
+    hardware = read_hardware(raw)
     assert hardware.ram == memory
     assert 1 <= hardware.cores <= most
 
@@ -246,70 +224,57 @@ def test_a_lost_card_leaves_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "driver", "sentence"),
+    ("name", "changes", "sentence"),
     [
-        ({}, "amdgpu", None),
-        ({"kfd_access": "missing", "kfd": {}}, "amdgpu", "/dev/kfd is missing"),
-        ({"kfd_access": "denied"}, "amdgpu", "`sudo usermod -aG render,video $USER`"),
-        ({}, "vfio-pci", "Its driver is not amdgpu"),
-    ],
-)
-def test_an_amd_card_that_nobody_can_compute_on_is_refused(
-    changes: dict[str, Any], driver: str, sentence: str | None
-) -> None:
-    raw = read_probe(PROBES / "linux_rx_7900_xtx.json")
-    for card in raw["pci"].values():
-        card["driver"] = driver
-    hardware = read_hardware({**raw, **changes})
-    reason = refusal(hardware.gpus[0], hardware)
-    assert reason is None if sentence is None else sentence in (reason or "")
-
-
-@pytest.mark.parametrize(
-    ("name", "sentence"),
-    [
-        ("linux_gtx_1080", "compute capability 6.1 (Pascal); training needs 7.0"),
-        ("linux_rx_6600_and_ryzen_gpu", "is RDNA2; AMD's PyTorch (ROCm) trains on RDNA3, RDNA4 and CDNA"),
-        ("windows_rx_9070_xt", "training on AMD GPUs needs Linux itself, not Windows"),
+        ("linux_rx_7900_xtx", {}, None),
+        ("linux_rx_7900_xtx", {"kfd_access": "missing", "kfd": {}}, "/dev/kfd is missing"),
+        ("linux_rx_7900_xtx", {"kfd_access": "denied"}, "`sudo usermod -aG render,video $USER`"),
+        ("linux_rx_7900_xtx", {"driver": "vfio-pci"}, "Its driver is not amdgpu"),
+        ("linux_gtx_1080", {}, "compute capability 6.1 (Pascal); training needs 7.0"),
+        ("linux_rx_6600_and_ryzen_gpu", {}, "is RDNA2; AMD's PyTorch (ROCm) trains on RDNA3, RDNA4 and CDNA"),
+        ("windows_rx_9070_xt", {}, "training on AMD GPUs needs Linux itself, not Windows"),
         (
             "linux_tesla_t4_driver_535",
-            "CUDA 12.2) is too old for the installed PyTorch 2.13.0+cu130: install driver 580",
+            {},
+            "too old for the installed PyTorch 2.13.0+cu130: install",
         ),
-        ("wsl_gtx_1650_ti_max_q", "install driver 525 or newer, or run `python app.py setup`"),
-        (
-            "linux_arc_a770_i915",
-            "PyTorch 2.13.0+cpu is made for CPUs: set-up does not install its XPU build yet",
-        ),
+        ("wsl_gtx_1650_ti_max_q", {}, "install driver 525 or newer, or run `python app.py setup`"),
+        ("linux_arc_a770_i915", {}, "is made for CPUs: set-up does not install its XPU build yet"),
     ],
 )
-def test_bad_combinations_are_refused_with_the_reason(name: str, sentence: str) -> None:
-    hardware = machine(name)
-    assert sentence in (refusal(hardware.gpus[0], hardware) or "")
-    assert hardware.training_gpu is None
+def test_bad_combinations_are_refused_with_the_reason(
+    name: str, changes: dict[str, Any], sentence: str | None
+) -> None:
+    raw = {**read_probe(PROBES / f"{name}.json"), **changes}
+    for card in raw["pci"].values() if "driver" in changes else ():
+        card["driver"] = changes["driver"]
+    hardware = read_hardware(raw)
+    reason = refusal(hardware.gpus[0], hardware)
+    assert (reason is None) == (hardware.training_gpu is not None) == (sentence is None)
+    assert (sentence or "") in (reason or "")
+
+
+def card(name: str, capability: tuple[int, int] | None, driver: str = "580", **others: Any) -> Gpu:
+    return Gpu(name, 8 * GIB, 8 * GIB, capability, driver, **others)
+
+
+RTX_3060 = card("RTX 3060", (8, 6), "535", cuda="12.2")
 
 
 @pytest.mark.parametrize(
     ("gpu", "torch", "sentence"),
     [
-        (Gpu("V100", 8 * GIB, 8 * GIB, (7, 0), "580", cuda="13.0"), "2.13.0+cu130", "no code for V100"),
-        (Gpu("RTX 5090", 8 * GIB, 8 * GIB, (12, 0), "580", cuda="13.0"), "2.13.0+cu126", "covers 5.0 to 9.0"),
-        (
-            Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), "580", cuda="13.0"),
-            "2.13.0+cpu",
-            "made for CPUs: run `python app.py setup`.",
-        ),
-        (Gpu("RTX 2060", 8 * GIB, 8 * GIB, (7, 5), "396.54"), "2.13.0+cu126", "driver 396.54 is too old"),
-        (
-            Gpu("RX 9070", 8 * GIB, 8 * GIB, None, "", "amd", "RDNA4"),
-            "2.13.0+cpu",
-            "made for CPUs: run `python app.py setup`.",
-        ),
-        (Gpu("780M", 8 * GIB, 8 * GIB, None, "", "amd", "RDNA3"), "2.13.0+cu130", "is made for NVIDIA GPUs."),
-        (Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), "535", cuda="12.2"), "2.13.0+cu126", None),
-        (Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), "535", cuda="12.2"), "", None),
-        (Gpu("RTX 3060", 8 * GIB, 8 * GIB, (8, 6), ""), "2.13.0+cu130", None),
-        (Gpu("B580", 8 * GIB, 8 * GIB, None, "", "intel", "Battlemage"), "2.13.0+xpu", None),
-        (Gpu("Apple M2", 8 * GIB, 8 * GIB, None, "", "apple", "M2"), "2.13.0", None),
+        (card("V100", (7, 0), cuda="13.0"), "2.13.0+cu130", "no code for V100"),
+        (card("RTX 5090", (12, 0), cuda="13.0"), "2.13.0+cu126", "covers 5.0 to 9.0"),
+        (RTX_3060, "2.13.0+cpu", "made for CPUs: run `python app.py setup`."),
+        (card("RTX 2060", (7, 5), "396.54"), "2.13.0+cu126", "driver 396.54 is too old"),
+        (card("RX 9070", None, vendor="amd", arch="RDNA4"), "2.13.0+cpu", "CPUs: run `python app.py setup`."),
+        (card("780M", None, vendor="amd", arch="RDNA3"), "2.13.0+cu130", "is made for NVIDIA GPUs."),
+        (RTX_3060, "2.13.0+cu126", None),
+        (RTX_3060, "", None),
+        (card("RTX 3060", (8, 6), ""), "2.13.0+cu130", None),
+        (card("B580", None, vendor="intel", arch="Battlemage"), "2.13.0+xpu", None),
+        (card("Apple M2", None, vendor="apple", arch="M2"), "2.13.0", None),
     ],
 )
 def test_card_and_installed_build(gpu: Gpu, torch: str, sentence: str | None) -> None:
@@ -342,24 +307,19 @@ def test_families() -> None:
     assert {arch: Gpu("", 0, 0, None, "", "amd", arch).bf16 for arch in amd} == amd
 
 
-@pytest.mark.parametrize(
-    ("version", "name", "arch"),
-    [
-        (110000, "gfx1100", "RDNA3"),
-        (110501, "gfx1151", "RDNA3.5"),
-        (120001, "gfx1201", "RDNA4"),
-        (100302, "gfx1032", "RDNA2"),
-        (90010, "gfx90a", "CDNA2"),
-        (90012, "gfx90c", "Vega"),
-    ],
-)
+NODES = {110000: "gfx1100", 110501: "gfx1151", 120001: "gfx1201", 100302: "gfx1032", 90010: "gfx90a"}
+NODES |= {90012: "gfx90c"}
+ARCHS = ("RDNA3", "RDNA3.5", "RDNA4", "RDNA2", "CDNA2", "Vega")
+
+
+@pytest.mark.parametrize(("node", "arch"), [*zip(NODES.items(), ARCHS)])
 def test_an_amd_card_that_nobody_knows_is_called_by_its_compute_node(
-    version: int, name: str, arch: str
+    node: tuple[int, str], arch: str
 ) -> None:
-    node = f"gfx_target_version {version}\nlocation_id 768\ndomain 0\n"
-    card = {"vendor": "0x1002", "device": "0xffff", "driver": "amdgpu"}
-    (gpu,) = read_hardware({"pci": {"0000:03:00.0": card}, "kfd": {"0": "", "1": node}}).gpus
-    assert (gpu.name, gpu.arch) == (f"AMD {name}", arch)
+    properties = f"gfx_target_version {node[0]}\nlocation_id 768\ndomain 0\n"
+    slot = {"vendor": "0x1002", "device": "0xffff", "driver": "amdgpu"}
+    (gpu,) = read_hardware({"pci": {"0000:03:00.0": slot}, "kfd": {"0": "", "1": properties}}).gpus
+    assert (gpu.name, gpu.arch) == (f"AMD {node[1]}", arch)
 
 
 # ----- the machine under this test, and recordings
@@ -398,35 +358,18 @@ def test_the_environment_names_a_recording(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_linux_files_are_found_where_the_kernel_puts_them(tmp_path: Path) -> None:
-    def put(path: str, text: str) -> None:
-        file = tmp_path / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
-
-    slot = "sys/bus/pci/devices/0000:03:00.0"
-    for name, text in {
-        "class": "0x030000",
-        "vendor": "0x1002",
-        "device": "0x744c",
-        "revision": "0xc8",
-    }.items():
-        put(f"{slot}/{name}", text + "\n")
-    put(f"{slot}/mem_info_vram_total", "25753026560\n")
-    put(f"{slot}/hwmon/hwmon3/power1_cap", "339000000\n")
-    put(f"{slot}/drm/card1/card1-DP-1/status", "connected\n")
-    put(f"{slot}/resource", "0x0 0x0 0x0\n0x0 0x0 0x0\n0xe0000000 0xefffffff 0x14220c\n")
-    put("sys/bus/pci/devices/0000:00:1f.3/class", "0x040300\n")
-    put(
-        "sys/class/kfd/kfd/topology/nodes/1/properties",
-        "gfx_target_version 110000\nlocation_id 768\ndomain 0\n",
-    )
-    put(
-        "proc/meminfo",
-        "MemTotal:       24684084 kB\nMemFree:         9873400 kB\nMemAvailable:   12492416 kB\n",
-    )
-    put("proc/cpuinfo", "model name\t: A CPU\nflags\t\t: avx avx2\n")
+    slot = tmp_path / "sys/bus/pci/devices/0000:03:00.0"
+    put(slot, {"class": "0x030000", "vendor": "0x1002", "device": "0x744c", "revision": "0xc8"})
+    put(slot, {"mem_info_vram_total": "25753026560", "hwmon/hwmon3/power1_cap": "339000000"})
+    put(slot, {"drm/card1/card1-DP-1/status": "connected"})
+    put(slot, {"resource": "0x0 0x0 0x0\n0x0 0x0 0x0\n0xe0000000 0xefffffff 0x14220c"})
+    node = "gfx_target_version 110000\nlocation_id 768\ndomain 0"
+    put(tmp_path / "sys", {"class/kfd/kfd/topology/nodes/1/properties": node})
+    put(tmp_path / "sys", {"bus/pci/devices/0000:00:1f.3/class": "0x040300"})
+    kib = "MemTotal:       24684084 kB\nMemFree:         9873400 kB\nMemAvailable:   12492416 kB"
+    put(tmp_path / "proc", {"meminfo": kib, "cpuinfo": "model name\t: A CPU\nflags\t\t: avx avx2"})
     (tmp_path / "drivers" / "amdgpu").mkdir(parents=True)
-    (tmp_path / slot / "driver").symlink_to(tmp_path / "drivers" / "amdgpu")
+    (slot / "driver").symlink_to(tmp_path / "drivers" / "amdgpu")
     raw = ask.ask_linux(tmp_path)
     assert list(raw["pci"]) == ["0000:03:00.0"]
     assert raw["memory"] == {"total": 24684084 * 1024, "available": 12492416 * 1024}
@@ -435,10 +378,8 @@ def test_linux_files_are_found_where_the_kernel_puts_them(tmp_path: Path) -> Non
 
 
 def test_a_mac_s_free_memory_is_counted_in_pages() -> None:
-    text = "Mach Virtual Memory Statistics: (page size of 16384 bytes)\n"
-    text += (
-        "Pages free:        100.\nPages active:     7000.\nPages inactive:    20.\nPages speculative: 3.\n"
-    )
+    text = "Mach Virtual Memory Statistics: (page size of 16384 bytes)\nPages free:        100.\n"
+    text += "Pages active:     7000.\nPages inactive:    20.\nPages speculative: 3.\n"
     assert ask.parse_vm_stat(text) == 123 * 16384
     assert ask.parse_sysctl("hw.memsize: 17179869184\nsysctl: unknown oid\n")["hw.memsize"] == "17179869184"
 

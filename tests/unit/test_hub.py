@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.base.errors import UserError
-from core.hub.files import KINDS, HubFile, check_complete, wanted
-from core.hub.search import hub_repo, search_hub
 from core.models.hub import hub_words
+from core.models.hub_files import KINDS, HubFile, check_complete, wanted
+from core.models.hub_search import hub_repo, search_hub
 from tests.unit.hub_server import Hub, Repo
 
 LLAMA = {"architectures": ["LlamaForCausalLM"]}
@@ -158,7 +158,7 @@ _ACCOUNT = """
 import sys
 from pathlib import Path
 from core.base.errors import UserError
-from core.models.hub import log_in, log_out, logged_in
+from core.models.hub import log_in, logged_in
 def kept():
     files = [path for path in Path(sys.argv[1]).rglob("*") if path.is_file()]
     return sorted(str(path.parent.relative_to(sys.argv[1])) for path in files if "hf_acc" in path.read_text())
@@ -169,8 +169,6 @@ for token in ("hf_wrong", "two words", " hf_accepted "):
     except UserError as error:
         print(error)
 print(logged_in(), set(kept()))
-log_out()
-print(logged_in(), set(kept()))
 """
 
 
@@ -180,16 +178,16 @@ def test_a_token_is_kept_by_huggingface_hub_alone(hub: Hub, tmp_path: Path) -> N
     there = {"HF_ENDPOINT": hub.address, "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-c", _ACCOUNT, str(tmp_path)]
     said = subprocess.run(command, env={**os.environ, **there}, capture_output=True, text=True, check=True)
-    before, wrong, none, name, inside, outside = said.stdout.splitlines()
+    before, wrong, none, name, inside = said.stdout.splitlines()
     assert "doesn't take the token" in wrong and "is no token" in none and name == "someone"
-    assert (before, inside, outside) == ("False", "True {'hf'}", "False set()")
+    assert (before, inside) == ("False", "True {'hf'}")
 
 
 @settings(max_examples=30)
 @given(st.sampled_from(KINDS), st.text(st.characters(codec="utf-8"), max_size=30))
 def test_no_program_and_nothing_outside_is_ever_fetched(kind: str, stem: str) -> None:
     for ending in (".py", ".pkl", ".pt", ".bin", ".sh", ".zip", ".so", ".exe"):
-        assert not wanted(kind, stem + ending)  # type: ignore[arg-type]
+        assert not wanted(kind, stem + ending, (".json",))  # type: ignore[arg-type]
     for path in (
         f"../{stem}.json",
         f"a/../../{stem}.json",
@@ -203,7 +201,7 @@ def test_no_program_and_nothing_outside_is_ever_fetched(kind: str, stem: str) ->
         f"{stem}./x.json",
         f"{stem}{'x' * 300}.json",
     ):
-        assert not wanted(kind, path)  # type: ignore[arg-type]
+        assert not wanted(kind, path, (".json",))  # type: ignore[arg-type]
 
 
 def test_whole_or_not(tmp_path: Path) -> None:
@@ -221,6 +219,6 @@ def test_whole_or_not(tmp_path: Path) -> None:
 
 
 def test_a_data_set_may_be_only_data() -> None:
-    check_complete("owner/d", "dataset", ["data/train.jsonl", "README.md"])
+    check_complete("owner/d", "dataset", ["data/train.jsonl", "README.md"], (".md", ".jsonl"))
     with pytest.raises(UserError, match="no data files"):
-        check_complete("owner/d", "dataset", ["README.md"])
+        check_complete("owner/d", "dataset", ["README.md", "dataset_info.json"], (".md", ".json"))

@@ -19,6 +19,7 @@ from core.base.errors import UserError
 from core.base.files import write_json
 from core.base.jobs import error_sentence
 from core.base.process import birth
+from tests.waiting import wait_until
 
 WORKER = "tests.unit.job_worker"
 
@@ -71,7 +72,7 @@ def test_a_users_error_and_a_crash_end_differently(tmp_path: Path) -> None:
 
 def test_stop_is_heard_and_forgotten_at_the_next_start(tmp_path: Path) -> None:
     start(tmp_path, "until-stopped")
-    wait_for(lambda: jobs.read_job(tmp_path).stage == "waiting")
+    wait_until(lambda: jobs.read_job(tmp_path).stage == "waiting")
     jobs.request_stop(tmp_path, "save")
     assert jobs.wait_job(tmp_path, timeout_s=30).status == "stopped"
     start(tmp_path, "work")
@@ -81,11 +82,11 @@ def test_stop_is_heard_and_forgotten_at_the_next_start(tmp_path: Path) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 def test_kill_9_is_seen_and_told(tmp_path: Path) -> None:
     start(tmp_path, "until-stopped")
-    wait_for(lambda: jobs.read_job(tmp_path).stage == "waiting")
+    wait_until(lambda: jobs.read_job(tmp_path).stage == "waiting")
     pid = jobs.read_job(tmp_path).pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: jobs.read_state_file(tmp_path).get("exit_code") is not None)
+    wait_until(lambda: jobs.read_state_file(tmp_path).get("exit_code") is not None)
     state = jobs.read_job(tmp_path)
     assert state.status == "died"
     assert "memory" in state.message
@@ -106,7 +107,7 @@ def test_setting_the_clock_is_no_death_and_no_second_start(
 ) -> None:
     """What psutil calls the time of the system's start moves with the clock, and each birth time with it."""
     start(tmp_path, "until-stopped")
-    wait_for(lambda: jobs.read_job(tmp_path).stage == "waiting")
+    wait_until(lambda: jobs.read_job(tmp_path).stage == "waiting")
     told = psutil.Process().create_time()
     monkeypatch.setattr("psutil._pslinux.boot_time", lambda: 1.0)
     assert abs(psutil.Process().create_time() - told) > 3600
@@ -219,13 +220,6 @@ def test_every_error_becomes_a_sentence(error: BaseException, words: str) -> Non
     assert words in error_sentence(error)
 
 
-def wait_for(condition, timeout_s: float = 30) -> None:
-    end = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
 def test_where_nothing_more_can_be_written_the_last_word_is(little_disk: Path) -> None:
     job = little_disk / "job"
     job.mkdir()
@@ -236,3 +230,12 @@ def test_where_nothing_more_can_be_written_the_last_word_is(little_disk: Path) -
         (little_disk / "more").write_bytes(b"x" * 100_000)
     state = jobs.read_job(job)
     assert state.status == "failed" and "the disk is full. Free some space" in state.message
+
+
+def test_a_job_that_was_asked_to_stop_says_so_until_it_has(tmp_path: Path) -> None:
+    write_json(tmp_path / "state.json", {"status": "running", "pid": os.getpid(), "born": birth(os.getpid())})
+    assert jobs.read_job(tmp_path).stopping is None
+    jobs.request_stop(tmp_path, "save")
+    assert jobs.read_job(tmp_path).stopping == "save"
+    write_json(tmp_path / "state.json", {"status": "stopped"})
+    assert jobs.read_job(tmp_path).stopping is None

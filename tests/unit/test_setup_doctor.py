@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def test_before_set_up(tmp_path: Path):
 
 def test_a_changed_machine_and_an_interrupted_step_are_said(tmp_path: Path):
     places = Places(tmp_path)
-    state = State(places.state, {"plan": PLAN.to_json()})
+    state = State(places.state, {"plan": asdict(PLAN)})
     for step in wanted_steps(places, PLAN, test=False):
         state.finish(step.name, "yesterday", 2.0, {})
     state.begin("torch")

@@ -9,22 +9,22 @@ import re
 import shutil
 import subprocess
 import sys
-import time
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from core.base.errors import UserError, WorkerFailed
+from core.base.home import APP_FOLDER
 from core.base.process import ChildFailed
 from core.setup.plan import InstallPlan
 from core.setup.prepare import SetupStep, check_room, prepare, run_steps, settle_plan, wanted_steps
 from core.setup.state import Places, State, fingerprint, only_one, ready
 from core.setup.work import Screen, Work
 from tests.unit.set_up import PLAN, work_in
-
-UNIT = Path(__file__).resolve().parent
-ROOT = UNIT.parent.parent
+from tests.waiting import wait_until
 
 
 class Killed(BaseException):
@@ -40,23 +40,16 @@ class History:
         self.trouble: dict[str, BaseException] = {}
         self.inputs = {"a": "1", "b": "1", "c": "1"}
 
-    def steps(self) -> list[SetupStep]:
-        return [
-            SetupStep(name, name.upper(), inputs, self._run(name)) for name, inputs in self.inputs.items()
-        ]
-
-    def _run(self, name: str):
-        def run(work: Work) -> dict[str, str]:
-            self.ran.append(name)
-            if name in self.trouble:
-                raise self.trouble.pop(name)
-            return {"by": name}
-
-        return run
+    def run(self, name: str, work: Work) -> dict[str, str]:
+        self.ran.append(name)
+        if name in self.trouble:
+            raise self.trouble.pop(name)
+        return {"by": name}
 
     def go(self) -> str:
         out = io.StringIO()
-        run_steps(self.places, PLAN, self.steps(), State.load(self.places.state), Screen(out))
+        steps = [SetupStep(name, name.upper(), i, partial(self.run, name)) for name, i in self.inputs.items()]
+        run_steps(self.places, PLAN, steps, State.load(self.places.state), Screen(out))
         return out.getvalue()
 
 
@@ -67,12 +60,16 @@ def history(tmp_path: Path) -> History:
     return History(places)
 
 
-def test_runs_in_order_once(history: History):
-    said = history.go()
-    assert history.ran == ["a", "b", "c"]
-    assert "[2/3] B" in said
+def test_runs_in_order_once_and_again_what_changed(history: History):
+    assert "[2/3] B" in history.go()
     history.go()
     assert history.ran == ["a", "b", "c"]
+    values = json.loads(history.places.state.read_text())
+    assert values["steps"]["b"]["details"] == {"by": "b"}
+    assert values["steps"]["b"]["finished"].endswith("+00:00")
+    history.inputs["b"] = "2"
+    history.go()
+    assert history.ran == ["a", "b", "c", "b"]
 
 
 @pytest.mark.parametrize("where", ["a", "b", "c"])
@@ -84,13 +81,6 @@ def test_goes_on_where_it_was_interrupted(history: History, where: str):
     history.go()
     assert history.ran == sorted(["a", "b", "c", where])
     assert State.load(history.places.state).begun is None
-
-
-def test_only_what_changed_runs_again(history: History):
-    history.go()
-    history.inputs["b"] = "2"
-    history.go()
-    assert history.ran == ["a", "b", "c", "b"]
 
 
 def test_a_failure_names_step_line_and_advice(history: History):
@@ -116,29 +106,21 @@ def test_a_damaged_state_file_means_starting_over(history: History, damage: byte
 
 def test_killed_for_real_and_continued(tmp_path: Path):
     """kill -9 of set-up while its child works: the child ends too, and the next set-up goes on there."""
-    command = [sys.executable, str(UNIT / "setup_history.py"), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    setup = subprocess.Popen([*command, "60"], cwd=UNIT, env=environment, stdout=subprocess.PIPE)
-    wait_for(lambda: (tmp_path / "began").exists())
+    command = [sys.executable, "-m", "tests.unit.setup_history", str(tmp_path)]
+    setup = subprocess.Popen([*command, "60"], cwd=APP_FOLDER, stdout=subprocess.PIPE)
+    wait_until(lambda: (tmp_path / "began").exists())
     children = psutil.Process(setup.pid).children(recursive=True)
-    second = subprocess.run([*command, "0"], cwd=UNIT, env=environment, capture_output=True, text=True)
+    second = subprocess.run([*command, "0"], cwd=APP_FOLDER, capture_output=True, text=True)
     assert f"Another set-up of this folder is running (process {setup.pid})" in second.stderr
     setup.kill()
     setup.communicate()
-    wait_for(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
+    wait_until(lambda: not any(child.is_running() and child.status() != "zombie" for child in children))
     assert not (tmp_path / "ended").exists()
-    subprocess.run([*command, "0"], cwd=UNIT, env=environment, check=True, capture_output=True)
+    subprocess.run([*command, "0"], cwd=APP_FOLDER, check=True, capture_output=True)
     assert (tmp_path / "first").read_text().count("ran") == 1
     assert (tmp_path / "began").read_text().count("began") == 2
     assert (tmp_path / "ended").exists()
     assert (tmp_path / "last").exists()
-
-
-def wait_for(true, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_two_at_once_are_refused_with_a_sentence(tmp_path: Path):
@@ -163,39 +145,36 @@ def test_room_is_checked_before_anything_starts(history: History):
 
 
 def test_a_temporary_lack_of_the_gpu_keeps_the_gpu_environment(tmp_path: Path):
-    state = State(tmp_path / "setup.json", {"plan": InstallPlan("cu126", "RTX", ("cu124", "cpu")).to_json()})
+    state = State(tmp_path / "setup.json", {"plan": asdict(InstallPlan("cu126", "RTX", ("cu124", "cpu")))})
     assert settle_plan(state, PLAN, again=False).torch == "cu126"
     assert settle_plan(state, PLAN, again=True).torch == "cpu"
 
 
-def finished(places: Places, test: bool = False) -> State:
+def finished(places: Places) -> State:
     """The state and the files of a finished set-up of today's requirement files."""
     places.requirements("locked").parent.mkdir(parents=True)
     places.requirements("locked").write_text("a==1")
     for path in (places.python, places.venv_id, places.converter / "convert_hf_to_gguf.py", places.starter):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("")
-    state = State(places.state, {"plan": PLAN.to_json()})
-    for step in wanted_steps(places, PLAN, test):
+    state = State(places.state, {"plan": asdict(PLAN)})
+    for step in wanted_steps(places, PLAN, test=False):
         state.finish(step.name, step.fingerprint, 1.0, {})
-    state.mark_ready(places, test)
+    state.mark_ready(places, test=False)
     return state
 
 
 def test_ready_only_with_a_mark_for_today_s_files(tmp_path: Path):
     places = Places(tmp_path)
     assert not ready(places)
-    finished(places)
-    assert ready(places)
-    assert not ready(places, test=True)
+    state = finished(places)
+    assert ready(places) and not ready(places, test=True)
     places.requirements("locked").write_text("a==2")
     assert not ready(places)
-
-
-def test_a_step_under_way_takes_the_mark_away(tmp_path: Path):
-    places = Places(tmp_path)
-    finished(places, test=True).begin("torch")
-    assert not ready(places)
+    state.mark_ready(places, test=True)
+    assert ready(places, test=True)
+    state.begin("torch")
+    assert not ready(places), "a step under way takes the mark away"
 
 
 @pytest.mark.parametrize("gone", ["python", "venv_id", "starter", "converter"])
@@ -206,13 +185,6 @@ def test_not_ready_when_files_are_gone(tmp_path: Path, gone: str):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert not ready(places)
     assert [step.name for step in wanted_steps(places, PLAN, False) if not step.done(state)]
-
-
-def test_state_is_whole_json_after_every_change(history: History):
-    history.go()
-    values = json.loads(history.places.state.read_text())
-    assert values["steps"]["b"]["details"] == {"by": "b"}
-    assert values["steps"]["b"]["finished"].endswith("+00:00")
 
 
 def test_fingerprints_tell_inputs_apart(tmp_path: Path):

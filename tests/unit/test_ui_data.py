@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +122,7 @@ def test_a_broken_file_closes_the_way_on_and_says_where(bench: Bench) -> None:
 
 def state_panel(bench: Bench, job: JobState) -> str:
     state = CheckState(job, None, None, None, missing=True, asked=True)
-    return drawn(replace(scene_of(bench), data=ChosenData(state=state)), "data-state")
+    return drawn(scene_of(bench).where(data=ChosenData(state=state)), "data-state")
 
 
 def test_a_running_check_says_how_fast_and_can_be_cancelled(bench: Bench) -> None:

@@ -15,13 +15,14 @@ from hypothesis import strategies as st
 from core.base.errors import UserError
 from core.fit import MemoryEstimate, Term
 from core.fit.learned import Measured, note_measured, read_measured
+from core.fit.search import FitStep
 from core.machine import GIB
 from core.presets import own_presets
 from tests.ui_page import act, drawn, edit, shown
 from ui import fit, frame
 from ui.bench import Bench
 from ui.charts import memory_bar
-from ui.choices import Choices, FitChange
+from ui.choices import Choices
 from ui.render import ENVIRONMENT
 from ui.scene import Scene, scene_of
 from ui.steps import preset
@@ -62,7 +63,7 @@ def with_estimate(bench: Bench, made: MemoryEstimate) -> Scene:
     """The scene with another estimate of what the run takes."""
     scene = scene_of(bench)
     assert scene.fit is not None
-    return replace(scene, fit=replace(scene.fit, estimate=made))
+    return scene.where(fit=replace(scene.fit, estimate=made))
 
 
 # ----- words and the bar
@@ -154,7 +155,7 @@ def test_nonsense_asked_while_sliding_is_no_error(bench: Bench, request_: object
 
 def test_what_was_changed_is_taken_back_whole() -> None:
     before = Choices(changes={"rank": 64})
-    steps = [FitChange("Rank 64 → 16", 5, 10)]
+    steps = [FitStep({"rank": 16}, "Rank 64 → 16", 10, 5)]
     after = before.with_fit("fit", 15, steps, changes={"rank": 16}, model_kind="catalogue", catalogue="a/b")
     note = after.fit_note()
     assert note is not None and note.steps == steps and note.start == 15
@@ -260,7 +261,7 @@ def test_too_little_disk_or_ram_is_a_warning_and_a_base_that_is_here_needs_none(
     assert scene.fit is not None and scene.disk == scene.fit.estimate.disk
     plenty = drawn(scene, "fit-parts")
     assert "Besides: " in plenty and "lg-warn" not in plenty
-    page = drawn(replace(scene, place=replace(scene.place, ram=GIB, disk_free=10**9)), "fit-parts")
+    page = drawn(scene.where(place=replace(scene.place, ram=GIB, disk_free=10**9)), "fit-parts")
     assert "are needed besides, and it has 1.0 GB" in page and "and 1.0 GB are free" in page
     garage.choose(model_kind="folder", folder=str(tiny_model))
     here = scene_of(garage)

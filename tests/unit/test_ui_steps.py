@@ -148,6 +148,21 @@ def test_every_setting_has_a_field(bench: Bench) -> None:
     assert all(f'id="set-{name}"' in page for name in knobs() if name not in ELSEWHERE)
 
 
+def test_a_methods_own_settings_have_fields_while_it_is_chosen(bench: Bench) -> None:
+    assert "set-virtual_tokens" not in shown(bench, "settings-panel")
+    bench.choose(changes={"method": "prefix"})
+    edit(bench, "preset", "virtual_tokens", "30")
+    assert scene_of(bench).recipe.method_settings == {"virtual_tokens": 30}
+    assert 'id="set-virtual_tokens-reset"' in shown(bench, "settings-panel")
+    with pytest.raises(UserError, match="From 1 to 4,096"):
+        edit(bench, "preset", "virtual_tokens", "9999")
+    act(bench, "preset", "reset", "virtual_tokens")
+    assert bench.choices().changes == {"method": "prefix"}
+    edit(bench, "preset", "virtual_tokens", "30")
+    edit(bench, "preset", "method", "lora")
+    assert bench.choices().changes == {}
+
+
 def test_a_preset_too_large_for_the_card_is_said(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     card = Gpu("RTX 3060", 12 * GIB, 11 * GIB, (8, 6), "580")
     monkeypatch.setattr(Bench, "hardware", replace(bench.hardware, gpus=(card,), torch=""))
@@ -201,7 +216,7 @@ def test_a_second_start_names_the_run_that_trains(bench: Bench, monkeypatch: pyt
 
 def test_the_header_tells_how_far_the_training_is(bench: Bench) -> None:
     busy = (Run(bench.home.runs / "r"), Progress(step=3, total_steps=12, eta_s=75.0))
-    page = frame.header(replace(scene_of(bench), busy=busy))
+    page = frame.header(scene_of(bench).where(busy=busy))
     assert "Training · step 3 of 12, 1 min 15 s left" in page and 'aria-valuenow="25"' in page
 
 

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from core.base.errors import UserError
 from core.base.home import Home
-from core.chat.talk import Manner, Talk
+from core.chat.talk import Manner, Talk, Turn
 from core.runs.run import Run
 from tests.ui_page import edit
 from ui.bench import Bench
 from ui.memo import Errand, Errands
 
-FIRST = {"user": "Hello", "tuned": "Arr!", "base": "Hi."}
-SECOND = {"user": "Again", "tuned": "Aye!", "base": None}
+FIRST = Turn("Hello", "Arr!", "Hi.")
+SECOND = Turn("Again", "Aye!")
 
 
 @pytest.fixture
 def talk(home: Home) -> Talk:
-    return Talk(Run(home.runs / "r"), [dict(FIRST), dict(SECOND)])
+    return Talk(Run(home.runs / "r"), [replace(FIRST), replace(SECOND)])
 
 
 def test_a_conversation_is_found_again(talk: Talk) -> None:
@@ -36,8 +38,31 @@ def test_a_damaged_conversation_starts_empty(talk: Talk, text: str) -> None:
     assert Talk(talk.run).load().turns == []
 
 
+def test_a_conversation_of_an_earlier_version_is_still_there(talk: Talk) -> None:
+    talk.save()
+    turns = [
+        {"user": "Hello", "tuned": "Arr!", "base": None, "cut": []},
+        {"user": "And?", "tuned": "A", "base": ""},
+    ]
+    talk.file.write_text(json.dumps({"turns": turns}))
+    assert talk.load().turns == [Turn("Hello", "Arr!"), Turn("And?", "A", "")]
+
+
+def test_an_answer_that_was_cut_off_says_so_on_the_page_only(talk: Talk) -> None:
+    talk.turns = [Turn("Hello", "Arr, and", limited={"tuned": 3}), Turn("Go on")]
+    talk.save()
+    assert talk.load().shown("tuned")[0] == (
+        "Hello",
+        "Arr, and",
+        "Cut off at 3 tokens, the longest answer asked for.",
+    )
+    assert talk.messages("tuned", "")[1]["content"] == "Arr, and"
+    talk.turns = [Turn("Hello", "Arr", cut=["tuned"])]
+    assert talk.shown("tuned") == [("Hello", "Arr", "Stopped before its end.")]
+
+
 def test_each_side_sees_only_its_own_answers(talk: Talk) -> None:
-    talk.turns.append({"user": "Third", "tuned": None, "base": None})
+    talk.turns.append(Turn("Third"))
     assert talk.messages("base", "Be brief.") == [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Hello"},
@@ -47,8 +72,8 @@ def test_each_side_sees_only_its_own_answers(talk: Talk) -> None:
 
 
 def test_a_side_that_was_not_asked_shows_nothing(talk: Talk) -> None:
-    assert [message["content"] for message in talk.shown("base")] == ["Hello", "Hi."]
-    assert [message["content"] for message in talk.shown("tuned")] == ["Hello", "Arr!", "Again", "Aye!"]
+    assert talk.shown("base") == [("Hello", "Hi.", "")]
+    assert talk.shown("tuned") == [("Hello", "Arr!", ""), ("Again", "Aye!", "")]
 
 
 def test_a_second_question_meanwhile_is_refused(talk: Talk, tmp_path: Path) -> None:
@@ -66,7 +91,7 @@ def test_a_file_that_is_no_model_is_a_problem_not_an_end(talk: Talk, tmp_path: P
     list(talk.ask("Hello?", {"tuned": file}, Manner()))
     assert talk.problem
     assert not talk.busy
-    assert talk.turns[-1]["cut"] == ["tuned"]
+    assert talk.turns[-1].cut == ["tuned"]
 
 
 @pytest.mark.parametrize(

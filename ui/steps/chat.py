@@ -16,16 +16,9 @@ from core.runs.run import Run
 from ui.bench import Bench
 from ui.render import render
 from ui.scene import Scene, scene_of
-from ui.step import Step, Values, View, guarded
+from ui.step import BIND, Step, Values, View, guarded
 
 _NO_FILE = "There is no file to talk to yet. Make one in the Export step first."
-_BOT: dict[str, Any] = {
-    "height": 420,
-    "buttons": ["copy"],
-    "latex_delimiters": [],
-    "feedback_options": None,
-    "visible": False,
-}
 
 
 def _panel(scene: Scene) -> Values:
@@ -51,13 +44,13 @@ def conversation(scene: Scene) -> list[Any]:
     if talk is None or scene.run is None or scene.export is None:
         hidden = gr.update(visible=False)
         return [hidden, hidden, "", hidden, hidden, hidden]
-    base = talk.shown("base")
     compared = scene.choices.compare and (
-        bool(base) or _base_file(scene, scene.run, scene.export) is not None
+        bool(talk.shown("base")) or _base_file(scene, scene.run, scene.export) is not None
     )
+    how = {"talk": talk, "markdown": scene.choices.markdown}
     return [
-        gr.update(value=talk.shown("tuned"), visible=True),
-        gr.update(value=base, visible=compared),
+        gr.update(value=render("chat/column.html", side="tuned", title="Your model", **how), visible=True),
+        gr.update(value=render("chat/column.html", side="base", title="Base model", **how), visible=compared),
         render("chat/problem.html", talk=talk),
         gr.update(visible=not talk.busy),
         gr.update(visible=talk.busy),
@@ -185,6 +178,7 @@ class ChatStep(Step):
     edits = {
         "run": lambda bench, value: bench.choose(run=str(value)),
         "compare": lambda bench, value: bench.choose(compare=bool(value)),
+        "markdown": lambda bench, value: bench.choose(markdown=bool(value)),
         "system": lambda bench, value: bench.choose(system=str(value).strip()),
         "temperature": _temperature,
         "max_tokens": _most_tokens,
@@ -195,9 +189,9 @@ class ChatStep(Step):
         """The conversation stands between the two panels; it has events of its own."""
         top = self.panel("chat-panel")
         with gr.Row(elem_id="chat-columns"):
-            tuned = gr.Chatbot(label="Your model", elem_id="chat-tuned", placeholder="Ask something.", **_BOT)
-            base = gr.Chatbot(
-                label="Base model", elem_id="chat-base", placeholder="Gets the same question.", **_BOT
+            tuned, base = (
+                gr.HTML("", elem_id=name, js_on_load=BIND, apply_default_css=False, visible=False)
+                for name in ("chat-tuned", "chat-base")
             )
         problem = gr.HTML("", elem_id="chat-problem", apply_default_css=False, js_on_load=None)
         with gr.Row(elem_id="chat-ask"):

@@ -14,14 +14,14 @@ from core.base.errors import UserError
 from core.base.jobs import request_stop
 from core.data import ChatTokenizer, Piece
 from core.data.kinds import KINDS
-from core.data.read import FORMAT_TITLES, all_formats
+from core.data.read import DATA_ENDINGS, FORMAT_TITLES, TEXT_ENDINGS, all_formats
 from core.data.report import Report
 from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
 from core.data.sight import worst_rows
 from core.data.template import TEMPLATES
 from core.fit.speed import count_steps
-from core.hub.download import dataset_folder, download_job, read_download, start_download
 from core.models import HUB_ID
+from core.models.download import dataset_folder, download_job, read_download, start_download
 from ui.bench import Bench
 from ui.charts import histogram, turn_counts
 from ui.choices import Choices
@@ -33,7 +33,7 @@ from ui.data import (
     stop,
 )
 from ui.files import DATA_SUFFIXES
-from ui.memo import Same, stamp
+from ui.memo import stamp
 from ui.scene import Scene, scene_of
 from ui.step import Step, Values, nothing
 from ui.words import hub_id
@@ -163,7 +163,7 @@ def _sight(scene: Scene) -> Values | None:
     limit = scene.recipe.max_length
     encoded = scene.bench.memo.get(
         "encoded",
-        (Same(tokenizer), repr(row.messages), limit),
+        (tokenizer, repr(row.messages), limit),
         lambda: tokenizer.encode(row.messages, limit),
         keep=2,
     )
@@ -216,7 +216,7 @@ def _measured(scene: Scene) -> Values | None:
     table, limit = state.tokens, scene.recipe.max_length
     lengths = table.length.astype(np.int64)
     bars = scene.bench.memo.get(
-        "histogram", (Same(table), limit), lambda: histogram(lengths[lengths > 0], limit), keep=2
+        "histogram", (table, limit), lambda: histogram(lengths[lengths > 0], limit), keep=2
     )
     suggested = report.suggested_max_length if data.tokens.max else None
     return {
@@ -225,7 +225,7 @@ def _measured(scene: Scene) -> Values | None:
         "limit": limit,
         "suggested": suggested if suggested != limit else None,
         "steps": count_steps(scene.recipe, data.train_rows) if data.train_rows else 0,
-        "turns": scene.bench.memo.get("turns", Same(store), lambda: turn_counts(store.turns), keep=2),
+        "turns": scene.bench.memo.get("turns", store, lambda: turn_counts(store.turns), keep=2),
     }
 
 
@@ -395,7 +395,9 @@ class DataStep(Step):
         "measure": _measure,
         "stop-measuring": _stop_measuring,
         "length": _take_length,
-        "download": lambda bench, _: start_download(bench.home, bench.choices().data_hub, "dataset"),
+        "download": lambda bench, _: start_download(
+            bench.home, bench.choices().data_hub, "dataset", DATA_ENDINGS + TEXT_ENDINGS
+        ),
         "stop-download": lambda bench, _: request_stop(
             download_job(bench.home, bench.choices().data_hub, "dataset")
         ),

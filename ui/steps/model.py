@@ -10,7 +10,6 @@ from core.base.errors import UserError
 from core.base.jobs import JobState, read_job, request_stop
 from core.fit import MemoryEstimate
 from core.fit.search import four_bits_help
-from core.hub.download import download_job, read_download, start_download
 from core.models import (
     HUB_ID,
     STARTER,
@@ -23,6 +22,7 @@ from core.models import (
     model_name,
 )
 from core.models.catalogue import CatalogueModel, load_catalogue
+from core.models.download import download_job, read_download, start_download
 from core.models.hub import endpoint, logged_in, token_page
 from core.presets import suggested_models
 from ui.bench import Bench

@@ -28,7 +28,7 @@ from ui import fit
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.scene import Scene, scene_of
-from ui.settings import parse_value, refused_words, settings
+from ui.settings import refused_words, settings, with_setting, without_setting
 from ui.step import BIND, Step, Values, View, nothing
 
 LARGEST_FILE = 64 * 1024
@@ -59,13 +59,12 @@ def _machine(scene: Scene) -> Values:
 
 
 def _cards(scene: Scene) -> Values:
-    """The chosen preset with models that suit it, then the others by class of hardware.
+    """The preset for this machine, then the others by class of hardware: this machine's and one's own first.
 
-    The class of this machine and one's own come first, in each the matched preset.
+    Where each stands does not depend on what is chosen.
     """
     suited = scene.suited
-    others = [item for item in load_presets(scene.home) if item.key != scene.preset.key]
-    others.sort(key=lambda item: item.key != suited.key)
+    others = [item for item in load_presets(scene.home) if item.key != suited.key]
     groups = {vendor: [item for item in others if item.vendor == vendor] for vendor in _CLASSES}
     order = sorted(_CLASSES, key=lambda vendor: (vendor != suited.vendor, vendor != ""))
     models = suggested_models(scene.preset, scene.machine.best_gpu)
@@ -132,30 +131,22 @@ def _choose(bench: Bench, value: Any) -> None:
 
 
 def _set(bench: Bench, name: str, typed: Any) -> None:
-    """A setting changed. A value that the recipe refuses is a UserError and changes nothing."""
-    wanted, scene = parse_value(name, typed), scene_of(bench)
-    preset = scene.preset
+    """A setting changed. A value that the recipe or the model refuses is a UserError and changes nothing."""
+    scene = scene_of(bench)
+    usual, spec = scene.preset.recipe(), scene.model
 
     def change(choices: Choices) -> Choices:
-        changes = {**choices.changes, name: wanted}
-        try:
-            recipe = preset.recipe(**changes)
-            if name == "target_modules" and scene.model and (misfit := without_targets(recipe, scene.model)):
-                raise UserError(misfit)
-        except UserError as problem:
-            raise UserError(refused_words(name, typed, problem)) from None
-        if wanted == getattr(preset.recipe(), name):
-            del changes[name]
+        changes = with_setting(usual, choices.changes, name, typed)
+        recipe = usual.with_changes(**changes)
+        if name == "target_modules" and spec and (misfit := without_targets(recipe, spec)):
+            raise UserError(refused_words(name, typed, UserError(misfit)))
         return replace(choices, changes=changes)
 
     bench.change(change)
 
 
 def _reset(bench: Bench, name: Any) -> None:
-    def change(choices: Choices) -> Choices:
-        return replace(choices, changes={key: value for key, value in choices.changes.items() if key != name})
-
-    bench.change(change)
+    bench.change(lambda old: replace(old, changes=without_setting(old.changes, str(name))))
 
 
 def _take_usual(bench: Bench, name: Any) -> None:

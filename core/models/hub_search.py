@@ -7,19 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
-from core.hub.files import HubFile, HubRepo, Kind, check_complete, wanted
-from core.models import HUB_ID
-from core.models.hub import Want, hub_api, hub_words, readable_answer
+from core.models.folder import HUB_ID
+from core.models.headers import BITS
+from core.models.hub import TIMEOUT_S, Want, hub_api, hub_words, readable_answer
+from core.models.hub_files import HubFile, HubRepo, Kind, check_complete, check_id, wanted
 
-_TIMEOUT_S = 20
-# how the hub names the types of weights, in bits (safetensors' own names)
-_BITS = {
-    **dict.fromkeys(("F64", "I64", "U64"), 64),
-    **dict.fromkeys(("F32", "I32", "U32"), 32),
-    **dict.fromkeys(("BF16", "F16", "I16", "U16"), 16),
-    **dict.fromkeys(("F4", "FP4"), 4),
-}
-_BITS_OF_OTHERS = 8
 _TRAINABLE = ("ForCausalLM", "ForConditionalGeneration")
 
 
@@ -54,18 +46,19 @@ def search_hub(text: str, limit: int = 20) -> list[HubModel]:
     return results[:limit]
 
 
-def hub_repo(name: str, kind: Kind = "model", want: Want | None = None) -> HubRepo:
+def hub_repo(
+    name: str, kind: Kind = "model", want: Want | None = None, endings: tuple[str, ...] = ()
+) -> HubRepo:
     """What a download of `name` would fetch, each file with its size and hash, small ones first.
 
-    A refusal speaks of a download, unless only an answer is wanted.
+    A refusal speaks of a download, unless only an answer is wanted. `endings`: of a data set's files.
     """
-    if not HUB_ID.fullmatch(name):
-        raise UserError(f"“{name}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B.")
+    check_id(name)
     with hub_words(name, want or kind), readable_answer():
-        info = hub_api().repo_info(name, repo_type=kind, files_metadata=True, timeout=_TIMEOUT_S)
+        info = hub_api().repo_info(name, repo_type=kind, files_metadata=True, timeout=TIMEOUT_S)
         siblings = info.siblings or []
-        files = [_file(file) for file in siblings if wanted(kind, file.rfilename)]
-        check_complete(name, kind, (file.rfilename for file in siblings))
+        files = [_file(file) for file in siblings if wanted(kind, file.rfilename, endings)]
+        check_complete(name, kind, (file.rfilename for file in siblings), endings)
     return HubRepo(
         name=name,
         kind=kind,
@@ -87,7 +80,7 @@ def _result(info: Any) -> HubModel | None:
     licences = [tag.removeprefix("license:") for tag in tags if tag.startswith("license:")]
     return HubModel(
         id=info.id,
-        size=sum(count * _BITS.get(kind, _BITS_OF_OTHERS) // 8 for kind, count in counts.items()) or None,
+        size=sum(count * BITS.get(kind, 8) // 8 for kind, count in counts.items()) or None,
         gated=bool(info.gated),
         downloads=info.downloads or 0,
         parameters=sum(counts.values()) or None,

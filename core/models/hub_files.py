@@ -12,11 +12,12 @@ from typing import Literal, get_args
 
 from core.base.errors import UserError
 from core.base.files import sha256_file
-from core.data.read import DATA_ENDINGS, FORMAT_TITLES, TEXT_ENDINGS
+from core.models.folder import HUB_ID
 
 Kind = Literal["model", "dataset"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-_ABOUT = ("README.md", "LICENSE")
+# what stands beside data and is none
+_ABOUT = ("readme", "license", "licence", "notice", "changelog", "dataset_info", "dataset_infos")
 
 # what a path of one system means elsewhere: folders, drives, streams, ends of strings; halves of characters
 _IMPOSSIBLE = re.compile("[\x00-\x1f\x7f\\\\:\ud800-\udfff]|[. ](/|$)")
@@ -36,12 +37,10 @@ _MODEL_PATTERNS = (
 )
 
 
-def patterns(kind: Kind) -> tuple[str, ...]:
-    """The names of the files that are fetched."""
-    if kind == "model":
-        return _MODEL_PATTERNS
-    endings = DATA_ENDINGS + TEXT_ENDINGS
-    return (*(f"*{ending}{packed}" for ending in endings for packed in ("", ".gz")), "LICENSE")
+def check_id(name: str) -> None:
+    """A UserError unless `name` has the form of a hub id."""
+    if not HUB_ID.fullmatch(name):
+        raise UserError(f"“{name}” is not a hub id. It looks like owner/name, for example Qwen/Qwen3-0.6B.")
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ class HubRepo:
         return sum(file.size for file in self.files)
 
 
-def wanted(kind: Kind, path: str) -> bool:
-    """Whether the file at `path` of a repository is fetched. A model's files all lie at the top."""
+def wanted(kind: Kind, path: str, endings: tuple[str, ...] = ()) -> bool:
+    """Whether the file at `path` of a repository is fetched. `endings` are those of data files."""
     parts = path.split("/")
     if ".." in parts or parts[0] in ("", ".cache") or _IMPOSSIBLE.search(path) or _DEVICE.search(path):
         return False
@@ -96,21 +95,23 @@ def wanted(kind: Kind, path: str) -> bool:
     # an adapter's config beside a model makes Transformers load the model that it names instead
     if kind == "model" and (len(parts) > 1 or path.startswith("adapter_")):
         return False
-    return any(fnmatch(path, pattern) for pattern in patterns(kind))
+    if kind == "dataset":
+        return path.removesuffix(".gz").endswith(endings) or path == "LICENSE"
+    return any(fnmatch(path, pattern) for pattern in _MODEL_PATTERNS)
 
 
-def check_complete(name: str, kind: Kind, paths: Iterable[str]) -> None:
+def check_complete(name: str, kind: Kind, paths: Iterable[str], endings: tuple[str, ...] = ()) -> None:
     """Refuse a repository that can't be used for want of a file, before anything is downloaded."""
     there = set(paths)
-    here = {path for path in there if wanted(kind, path)}
+    here = {path for path in there if wanted(kind, path, endings)}
     folded = [path.casefold() for path in here]
     if len(set(folded)) < len(folded):
         raise UserError(f"{name} has files whose names differ only in capitals. Choose another one.")
     if kind == "dataset":
-        if all(Path(path).name in _ABOUT for path in here):
+        if all(Path(path).name.split(".")[0].lower() in _ABOUT for path in here):
             raise UserError(
-                f"{name} has no data files that can be read ({FORMAT_TITLES}). A loading script, if there "
-                "is one, is never run. Choose another data set."
+                f"{name} has no data files that can be read ({', '.join(endings)}). A loading script, if "
+                "there is one, is never run. Choose another data set."
             )
     elif "adapter_config.json" in there and "config.json" not in here:
         raise UserError(f"{name} is an adapter, not a model. Choose the model that it was trained on.")

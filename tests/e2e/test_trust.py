@@ -1,0 +1,53 @@
+"""What the page must never hide or do behind a person's back, seen in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.base.files import write_json
+from tests.app_process import Watched, browser, running_app
+from tests.finished_run import make_finished_run
+
+pytestmark = pytest.mark.slow
+
+WRITTEN = "1. 1. 2.\n- one\n- two\n<b>bold</b> <think>hm</think> | a | b |\n    deep\n***\n# no title"
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    with browser() as one:
+        yield one
+
+
+def test_the_chat_shows_every_sign_that_the_model_wrote(
+    chromium: Any, tiny_model: Path, tmp_path: Path
+) -> None:
+    run = make_finished_run(tmp_path / "home", tiny_model)
+    turns = [
+        {"user": "List <i>it</i>", "tuned": WRITTEN},
+        {"user": "More", "tuned": "1. 1. 2.", "limited": {"tuned": 9}},
+    ]
+    write_json(run.chats / "conversation.json", {"turns": turns})
+    with running_app(tmp_path / "home") as app:
+        page = Watched(chromium).page
+        page.goto(app.address + "#chat")
+        page.wait_for_selector("#chat-tuned >> text=Cut off at 9 tokens")
+        shown = page.inner_text("#chat-tuned")
+        assert (
+            page.evaluate(
+                "() => { const t = document.getElementById('talk-tuned');"
+                " return t.scrollHeight - t.scrollTop - t.clientHeight }"
+            )
+            < 2
+        )
+        for line in [*WRITTEN.split("\n"), "List <i>it</i>", "1. 1. 2."]:
+            assert line in shown, line
+        page.check("#chat-markdown")
+        page.wait_for_selector("#chat-tuned li >> text=two")
+        page.uncheck("#chat-markdown")
+        page.wait_for_function("() => !document.querySelector('#chat-tuned li')")
+        assert "1. 1. 2." in page.inner_text("#chat-tuned")
