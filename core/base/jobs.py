@@ -16,7 +16,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,7 @@ from core.base.files import read_json, sweep, write_atomic, write_json
 from core.base.process import ABORTED, CRASHED, KILLED, birth, lives, spawn
 from core.base.records import decode
 
+StopKind = Literal["stop", "save"]
 Status = Literal["none", "starting", "running", "done", "stopped", "failed", "died"]
 ACTIVE = ("starting", "running")
 HEARTBEAT_S = 2.0
@@ -60,7 +61,10 @@ class _Written(BaseModel, extra="allow"):
 
 @dataclass(frozen=True)
 class JobState:
-    """What `state.json` says, corrected by what the process table says."""
+    """What `state.json` says, corrected by what the process table says.
+
+    `stopping`: an active job was asked to stop, or to `save`; it goes on to its next safe point.
+    """
 
     status: Status = "none"
     message: str = ""
@@ -69,6 +73,7 @@ class JobState:
     progress: float | None = None
     started: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
+    stopping: StopKind | None = None
 
     @property
     def active(self) -> bool:
@@ -149,7 +154,8 @@ def read_state_file(folder: Path) -> dict[str, Any]:
 
 def read_job(folder: Path) -> JobState:
     """How the job in `folder` goes, whoever started it."""
-    return judge(read_state_file(folder))
+    job = judge(read_state_file(folder))
+    return replace(job, stopping=stop_requested(folder)) if job.active else job
 
 
 def judge(state: dict[str, Any], alive: Callable[[int, float | None], bool] = lives) -> JobState:
@@ -164,6 +170,15 @@ def judge(state: dict[str, Any], alive: Callable[[int, float | None], bool] = li
     return JobState(
         status, message, written.pid, written.stage, written.progress, written.started, dict(fields)
     )
+
+
+def stop_requested(folder: Path) -> StopKind | None:
+    """Whether somebody asked the job to end."""
+    try:
+        request = (folder / "stop.request").read_bytes().strip()
+    except OSError:
+        return None  # nobody asked, or what stands there is no request
+    return "save" if request == b"save" else "stop" if request else None
 
 
 def death_sentence(exit_code: int | None) -> str:
@@ -198,7 +213,7 @@ def error_sentence(error: BaseException) -> str:
     return f"An unexpected error ended the work: {type(error).__name__}: {first}. The log has the details."
 
 
-def request_stop(folder: Path, how: Literal["stop", "save"] = "stop") -> None:
+def request_stop(folder: Path, how: StopKind = "stop") -> None:
     """Ask the worker to end at the next safe point; `save` also keeps what it has so far as the result."""
     write_atomic(folder / "stop.request", how)
 
@@ -284,13 +299,8 @@ class Worker:
         except OSError as error:
             print(f"event {kind} could not be written: {error}", file=sys.stderr)
 
-    def stop_requested(self) -> str | None:
-        """`stop`, `save`, or None."""
-        try:
-            request = (self.folder / "stop.request").read_bytes().strip()
-        except OSError:
-            return None  # nobody asked, or what stands there is no request
-        return "save" if request == b"save" else "stop" if request else None
+    def stop_requested(self) -> StopKind | None:
+        return stop_requested(self.folder)
 
     def stopped(self, message: str) -> None:
         """Say that the work ends early because it was asked to."""

@@ -60,7 +60,9 @@ def _line(event: dict[str, Any]) -> str:
     if kind == "stage":
         return f"· {event['stage']}"
     if kind == "started":
-        return f"· engine {event.get('engine')} ({event.get('reason')}), precision {event.get('precision')}"
+        rows = f", {event['rows']:,} rows to train on and {event['heldout_rows']:,} held out"
+        engine = f"engine {event.get('engine')} ({event.get('reason')}), precision {event.get('precision')}"
+        return f"· {engine}{rows if 'rows' in event else ''}"
     if kind == "warning":
         return f"! {event.get('message')}"
     if kind == "eval":

@@ -26,6 +26,8 @@ from core.data.store import RowFile, Store, first_copies, row_line
 SNAPSHOT_REPORT = "report.json"
 # how many rows are held out, whatever share is asked for; never more than half
 FEWEST = 16
+# and how many must then be left to train on
+FEWEST_TRAINED = 24
 MOST = 512
 # some tenths of a second of work
 _TICK_ROWS = 20_000
@@ -128,9 +130,9 @@ def split_heldout(
 ) -> tuple[Numbers, Numbers]:
     """(train, held-out): the row numbers `numbers`, both sides rising.
 
-    Held out are `share` of the rows, at least 16 and at most 512, but never more than half; none when
-    `share` is 0. They are drawn evenly over the rows' lengths. Copies and near copies stay together on one
-    side, so a few rows less may be held out.
+    Held out are `share` of the rows, at least 16 (a fifth of fewer than 40 rows) and at most 512, but never
+    more than half; none when `share` is 0. They are drawn evenly over the rows' lengths. Copies and near
+    copies stay together on one side, so a few rows less may be held out.
     """
     groups = groups_of(store, numbers, fixes)
     lengths = store.chars[numbers]
@@ -193,7 +195,11 @@ def _head(joined: dict[int, int], row: int) -> int:
 
 
 def wanted(rows: int, share: float) -> int:
-    """How many rows to hold out."""
+    """How many rows to hold out: the share, or as many as a loss needs while enough stay to learn from.
+
+    Of a small set at most a fifth is taken, unless the share itself is larger.
+    """
     if not share:
         return 0
-    return min(max(round(rows * share), FEWEST), MOST, rows // 2)
+    fewest = FEWEST if rows - FEWEST >= FEWEST_TRAINED else rows // 5
+    return min(max(round(rows * share), fewest), MOST, rows // 2)

@@ -21,6 +21,8 @@ class Progress:
     job: JobState = field(default_factory=JobState)
     step: int = 0
     total_steps: int = 0
+    rows: int = 0
+    heldout_rows: int = 0
     points: list[tuple[int, float]] = field(default_factory=list)
     heldout: list[tuple[int, float]] = field(default_factory=list)
     stages: list[tuple[str, str]] = field(default_factory=list)
@@ -68,6 +70,8 @@ def _started(progress: Progress, event: dict[str, Any]) -> None:
     for name in ("engine", "reason", "precision"):
         setattr(progress, name, str(event.get(name, getattr(progress, name))))
     _take_numbers(progress, event, "estimated_memory")
+    progress.rows = int(event.get("rows", progress.rows))
+    progress.heldout_rows = int(event.get("heldout_rows", progress.heldout_rows))
 
 
 def _log(progress: Progress, event: dict[str, Any]) -> None:
@@ -75,7 +79,10 @@ def _log(progress: Progress, event: dict[str, Any]) -> None:
     progress.total_steps = int(event.get("total_steps", progress.total_steps))
     if isinstance(event.get("loss"), (int, float)):
         progress.points.append((progress.step, float(event["loss"])))
+    peak = progress.peak_memory
     _take_numbers(progress, event, "tokens_per_s", "memory", "peak_memory", "eta_s", "eta_spread")
+    # a resumed run measures its own part; the run's peak is the higher of both
+    progress.peak_memory = max(filter(None, (peak, progress.peak_memory)), default=None)
 
 
 def _take_numbers(progress: Progress, event: dict[str, Any], *names: str) -> None:
@@ -96,7 +103,10 @@ def _stage(progress: Progress, event: dict[str, Any]) -> None:
 
 
 def _warning(progress: Progress, event: dict[str, Any]) -> None:
-    progress.warnings.append(str(event.get("message", "")))
+    message = str(event.get("message", ""))
+    # a resumed run meets the same things again
+    if message not in progress.warnings:
+        progress.warnings.append(message)
 
 
 def _summary(progress: Progress, event: dict[str, Any]) -> None:

@@ -91,6 +91,8 @@ class Session:
             "precision": recipe.precision,
             "precision_reason": reason_for("precision", reasons),
             "device": device.name,
+            "rows": len(rows),
+            "heldout_rows": len(heldout_rows),
             "estimated_memory": planned.estimate.total if planned else None,
         }
         engine: Engine = importlib.import_module(f"core.train.{recipe.engine}")  # pyright: ignore[reportAssignmentType]

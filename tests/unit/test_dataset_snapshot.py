@@ -145,7 +145,10 @@ def test_groups_are_never_torn_and_bounds_are_kept(groups: list[int], seed: int,
 
 @pytest.mark.parametrize(
     ("count", "expected"),
-    [(0, 0), (1, 0), (2, 1), (10, 5), (32, 16), (100, 16), (320, 16), (1000, 50), (20_000, 512)],
+    [
+        *[(0, 0), (1, 0), (2, 0), (10, 2), (32, 6), (39, 7)],
+        *[(40, 16), (100, 16), (320, 16), (1000, 50), (20_000, 512)],
+    ],
 )
 def test_how_many_are_held_out(count: int, expected: int) -> None:
     rows = np.arange(count)

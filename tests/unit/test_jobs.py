@@ -230,3 +230,12 @@ def test_where_nothing_more_can_be_written_the_last_word_is(little_disk: Path) -
         (little_disk / "more").write_bytes(b"x" * 100_000)
     state = jobs.read_job(job)
     assert state.status == "failed" and "the disk is full. Free some space" in state.message
+
+
+def test_a_job_that_was_asked_to_stop_says_so_until_it_has(tmp_path: Path) -> None:
+    write_json(tmp_path / "state.json", {"status": "running", "pid": os.getpid(), "born": birth(os.getpid())})
+    assert jobs.read_job(tmp_path).stopping is None
+    jobs.request_stop(tmp_path, "save")
+    assert jobs.read_job(tmp_path).stopping == "save"
+    write_json(tmp_path / "state.json", {"status": "stopped"})
+    assert jobs.read_job(tmp_path).stopping is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -87,3 +88,16 @@ def test_another_model_without_them_waits_for_a_change(bench: Bench) -> None:
     assert scene.missing[0] == "preset" and "no layers named q_proj, v_proj" in scene.missing[1]
     assert "Change the target modules" in scene.missing[1]
     assert scene.model and scene.estimate(scene.model).total > 0
+
+
+def test_options_stay_where_they_are_and_the_chosen_one_is_checked(bench: Bench) -> None:
+    def options() -> list[tuple[str, str]]:
+        html = drawn(scene_of(bench), "preset-panel")
+        return re.findall(r'<input type="radio" id="([^"]+)"[^>]*?( checked)?>', html)
+
+    before = options()
+    other = before[-1][0].removeprefix("lg-preset-")
+    edit(bench, "preset", "preset", other)
+    after = options()
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert [name for name, checked in after if checked] == [f"lg-preset-{other}"]

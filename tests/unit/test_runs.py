@@ -160,3 +160,14 @@ def test_home_from_the_environment_and_a_home_that_cannot_be(
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--home"):
         open_home(tmp_path / "file" / "below")
+
+
+def test_a_resumed_run_keeps_its_peak_and_says_a_warning_once() -> None:
+    part = [
+        {"t": "", "kind": "started", "step": 0, "rows": 24, "heldout_rows": 16},
+        {"t": "", "kind": "warning", "message": "Two rows were cut."},
+        {"t": "", "kind": "log", "step": 1, "loss": 2.0, "peak_memory": 9},
+    ]
+    progress = fold([*part, *part[:2], {"t": "", "kind": "log", "step": 2, "loss": 1.0, "peak_memory": 5}])
+    assert (progress.peak_memory, progress.warnings) == (9, ["Two rows were cut."])
+    assert (progress.rows, progress.heldout_rows) == (24, 16)

@@ -93,7 +93,7 @@ def _state(scene: Scene) -> Values:
 
 def reject_reason(report: Report) -> str:
     """What has to be done before rejected data can be used."""
-    errors = [item for item in report.problems if item.stands and item.severity == "error"]
+    errors = [item for item in report.problems if not item.taken and item.severity == "error"]
     if any(item.kind == "every answer cut away" for item in errors):
         return "Take the suggested maximum length below."
     if errors and all(KINDS[item.kind].fix for item in errors):

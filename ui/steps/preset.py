@@ -59,13 +59,12 @@ def _machine(scene: Scene) -> Values:
 
 
 def _cards(scene: Scene) -> Values:
-    """The chosen preset with models that suit it, then the others by class of hardware.
+    """The preset for this machine, then the others by class of hardware: this machine's and one's own first.
 
-    The class of this machine and one's own come first, in each the matched preset.
+    Where each stands does not depend on what is chosen.
     """
     suited = scene.suited
-    others = [item for item in load_presets(scene.home) if item.key != scene.preset.key]
-    others.sort(key=lambda item: item.key != suited.key)
+    others = [item for item in load_presets(scene.home) if item.key != suited.key]
     groups = {vendor: [item for item in others if item.vendor == vendor] for vendor in _CLASSES}
     order = sorted(_CLASSES, key=lambda vendor: (vendor != suited.vendor, vendor != ""))
     models = suggested_models(scene.preset, scene.machine.best_gpu)
