@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from core.base.errors import UserError
@@ -49,29 +49,13 @@ class AdaptedLayer:
     times: int = 1
 
 
-def lora_parameters(
-    spec: ModelSpec,
-    rank: int,
-    target_modules: str | Iterable[str] = ALL_LINEAR,
-    rank_pattern: Mapping[str, int] | None = None,
-) -> int:
+def lora_parameters(spec: ModelSpec, rank: int, target_modules: str | Iterable[str] = ALL_LINEAR) -> int:
     """Trainable parameters of a LoRA: rank × (inputs + outputs) of every targeted matrix.
 
-    Hu et al. 2021, section 4.1. `rank_pattern` as PEFT has it: the end of a module's name (a regular
-    expression) → its rank. A UserError names what the model has where nothing matches.
+    Hu et al. 2021, section 4.1. A UserError names what the model has where nothing matches.
     """
-    total = 0
-    patterns = [(re.compile(rf"(.*\.)?({key})$"), value) for key, value in (rank_pattern or {}).items()]
-    for target in lora_targets(spec, target_modules):
-        linear, usual = target.linear, rank * target.times
-        both = (linear.inputs + linear.outputs) * linear.count
-        if not patterns:
-            total += usual * both
-            continue
-        names = linear.full_names
-        ranks = sum(next((r for regex, r in patterns if regex.match(name)), usual) for name in names)
-        total += ranks * both // len(names)
-    return total
+    targets = ((target.linear, target.times) for target in lora_targets(spec, target_modules))
+    return sum(rank * times * (one.inputs + one.outputs) * one.count for one, times in targets)
 
 
 def lora_targets(spec: ModelSpec, target_modules: str | Iterable[str] = ALL_LINEAR) -> list[AdaptedLayer]:

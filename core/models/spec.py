@@ -34,11 +34,6 @@ class Linear:
         """Weights of all of them together; biases are counted among the model's other parameters."""
         return self.inputs * self.outputs * self.count
 
-    @property
-    def full_names(self) -> list[str]:
-        """The names of the modules, as `named_modules()` has them."""
-        return [self.path.format(layer) for layer in self.layers] if self.layers else [self.path]
-
 
 @dataclass(frozen=True)
 class ModelSpec:

@@ -1,6 +1,6 @@
 """A process that counts models with core.models.shapes_worker and lets PEFT adapt them, for the tests.
 
-Reads a JSON list of {config, targets: [{target_modules, rank, rank_pattern}]} from stdin; prints for each
+Reads a JSON list of {config, targets: [{target_modules, rank}]} from stdin; prints for each
 {shapes, parameters, trainable}.
 """
 
@@ -44,7 +44,6 @@ def _trainable(config: dict[str, Any], target: dict[str, Any]) -> int | str:
         lora = LoraConfig(
             r=target["rank"],
             target_modules=target["target_modules"],
-            rank_pattern=dict(target["rank_pattern"]),
             task_type="CAUSAL_LM",
         )
         try:

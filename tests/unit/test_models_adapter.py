@@ -1,4 +1,4 @@
-"""LoRA's trainable parameters: published counts, targets as people write them, ranks of their own."""
+"""LoRA's trainable parameters: published counts, targets as people write them."""
 
 from __future__ import annotations
 
@@ -46,12 +46,6 @@ def test_published_counts() -> None:
 )
 def test_targets_as_people_write_them(targets: str | list[str], expected: int) -> None:
     assert lora_parameters(SPEC, 16, targets) == expected
-
-
-def test_ranks_of_their_own() -> None:
-    pattern = {"layers.0.self_attn.q_proj": 4, "v_proj": 8}
-    expected = (31 * 16 + 4) * 8192 + 32 * 8 * (4096 + 1024)
-    assert lora_parameters(SPEC, 16, ["q_proj", "v_proj"], pattern) == expected
 
 
 def test_fused_matrices_need_their_own_names() -> None:

@@ -22,13 +22,9 @@ from core.models.spec import spec_from_json
 ROOT = Path(__file__).resolve().parents[2]
 SEVEN = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 TARGETS: list[dict[str, Any]] = [
-    {"target_modules": SEVEN, "rank": 16, "rank_pattern": {}},
-    {"target_modules": ["q_proj", "v_proj", "lm_head"], "rank": 4, "rank_pattern": {}},
-    {
-        "target_modules": "all-linear",
-        "rank": 8,
-        "rank_pattern": {"layers.1.self_attn.q_proj": 2, "v_proj": 3},
-    },
+    {"target_modules": SEVEN, "rank": 16},
+    {"target_modules": ["q_proj", "v_proj", "lm_head"], "rank": 4},
+    {"target_modules": "all-linear", "rank": 8},
 ]
 SMALL = {
     "hidden_size": 96,
