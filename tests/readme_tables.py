@@ -18,9 +18,9 @@ from core.data.read.formats import all_formats
 from core.export.forms import forms
 from core.export.targets import targets
 from core.fit import MemoryEstimate, Place, estimate_memory
+from core.fit.training import device_of
 from core.machine import GIB, Gpu, Hardware, cards, refusal
 from core.methods.method import methods
-from core.methods.settle import device_of
 from core.models import ModelSpec, spec_of_config
 from core.models.catalogue import catalogue_model
 from core.presets import Preset, load_presets

@@ -14,12 +14,12 @@ from typing import Any
 from core.base.errors import UserError, file_sentence
 from core.base.events import now
 from core.base.files import write_json
-from core.base.home import APP_FOLDER, Home
+from core.base.home import APP_FOLDER, STARTER, Home
 from core.chat.talk import Talk
 from core.data.check import CheckState, Question
 from core.fit import Lengths
 from core.machine import Hardware, find_hardware
-from core.models import STARTER, model_folder
+from core.models import model_folder
 from core.runs.run import Run
 from ui.choices import Choices
 from ui.memo import Errands, Memo
@@ -81,7 +81,7 @@ class Bench:
         """The conversation with a run; the same one for every page."""
         with self._talking:
             if run.name not in self._talks:
-                self._talks[run.name] = Talk(run).load()
+                self._talks[run.name] = Talk(run.chats).load()
             return self._talks[run.name]
 
     def starter_ready(self) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.files import read_json
+from core.base.home import STARTER
 from core.base.records import decode, encode
 from core.chat.talk import Manner
 from core.data.kinds import KINDS
 from core.export.forms import default_form
 from core.fit.search import FitStep
-from core.models import STARTER
 
 
 @dataclass(frozen=True)

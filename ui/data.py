@@ -15,8 +15,8 @@ from core.data.check import CheckState, Question, read_check, start_check, stop_
 from core.data.cleaned import Changes, save_cleaned
 from core.data.measure import TokenFacts
 from core.data.report import Report, report
-from core.data.shapes import Refused, guess_columns, recognise
-from core.data.sight import FirstRows, RowInSight, first_in_sight, first_rows, in_sight
+from core.data.shapes import Refused, recognise
+from core.data.sight import FirstRows, first_rows
 from core.data.snapshot import wanted
 from core.data.store import Store
 from core.models.download import dataset_folder
@@ -155,15 +155,17 @@ def _check(bench: Bench, question: Question) -> CheckState:
     return state
 
 
-def start_again(bench: Bench, question: Question) -> None:
+def start_again(bench: Bench, data: ChosenData) -> None:
     """Check again what was stopped or has failed."""
-    start_check(bench.home, question)
-    bench.memo.forget("check", "running check")
+    if data.question is not None:
+        start_check(bench.home, data.question)
+        bench.memo.forget("check", "running check")
 
 
-def stop(bench: Bench, question: Question) -> None:
-    stop_check(bench.home, question)
-    bench.memo.forget("check", "running check")
+def stop(bench: Bench, data: ChosenData) -> None:
+    if data.question is not None:
+        stop_check(bench.home, data.question)
+        bench.memo.forget("check", "running check")
 
 
 def _report(bench: Bench, state: CheckState, recipe: Recipe) -> Report | None:
@@ -199,29 +201,6 @@ def _unknown(first: FirstRows, choices: Choices, judged: Report | None) -> bool:
         return False
     shapes = [recognise(row) for row in first.rows]
     return bool(shapes) and all(isinstance(one, Refused) and one.kind == "unknown columns" for one in shapes)
-
-
-def draft_roles(bench: Bench, choices: Choices, data: ChosenData) -> dict[str, str]:
-    """What the mapping table shows: what was set in it, else what holds, else a guess."""
-    if data.first is None:
-        return {}
-    drawn = bench.drafts.get(choices.data) or choices.mapping
-    columns = data.first.table.columns
-    guess = guess_columns(columns, [row.data for row in data.first.rows])
-    return {column: drawn.get(column, "ignore" if drawn else guess[column]) for column in columns}
-
-
-def row_in_sight(
-    bench: Bench, choices: Choices, data: ChosenData, fixes: Collection[str]
-) -> RowInSight | str:
-    """The row that is looked at, or why there is none. Before the check is done, one of the first rows."""
-    if data.store is not None and len(data.store):
-        return in_sight(data.store, bench.row, fixes)
-    if data.first is None:
-        return ""
-    return first_in_sight(
-        data.first, bench.row, draft_roles(bench, choices, data) if data.columns_unknown else {}
-    )
 
 
 def cleaned(bench: Bench, store: Store, fixes: Collection[str]) -> Changes:

@@ -18,6 +18,7 @@ from ui.frame import card_fit
 from ui.memo import stamp
 from ui.render import render
 from ui.scene import Scene, scene_of, with_settings
+from ui.settings import changed
 from ui.step import Values
 from ui.words import deviation, largest, memory, size
 
@@ -144,8 +145,7 @@ def take_steps(bench: Bench, way: Way) -> None:
     usual = scene.preset.recipe()
 
     def change(choices: Choices) -> Choices:
-        changes = {**choices.changes, **wanted}
-        kept = {name: value for name, value in changes.items() if value != getattr(usual, name)}
+        kept = changed(usual, {**choices.changes, **wanted})
         other = {"model_kind": "catalogue", "catalogue": model} if model else {}
         return choices.with_fit(way, total, steps, changes=kept, **other)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.home import STARTER
 from core.models import (
-    STARTER,
     STARTER_ID,
     ModelSpec,
     hf_cache_models,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.home import Home
+from core.base.home import STARTER, Home
 from core.base.jobs import JobState, read_job
 from core.chat.talk import Talk
 from core.export.record import Export, read_exports
@@ -22,9 +22,9 @@ from core.fit.answer import Fit
 from core.fit.calibration import read_calibration
 from core.fit.learned import Correction, correction
 from core.fit.speed import RunTime
+from core.fit.training import moved_to, refusal_of, without_targets
 from core.machine import Hardware
-from core.methods.method import moved_to, refusal_of, without_targets
-from core.models import STARTER, ModelSpec
+from core.models import ModelSpec
 from core.presets import Preset, choose_preset, preset_named
 from core.recipe import Recipe
 from core.runs.progress import Progress, fold

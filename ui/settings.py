@@ -44,7 +44,8 @@ class Setting:
 def settings(usual: Recipe, changes: dict[str, Any]) -> dict[str, list[Setting]]:
     """Every setting by its group, each with what the preset says beside what was changed."""
     groups: dict[str, list[Setting]] = {}
-    for name, knob in all_knobs(changes.get("method", usual.method)).items():
+    own = own_knobs(changes.get("method", usual.method))
+    for name, knob in {**knobs(), **own}.items():
         if name not in ELSEWHERE:
             before = getattr(usual, name, knob["default"])
             now = {**changes.get("method_settings", {}), **changes}.get(name, before)
@@ -52,9 +53,9 @@ def settings(usual: Recipe, changes: dict[str, Any]) -> dict[str, list[Setting]]
     return groups
 
 
-def all_knobs(method: str) -> dict[str, dict[str, Any]]:
-    """The recipe's settings, and those that only this method has."""
-    return {**knobs(), **own_knobs(method)}
+def changed(usual: Recipe, values: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings that the preset says otherwise."""
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
 
 
 def with_setting(recipe: Recipe, changes: dict[str, Any], name: str, typed: Any) -> dict[str, Any]:
@@ -70,8 +71,7 @@ def with_setting(recipe: Recipe, changes: dict[str, Any], name: str, typed: Any)
     if name in own:
         values = asked.method_settings.items()
         wanted["method_settings"] = {one: value for one, value in values if value != own[one]["default"]}
-    now = {**changes, **wanted}
-    return {changed: value for changed, value in now.items() if value != getattr(recipe, changed)}
+    return changed(recipe, {**changes, **wanted})
 
 
 def without_setting(changes: dict[str, Any], name: str) -> dict[str, Any]:

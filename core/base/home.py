@@ -17,6 +17,9 @@ APP_FOLDER = Path(__file__).resolve().parents[2]
 GARAGE = APP_FOLDER / ".garage"
 LLAMA_CPP_PYTHON = "0.3.36"
 CONVERTER = GARAGE / "tools" / f"llama.cpp-{LLAMA_CPP_PYTHON}"
+# what stands for the starter model where a model is named, and what its folder is called
+STARTER = "starter"
+STARTER_NAME = "SmolLM2-135M-Instruct"
 STARTER_GGUF = GARAGE / "starter" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 STARTER_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SAMPLE_DATA = APP_FOLDER / "assets" / "sample"

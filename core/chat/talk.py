@@ -14,7 +14,6 @@ from core.base.errors import UserError
 from core.base.files import read_json
 from core.base.records import decode_all, write_record
 from core.chat.service import Answer, ChatServer
-from core.runs.run import Run
 
 Side = Literal["tuned", "base"]
 # a browser that gets every token one by one spends more on drawing than the model on thinking
@@ -49,9 +48,9 @@ class Manner:
 
 @dataclass
 class Talk:
-    """One run's conversation in this process. The turns are read from and written to the run's folder."""
+    """One run's conversation in this process. The turns are read from and written to `folder`."""
 
-    run: Run
+    folder: Path
     turns: list[Turn] = field(default_factory=list)
     problem: str = ""
     doing: str = ""
@@ -60,7 +59,7 @@ class Talk:
 
     @property
     def file(self) -> Path:
-        return self.run.chats / "conversation.json"
+        return self.folder / "conversation.json"
 
     @property
     def busy(self) -> bool:

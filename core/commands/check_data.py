@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.home import Home, data_path
+from core.base.home import STARTER, Home, data_path
 from core.data.check import Question, check_columns, ensure_store, ensure_tokens
 from core.data.cleaned import Changes, save_cleaned
 from core.data.report import Report, offered_fixes, report
 from core.data.scan import ScanProgress
 from core.data.shapes import ROLES_OF_COLUMNS
 from core.machine import find_hardware
-from core.models import STARTER, model_folder
+from core.models import model_folder
 from core.models.starter import ensure_starter
 from core.presets import choose_preset
 

@@ -10,9 +10,8 @@ from core.base.errors import UserError
 from core.base.home import Home
 from core.commands.follow import follow
 from core.commands.options import method_lines
+from core.fit.training import Place, refusal_of
 from core.machine import find_hardware
-from core.methods.method import refusal_of
-from core.methods.settle import device_of, installed
 from core.models import is_hub_id, model_folder, resolve_model, spec_of_folder
 from core.models.download import download_job, start_download
 from core.presets import choose_preset, preset_named
@@ -66,7 +65,7 @@ def _from_folder(folder: Path, value: Any) -> Any:
 def checked_run(home: Home, recipe: Recipe) -> Run:
     """A run of a recipe; what is wrong with recipe, model or data is said before there is one."""
     folder = resolve_model(home, recipe.model)
-    device = device_of(find_hardware(home.root).training_gpu, **installed())
+    device = Place.of(find_hardware(home.root)).device
     if problem := refusal_of(recipe, device, spec_of_folder(home, folder, print)):
         raise UserError(problem)
     scan_data(home, recipe)

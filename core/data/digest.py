@@ -31,21 +31,21 @@ class Digest:
     row or -1) that fills it first. filled and unused: column → rows.
     """
 
-    read: int
-    lines: bytes
-    refused: bytes
-    rows_read: int
-    arrays: dict[str, NDArray[Any]]
-    shapes: Counter[str]
-    filled: dict[str, int]
-    unused: Counter[str]
-    tallies: dict[str, Tally]
-    first: dict[str, tuple[int, str, int]]
+    read: int = 0
+    lines: bytes = b""
+    refused: bytes = b""
+    rows_read: int = 0
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    shapes: Counter[str] = field(default_factory=Counter)
+    filled: dict[str, int] = field(default_factory=dict)
+    unused: Counter[str] = field(default_factory=Counter)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    first: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
 
 def no_digest() -> Digest:
     """The digest of nothing."""
-    return _Counter({}, "").digest(0)
+    return _Counter({}, "").finished(0)
 
 
 def digest_block(block: Block, columns: dict[str, str], prefix: str) -> Digest:
@@ -56,15 +56,17 @@ def digest_block(block: Block, columns: dict[str, str], prefix: str) -> Digest:
             counter.refuse("unreadable row", prefix + item.where, item.reason)
         else:
             counter.add(item)
-        counter.rows_read += 1
-    return counter.digest(block.read)
+        counter.digest.rows_read += 1
+    return counter.finished(block.read)
 
 
 @dataclass(slots=True)
 class _Counter:
+    """Fills a digest row by row."""
+
     columns: dict[str, str]
     prefix: str
-    rows_read: int = 0
+    digest: Digest = field(default_factory=Digest)
     lines: list[bytes] = field(default_factory=list)
     refused: list[bytes] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
@@ -72,11 +74,6 @@ class _Counter:
     flags: list[int] = field(default_factory=list)
     chars: list[int] = field(default_factory=list)
     turns: list[int] = field(default_factory=list)
-    shapes: Counter[str] = field(default_factory=Counter)
-    filled: dict[str, int] = field(default_factory=dict)
-    unused: Counter[str] = field(default_factory=Counter)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    first: dict[str, tuple[int, str, int]] = field(default_factory=dict)
 
     def add(self, row: Row) -> None:
         place = self.prefix + row.where
@@ -112,13 +109,13 @@ class _Counter:
         self.answers.append(xxhash.xxh3_64_digest(answer.encode()))
         self.chars.append(chars)
         self.turns.append(min(len(messages), 65_535))
-        self.shapes[recognised.shape] += 1
+        self.digest.shapes[recognised.shape] += 1
         return True
 
     def _count_unused(self, names: list[str]) -> str:
         for name in names:
-            if name in self.unused or _is_countable(self.unused, name):
-                self.unused[name] += 1
+            if name in self.digest.unused or _is_countable(self.digest.unused, name):
+                self.digest.unused[name] += 1
         return ", ".join(f"“{name[:40]}”" for name in names[:6])
 
     def _note_all(self, remarks: Iterable[Remark], place: str) -> int:
@@ -131,12 +128,12 @@ class _Counter:
         return flags
 
     def _note(self, kind: str, place: str, reason: str) -> None:
-        if kind not in self.tallies:
-            self.tallies[kind] = Tally()
-        self.tallies[kind].add(place, reason)
+        if kind not in self.digest.tallies:
+            self.digest.tallies[kind] = Tally()
+        self.digest.tallies[kind].add(place, reason)
 
     def _count_columns(self, data: dict[str, Any], place: str, usable: int) -> None:
-        filled = self.filled
+        filled = self.digest.filled
         for name, value in data.items():
             count = filled.get(name)
             if count is None:
@@ -146,29 +143,22 @@ class _Counter:
             if value is None or value == "" or value == []:
                 continue
             if not count:
-                self.first[name] = (self.rows_read, place, usable)
+                self.digest.first[name] = (self.digest.rows_read, place, usable)
             filled[name] = count + 1
 
-    def digest(self, read: int) -> Digest:
-        return Digest(
-            read=read,
-            lines=b"".join(self.lines),
-            refused=b"".join(self.refused),
-            rows_read=self.rows_read,
-            arrays={
-                "size": np.fromiter(map(len, self.lines), np.int64, len(self.lines)),
-                "key": _hashes(self.keys).reshape(-1, 2),
-                "answer": _hashes(self.answers),
-                "flags": np.array(self.flags, np.uint64),
-                "chars": np.array(self.chars, np.uint32),
-                "turns": np.array(self.turns, np.uint16),
-            },
-            shapes=self.shapes,
-            filled=self.filled,
-            unused=self.unused,
-            tallies=self.tallies,
-            first=self.first,
-        )
+    def finished(self, read: int) -> Digest:
+        digest = self.digest
+        digest.read = read
+        digest.lines, digest.refused = b"".join(self.lines), b"".join(self.refused)
+        digest.arrays = {
+            "size": np.fromiter(map(len, self.lines), np.int64, len(self.lines)),
+            "key": _hashes(self.keys).reshape(-1, 2),
+            "answer": _hashes(self.answers),
+            "flags": np.array(self.flags, np.uint64),
+            "chars": np.array(self.chars, np.uint32),
+            "turns": np.array(self.turns, np.uint16),
+        }
+        return digest
 
 
 def _is_countable(counted: dict[str, int], name: str) -> bool:

@@ -25,14 +25,14 @@ class Piece:
     cut: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Section:
-    """Tokens side by side that were encoded in one go: text by `encoder`, or one control token (None)."""
+    """Tokens side by side that are encoded in one go: text by `encoder`, or one control token (None)."""
 
     text: str
     ids: list[int]
     trained: bool
-    encoder: Tokenizer | None
+    encoder: Tokenizer | None = None
 
 
 @dataclass

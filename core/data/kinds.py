@@ -35,28 +35,30 @@ class Remark(NamedTuple):
     detail: str
 
 
+def _unusable(name: str, says: str) -> Kind:
+    """Rows of which no messages can be made."""
+    return Kind(name, "error", says, drops=True, fix=LEAVE_OUT)
+
+
+def _mendable(name: str, says: str, fix: str) -> Kind:
+    """Text that a fix rewrites."""
+    return Kind(name, "warning", says, fix=fix, fix_drops=False)
+
+
 _ALL = (
     # the file
     Kind("unreadable file", "error", "", drops=True, about_rows=False),
-    Kind("unreadable row", "error", "can't be read", drops=True, fix=LEAVE_OUT),
+    _unusable("unreadable row", "can't be read"),
     # the row's shape
-    Kind("unknown columns", "error", "have columns that mean nothing here", drops=True, fix=LEAVE_OUT),
-    Kind("no messages", "error", "have an empty list of messages", drops=True, fix=LEAVE_OUT),
-    Kind("bad message", "error", "hold a message that is none", drops=True, fix=LEAVE_OUT),
-    Kind("unknown role", "error", "name a role that is none", drops=True, fix=LEAVE_OUT),
-    Kind("missing content", "error", "have a message without text", drops=True, fix=LEAVE_OUT),
-    Kind("no answer", "error", "have no answer at all", drops=True, fix=LEAVE_OUT),
-    Kind("tool calls", "error", "hold tool calls, which can't be trained yet", drops=True, fix=LEAVE_OUT),
-    Kind(
-        "images", "error", "hold images, sound or video; only text can be trained", drops=True, fix=LEAVE_OUT
-    ),
-    Kind(
-        "preference pairs",
-        "error",
-        "hold preference pairs (chosen and rejected), which can't be trained yet",
-        drops=True,
-        fix=LEAVE_OUT,
-    ),
+    _unusable("unknown columns", "have columns that mean nothing here"),
+    _unusable("no messages", "have an empty list of messages"),
+    _unusable("bad message", "hold a message that is none"),
+    _unusable("unknown role", "name a role that is none"),
+    _unusable("missing content", "have a message without text"),
+    _unusable("no answer", "have no answer at all"),
+    _unusable("tool calls", "hold tool calls, which can't be trained yet"),
+    _unusable("images", "hold images, sound or video; only text can be trained"),
+    _unusable("preference pairs", "hold preference pairs (chosen and rejected), which can't be trained yet"),
     Kind("empty answer", "warning", "have an empty answer and are left out", drops=True),
     Kind("empty question", "warning", "have an empty question and are left out", drops=True),
     Kind("not text", "warning", "have a number where text belongs; it is taken as written"),
@@ -74,34 +76,20 @@ _ALL = (
     Kind("ends on user", "warning", "end with a question that has no answer"),
     Kind("repeated role", "warning", "have two turns of the same side in a row"),
     # the text
-    Kind(
+    _mendable(
         "control tokens",
-        "warning",
         "hold the text of control tokens; it is trained as plain text",
-        fix="Take that text out",
-        fix_drops=False,
+        "Take that text out",
     ),
     Kind("forged turn", "warning", "hold a forged turn (control tokens with a role)", fix=LEAVE_OUT),
     Kind("template braces", "note", "hold template braces like {{ name }}"),
-    Kind("null characters", "warning", "hold a null character", fix="Remove them", fix_drops=False),
-    Kind(
-        "invisible characters",
-        "warning",
-        "hold invisible or direction-changing characters",
-        fix="Remove them",
-        fix_drops=False,
-    ),
-    Kind(
-        "unusual forms",
-        "warning",
-        "write letters with separate accents (NFD)",
-        fix="Write them in one form (NFC)",
-        fix_drops=False,
-    ),
-    Kind("e-mail addresses", "warning", "hold an e-mail address", fix="Mask them", fix_drops=False),
-    Kind("phone numbers", "warning", "hold a phone number", fix="Mask them", fix_drops=False),
-    Kind("API keys", "warning", "hold what looks like an API key", fix="Mask them", fix_drops=False),
-    Kind("private keys", "warning", "hold a private key", fix="Mask them", fix_drops=False),
+    _mendable("null characters", "hold a null character", "Remove them"),
+    _mendable("invisible characters", "hold invisible or direction-changing characters", "Remove them"),
+    _mendable("unusual forms", "write letters with separate accents (NFD)", "Write them in one form (NFC)"),
+    _mendable("e-mail addresses", "hold an e-mail address", "Mask them"),
+    _mendable("phone numbers", "hold a phone number", "Mask them"),
+    _mendable("API keys", "hold what looks like an API key", "Mask them"),
+    _mendable("private keys", "hold a private key", "Mask them"),
     Kind("mixed scripts", "note", "", about_rows=False),
     # rows beside each other
     Kind("duplicates", "warning", "stand more than once", fix="Keep one of each"),

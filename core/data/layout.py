@@ -37,8 +37,7 @@ class ControlToken:
     rstrip: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(NamedTuple):
     """A control token that the template wrote: text[start:end], which swallows text[first:last]."""
 
     token: ControlToken

@@ -41,6 +41,13 @@ _PLURAL = re.compile(rf"(?<!that )\b({'|'.join(_ONE)})\b")
 _BARE_PLACE = re.compile(r"[a-z]+ \d+")
 _VERBS = {"has", "holds", "is", "begins", "ends", "names", "lacks", "can't", "stands", "opens", "was"}
 
+# what `check-data --json` prints, in this order
+_PRINTED = (
+    *("verdict", "format", "encoding", "shape", "rows_read", "rows_usable", "rows_dropped", "problems"),
+    *("tokens", "tokens_measured", "max_length", "suggested_max_length", "suggested_reason", "sha256"),
+    *("files", "unused_columns", "fixes"),
+)
+
 Verdict = Literal["accept", "warn", "reject"]
 
 
@@ -74,21 +81,9 @@ class Problem:
         """Where the first rows stand."""
         return [place.where for place in self.places]
 
-    @property
-    def stands(self) -> bool:
-        """Whether it still counts for the verdict."""
-        return not self.taken
-
     def to_json(self) -> dict[str, Any]:
-        return {
-            "kind": self.kind,
-            "severity": self.severity,
-            "count": self.count,
-            "rows": self.rows,
-            "message": self.message,
-            "fix": self.fix,
-            "taken": self.taken,
-        }
+        names = ("kind", "severity", "count", "rows", "message", "fix", "taken")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,29 +126,18 @@ class Report:
     @property
     def first_error(self) -> str:
         """The sentence of the first problem that rejects the data; empty if none does."""
-        return next((item.message for item in self.problems if item.severity == "error" and item.stands), "")
+        return next(
+            (item.message for item in self.problems if item.severity == "error" and not item.taken), ""
+        )
 
     def to_json(self) -> dict[str, Any]:
         """What `check-data --json` prints."""
-        return {
-            "verdict": self.verdict,
-            "format": self.format,
-            "encoding": self.encoding,
-            "shape": self.shape,
-            "rows_read": self.rows_read,
-            "rows_usable": self.rows_usable,
-            "rows_dropped": self.rows_dropped,
+        special = {
             "problems": [item.to_json() for item in self.problems],
-            "tokens": self.tokens,
-            "tokens_measured": self.tokens_measured,
-            "max_length": self.max_length,
-            "suggested_max_length": self.suggested_max_length,
-            "suggested_reason": self.suggested_reason,
-            "sha256": self.sha256,
             "files": [_without_path(file) for file in self.files],
             "unused_columns": self.unused,
-            "fixes": self.fixes,
         }
+        return {name: special[name] if name in special else getattr(self, name) for name in _PRINTED}
 
 
 def _without_path(file: FileFacts) -> dict[str, Any]:
@@ -229,7 +213,7 @@ def offered_fixes(problems: Iterable[Problem]) -> list[str]:
 
 
 def _verdict(problems: Iterable[Problem]) -> Verdict:
-    standing = {item.severity for item in problems if item.stands}
+    standing = {item.severity for item in problems if not item.taken}
     return "reject" if "error" in standing else "warn" if "warning" in standing else "accept"
 
 
@@ -293,7 +277,7 @@ def _scarcity(problems: Iterable[Problem], read: int, usable: int) -> list[Probl
     if 0 < usable < FEW:
         sentence = f"Only {usable} rows can be used; a few dozen teach a style, a few hundred a skill."
         return [_whole("little data", usable, sentence)]
-    if usable or any(item.severity == "error" and item.stands for item in problems):
+    if usable or any(item.severity == "error" and not item.taken for item in problems):
         return []
     reasons = [item for item in problems if KINDS[item.kind].drops or item.taken]
     why = max(reasons, key=lambda item: item.count).message if reasons else ""

@@ -6,12 +6,11 @@ import re
 import shutil
 import string
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -49,26 +48,6 @@ _NAMED = 5
 
 # Ordinary added tokens that answers may write themselves; all others that a template uses steer the chat.
 _WRITTEN_BY_MODELS = re.compile(r"think|reason|tool", re.IGNORECASE)
-
-
-class _Part(NamedTuple):
-    """Text for one call of `encoder`, or the control token `id`."""
-
-    text: str
-    trained: bool
-    encoder: Tokenizer | None
-    id: int = -1
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row before its tokens are known."""
-
-    parts: list[_Part] = field(default_factory=list)
-    lost: str = ""
-    masked_turns: int = 0
-    notes: list[str] = field(default_factory=list)
-    reason: str | None = None
 
 
 class ChatTokenizer:
@@ -168,7 +147,7 @@ class ChatTokenizer:
     def render(self, messages: list[Message], add_generation_prompt: bool = False) -> str:
         """The row as text. Raises UserError with the template's own reason when it refuses the chat."""
         if is_text(messages):
-            return "".join(part.text for part in self._text_row(messages[0]["content"]).parts)
+            return "".join(section.text for section in self._text_row(messages[0]["content"]).sections)
         try:
             return self._template.render(messages, add_generation_prompt)
         except TemplateRefused as error:
@@ -183,62 +162,61 @@ class ChatTokenizer:
 
     def encode_many(self, rows: Iterable[list[Message]], max_length: int | None = None) -> list[Encoded]:
         """`encode` of several rows, in one call of the tokenizer, which is faster."""
-        laid_out = [self._lay_out(messages) for messages in rows]
-        ids = iter(self._ids([part for row in laid_out for part in row.parts]))
-        return [self._encoded(row, list(islice(ids, len(row.parts))), max_length) for row in laid_out]
+        encoded = [self._lay_out(messages) for messages in rows]
+        self._fill([section for row in encoded for section in row.sections])
+        return [self._finished(row, max_length) for row in encoded]
 
-    def _lay_out(self, messages: list[Message]) -> _Row:
+    def _lay_out(self, messages: list[Message]) -> Encoded:
+        """The row, before the ids of its texts are known."""
         try:
             if is_text(messages):
                 return self._text_row(messages[0]["content"])
             layout = self._layouts.of(messages)
             _check_characters(layout.text)
         except RowRefused as error:
-            return _Row(reason=str(error))
-        parts = [self._part(chunk) for chunk in chunks(layout)]
-        lost = self._lost(parts)
-        return _Row(parts, lost, layout.masked_turns, [*_notes(layout), *_lost_notes(lost)])
+            return Encoded(reason=str(error))
+        sections = [self._section(chunk) for chunk in chunks(layout)]
+        lost = self._lost(sections)
+        notes = [*_notes(layout), *_lost_notes(lost)]
+        return Encoded(sections, masked_turns=layout.masked_turns, lost=lost, notes=notes)
 
-    def _text_row(self, text: str) -> _Row:
+    def _text_row(self, text: str) -> Encoded:
         """Plain text to go on writing: all of it is trained, and the end-of-text token after it."""
         _check_characters(text)
-        parts = [_Part(text, True, self._leading)]
+        sections = [Section(text, [], True, self._leading)]
         notes = []
         if self._adds_bos and self.bos_id is not None:
-            parts.insert(0, _Part(self.special_tokens["bos_token"], False, None, self.bos_id))
+            sections.insert(0, Section(self.special_tokens["bos_token"], [self.bos_id], False))
         if self.eos_id is None:
             notes.append("no end-of-text token is trained: the model has none")
         else:
-            parts.append(_Part(self.special_tokens["eos_token"], True, None, self.eos_id))
-        lost = self._lost(parts)
-        return _Row(parts, lost, 0, [*notes, *_lost_notes(lost)])
+            sections.append(Section(self.special_tokens["eos_token"], [self.eos_id], True))
+        lost = self._lost(sections)
+        return Encoded(sections, lost=lost, notes=[*notes, *_lost_notes(lost)])
 
-    def _part(self, chunk: Chunk) -> _Part:
+    def _section(self, chunk: Chunk) -> Section:
         if chunk.control is not None:
-            return _Part(chunk.text, chunk.trained, None, chunk.control.id)
+            return Section(chunk.text, [chunk.control.id], chunk.trained)
         leading = chunk.place == "start" or (chunk.place == "after" and self._prefix_after_token)
-        return _Part(chunk.text, chunk.trained, self._leading if leading else self._continuing)
+        return Section(chunk.text, [], chunk.trained, self._leading if leading else self._continuing)
 
-    def _ids(self, parts: list[_Part]) -> list[list[int]]:
-        """The token ids of each part. What the template writes between the texts is encoded once."""
-        ids = [[part.id] for part in parts]
+    def _fill(self, sections: list[Section]) -> None:
+        """Give each text its ids. What the template writes between the texts is encoded once."""
         for encoder, remembered in self._remembered:
-            places = [place for place, part in enumerate(parts) if part.encoder is encoder]
-            fresh = list({parts[place].text for place in places}.difference(remembered))
+            own = [section for section in sections if section.encoder is encoder]
+            fresh = list({section.text for section in own}.difference(remembered))
             encodings = encoder.encode_batch_fast(fresh, add_special_tokens=False)
             new = {text: encoding.ids for text, encoding in zip(fresh, encodings, strict=True)}
-            for place in places:
-                text = parts[place].text
-                ids[place] = new[text] if text in new else remembered[text]
+            for section in own:
+                section.ids = new[section.text] if section.text in new else remembered[section.text]
             if len(remembered) < _MOST_REMEMBERED:
                 remembered.update((text, new[text]) for text in fresh if len(text) <= _LONGEST_REMEMBERED)
-        return ids
 
-    def _encoded(self, row: _Row, numbers: list[list[int]], max_length: int | None) -> Encoded:
-        encoded = Encoded([], max_length, row.masked_turns, row.lost, row.notes, row.reason)
+    def _finished(self, encoded: Encoded, max_length: int | None) -> Encoded:
+        """The row with its length and its trained spans, now that all ids are known."""
+        encoded.max_length = max_length
         try:
-            for part, ids in zip(row.parts, numbers, strict=True):
-                encoded.sections += self._sections(part, ids)
+            encoded.sections = [piece for section in encoded.sections for piece in self._unforged(section)]
         except RowRefused as error:
             return Encoded(max_length=max_length, reason=str(error))
         for section in encoded.sections:
@@ -249,31 +227,31 @@ class ChatTokenizer:
             if encoded.spans and encoded.spans[-1][1] == start:
                 start = encoded.spans.pop()[0]
             encoded.spans.append((start, encoded.length))
-        encoded.reason = row.reason or _unusable(encoded)
+        encoded.reason = encoded.reason or _unusable(encoded)
         return encoded
 
-    def _sections(self, part: _Part, ids: list[int]) -> list[Section]:
-        """The part as it is, or in pieces where it holds a control token as an ordinary word."""
-        if part.encoder is None or self._forbidden.isdisjoint(ids):
-            return [Section(part.text, ids, part.trained, part.encoder)]
-        text = part.text
+    def _unforged(self, section: Section) -> list[Section]:
+        """The section as it is, or in pieces where its text holds a control token as an ordinary word."""
+        if section.encoder is None or self._forbidden.isdisjoint(section.ids):
+            return [section]
+        text = section.text
         # Some vocabularies hold the control token as an ordinary word too: break that word.
         breaks = [0, *(match.start() + 1 for match in self._controls.pattern.finditer(text)), len(text)]
-        sections = []
+        pieces = []
         for start, end in pairwise(breaks):
-            encoder = part.encoder if start == 0 else self._continuing
+            encoder = section.encoder if start == 0 else self._continuing
             ids = encoder.encode(text[start:end], add_special_tokens=False).ids
-            sections.append(Section(text[start:end], ids, part.trained, encoder))
-        if all(self._forbidden.isdisjoint(section.ids) for section in sections):
-            return sections
+            pieces.append(Section(text[start:end], ids, section.trained, encoder))
+        if all(self._forbidden.isdisjoint(piece.ids) for piece in pieces):
+            return pieces
         written = self._controls.pattern.search(text)
         raise RowRefused(
             f"this tokenizer can't write “{written[0] if written else text[:20]}” as plain text; reword it"
         )
 
-    def _lost(self, parts: list[_Part]) -> str:
-        """The characters in the parts that the vocabulary can't write."""
-        texts = [part.text for part in parts if part.encoder is not None]
+    def _lost(self, sections: list[Section]) -> str:
+        """The characters in the texts that the vocabulary can't write."""
+        texts = [section.text for section in sections if section.encoder is not None]
         if all(map(str.isascii, texts)):
             return "".join(one for one in self._lost_ascii if any(one in text for text in texts))
         strange = set().union(*texts) - self._writable

@@ -11,11 +11,11 @@ from filelock import FileLock, Timeout
 from core.base.errors import UserError
 from core.base.events import utc
 from core.base.files import read_json, write_json
-from core.base.home import Home
+from core.base.home import STARTER, STARTER_NAME, Home
 from core.base.jobs import read_job, start_job
 from core.base.records import decode_all
 from core.export.forms import default_form, form_named
-from core.models import STARTER, STARTER_NAME, model_folder, weight_files
+from core.models import model_folder, weight_files
 from core.runs.run import Run
 
 WORKER = "core.export.worker"

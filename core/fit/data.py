@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.base.home import Home, data_path
+from core.base.home import STARTER, Home, data_path
 from core.data.check import Question, ensure_store, ensure_tokens
 from core.data.measure import TokenTable
 from core.data.snapshot import wanted
 from core.fit.answer import Data
 from core.fit.training import Lengths
-from core.models import STARTER, model_folder
+from core.models import model_folder
 from core.models.folder import cached_model
 from core.models.starter import ensure_starter
 from core.recipe import Recipe

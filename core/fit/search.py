@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 from core.fit.speed import operations_per_token
 from core.fit.terms import MemoryEstimate, estimate_memory
-from core.fit.training import Lengths, Place, Training
-from core.methods.method import without_targets
+from core.fit.training import Lengths, Place, Training, without_targets
 from core.methods.settle import WITH_8_BIT
 from core.models import ModelSpec, spec_of_config
 from core.models.adapter import ALL_LINEAR

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, cast
+from importlib.util import find_spec
+from typing import Any, Literal, NamedTuple, cast
 
+from core.base.errors import UserError
 from core.machine import GIB, Gpu, Hardware
 from core.methods.method import Method, method_of
-from core.methods.settle import Device, device_of, installed, settle
+from core.methods.settle import Device, settle, unmet
 from core.models import ModelSpec
+from core.models.adapter import ALL_LINEAR
 from core.recipe import Recipe
 
+_KINDS: dict[str, Literal["cuda", "xpu", "mps"]] = {
+    "nvidia": "cuda",
+    "amd": "cuda",
+    "intel": "xpu",
+    "apple": "mps",
+}
 # what a desktop takes of the card that its screen hangs on: on Windows about 1 GiB, on Linux less
 _WINDOWS_DESKTOP, _SCREEN = GIB, GIB // 2
 # the part of the RAM that Metal lets one process have (recommendedMaxWorkingSetSize): two thirds up to 36 GiB
@@ -65,6 +74,45 @@ class Place:
     def name(self) -> str:
         """The kind of place that runs are compared on: the card's name, or the CPU."""
         return self.gpu.name if self.gpu else "CPU"
+
+
+def device_of(gpu: Gpu | None, unsloth: str = "", flash: bool = True) -> Device:
+    """The device as the machine is known without asking torch. Whether a CPU computes in bfloat16 only a
+    measurement says, so it counts as one that does not."""
+    if gpu is None:
+        return Device("cpu", "CPU", False, unsloth=unsloth, flash=flash)
+    return Device(_KINDS[gpu.vendor], gpu.name, gpu.bf16, vendor=gpu.vendor, unsloth=unsloth, flash=flash)
+
+
+def installed() -> dict[str, Any]:
+    """What of `device_of` depends on the packages here: `device_of(gpu, **installed())`. Imports none."""
+    return {
+        "unsloth": "" if find_spec("unsloth") else "unsloth is not installed",
+        "flash": find_spec("flash_attn") is not None,
+    }
+
+
+def refusal_of(recipe: Recipe, device: Device, spec: ModelSpec | None = None) -> str:
+    """Why a recipe can't be trained there, with the remedy; empty where it can. Asked before Start, too.
+
+    With `spec`, the model's shapes, also whether it has the layers that are to get an adapter.
+    """
+    refusal = unmet(recipe, device) or method_of(recipe).refuses(recipe, device)
+    return refusal or (without_targets(recipe, spec) if spec else "")
+
+
+def without_targets(recipe: Recipe, spec: ModelSpec) -> str:
+    """The sentence of a model that has none of the recipe's target modules; empty where it has some."""
+    try:
+        method_of(recipe).targets(spec, recipe)
+    except UserError as problem:
+        return f"{problem} Change the target modules."
+    return ""
+
+
+def moved_to(recipe: Recipe, spec: ModelSpec) -> Recipe:
+    """The recipe for another model: all linear layers where it has none of the named target modules."""
+    return recipe.with_changes(target_modules=ALL_LINEAR) if without_targets(recipe, spec) else recipe
 
 
 def _usable(gpu: Gpu, system: str) -> int:

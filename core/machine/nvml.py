@@ -41,10 +41,6 @@ _OF_A_CARD = {
 }
 
 
-class NvmlError(Exception):
-    """NVML's answer is an error; the text is its number in words."""
-
-
 def library_names() -> list[str]:
     """Where the driver puts the library, best first."""
     if sys.platform != "win32":
@@ -58,38 +54,37 @@ def library_names() -> list[str]:
 
 def answer(names: list[str]) -> dict[str, Any]:
     """Everything of interest that the driver says now."""
+    library = _load(names)
+    if library is None:
+        return {"error": _NAMED_ERRORS[12]}
+    if failure := _value(library, "nvmlInit_v2", ()):
+        return failure
     try:
-        library = _load(names)
-        _call(library, "nvmlInit_v2")
-    except NvmlError as error:
-        return {"error": str(error)}
-    try:
-        (count,) = _written(library, "nvmlDeviceGetCount_v2", _UINT)
+        count = _value(library, "nvmlDeviceGetCount_v2", _UINT)
+        if not isinstance(count, int):
+            return count
         return {
             "driver": _value(library, "nvmlSystemGetDriverVersion", _TEXT),
             "cuda": _value(library, "nvmlSystemGetCudaDriverVersion_v2", _INT),
             "devices": [_card(library, index) for index in range(count)],
         }
-    except NvmlError as error:
-        return {"error": str(error)}
     finally:
         library.nvmlShutdown()  # a library that stays open keeps a laptop's card awake
 
 
-def _load(names: list[str]) -> ctypes.CDLL:
+def _load(names: list[str]) -> ctypes.CDLL | None:
     for name in names:
         try:
             return ctypes.CDLL(name)
         except OSError:
             continue
-    raise NvmlError(_NAMED_ERRORS[12])
+    return None
 
 
 def _card(library: ctypes.CDLL, index: int) -> dict[str, Any]:
-    try:
-        (number,) = _written(library, "nvmlDeviceGetHandleByIndex_v2", _HANDLE, ctypes.c_uint(index))
-    except NvmlError as error:
-        return {"error": str(error)}
+    number = _value(library, "nvmlDeviceGetHandleByIndex_v2", _HANDLE, ctypes.c_uint(index))
+    if isinstance(number, dict):
+        return number
     handle = ctypes.c_void_p(number)
     values = {key: _value(library, name, kinds, handle) for key, (name, kinds) in _OF_A_CARD.items()}
     return {**values, "slices": _slices(library, handle)}
@@ -107,36 +102,24 @@ def _slices(library: ctypes.CDLL, handle: ctypes.c_void_p) -> list[Any]:
 
 
 def _value(library: ctypes.CDLL, name: str, kinds: tuple[Any, ...], *before: Any) -> Any:
-    """What one function writes (two values as a list), or `{"error": …}`."""
-    try:
-        values = _written(library, name, kinds, *before)
-    except NvmlError as error:
-        return {"error": str(error)}
-    return values[0] if len(values) == 1 else values
-
-
-def _written(library: ctypes.CDLL, name: str, kinds: tuple[Any, ...], *before: Any) -> list[Any]:
-    """Call a function that takes `before` and writes a value of each kind. Raises NvmlError."""
+    """What a function writes that takes `before` and a place of each kind: one value, else a list of them; or
+    `{"error": …}`, with NVML's number in words."""
+    function = getattr(library, name, None)
+    if function is None:
+        return {"error": "function not found"}  # an older library
     places = [kind() for kind in kinds]
     length = [ctypes.c_uint(ctypes.sizeof(places[0]))] if kinds is _TEXT else []
-    _call(library, name, *before, *map(ctypes.byref, places), *length)
-    return [_plain(place) for place in places]
+    code = function(*before, *map(ctypes.byref, places), *length)
+    if code != 0:
+        return {"error": _NAMED_ERRORS.get(code, f"error {code}")}
+    values = [_plain(place) for place in places]
+    return values[0] if len(values) == 1 else values
 
 
 def _plain(place: Any) -> Any:
     if isinstance(place, _Memory):
         return {"total": place.total, "free": place.free}
     return place.value.decode("utf-8", "replace") if isinstance(place.value, bytes) else place.value
-
-
-def _call(library: ctypes.CDLL, name: str, *arguments: Any) -> None:
-    """Raises NvmlError with what the function answered; older libraries lack some functions."""
-    function = getattr(library, name, None)
-    if function is None:
-        raise NvmlError("function not found")
-    code = function(*arguments)
-    if code != 0:
-        raise NvmlError(_NAMED_ERRORS.get(code, f"error {code}"))
 
 
 if __name__ == "__main__":

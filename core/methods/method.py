@@ -1,7 +1,7 @@
 """What a training method is: one class in one file of this folder.
 
 The Recipe, `train` and `fit` on the command line, the page and the README list the folder
-(`core.base.registry`), so a new method touches no other file.
+(`method_entries`), so a new method touches no other file.
 """
 
 from __future__ import annotations
@@ -10,13 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from core.base.errors import UserError
-from core.base.registry import registered
-from core.methods.settle import Device, unmet
+from core.methods.settle import Device
 from core.models import ModelSpec, lora_targets
-from core.models.adapter import ALL_LINEAR
 from core.models.spec import Linear
-from core.recipe import MethodEntry, Recipe
+from core.recipe import MethodEntry, Recipe, method_entries
 
 
 class Method(MethodEntry):
@@ -100,8 +97,8 @@ class SoftPrompt(Method):
 
 
 def methods() -> tuple[Method, ...]:
-    """All methods, in the order of the registry."""
-    return registered("core.methods", Method)
+    """All methods, in their order."""
+    return tuple(entry for entry in method_entries() if isinstance(entry, Method))
 
 
 def method_of(recipe: Recipe) -> Method:
@@ -129,26 +126,3 @@ def active_share(spec: ModelSpec) -> float:
     """The part of the experts that one token is sent to."""
     experts = sum(linear.parameters for linear in spec.linears if linear.kind == "expert")
     return 1.0 - (spec.parameters - spec.active) / experts if experts else 1.0
-
-
-def refusal_of(recipe: Recipe, device: Device, spec: ModelSpec | None = None) -> str:
-    """Why a recipe can't be trained there, with the remedy; empty where it can. Asked before Start, too.
-
-    With `spec`, the model's shapes, also whether it has the layers that are to get an adapter.
-    """
-    refusal = unmet(recipe, device) or method_of(recipe).refuses(recipe, device)
-    return refusal or (without_targets(recipe, spec) if spec else "")
-
-
-def without_targets(recipe: Recipe, spec: ModelSpec) -> str:
-    """The sentence of a model that has none of the recipe's target modules; empty where it has some."""
-    try:
-        method_of(recipe).targets(spec, recipe)
-    except UserError as problem:
-        return f"{problem} Change the target modules."
-    return ""
-
-
-def moved_to(recipe: Recipe, spec: ModelSpec) -> Recipe:
-    """The recipe for another model: all linear layers where it has none of the named target modules."""
-    return recipe.with_changes(target_modules=ALL_LINEAR) if without_targets(recipe, spec) else recipe

@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Literal
 
-from core.machine import Gpu
 from core.recipe import Recipe
 
 # makers whose cards bitsandbytes has 8-bit optimizers for
 WITH_8_BIT = ("nvidia", "amd")
-_KINDS: dict[str, Literal["cuda", "xpu", "mps"]] = {
-    "nvidia": "cuda",
-    "amd": "cuda",
-    "intel": "xpu",
-    "apple": "mps",
-}
 # Unsloth moves these from the targets to modules_to_save (models/_utils.py, _redirect_embedding_targets)
 _TRAINED_WHOLE = ("embed_tokens", "lm_head")
 
@@ -55,22 +47,6 @@ class Reason:
     def changes_a_wish(self) -> bool:
         """Whether the recipe names something else; `auto` leaves the choice."""
         return self.wanted not in ("auto", self.taken)
-
-
-def device_of(gpu: Gpu | None, unsloth: str = "", flash: bool = True) -> Device:
-    """The device as the machine is known without asking torch. Whether a CPU computes in bfloat16 only a
-    measurement says, so it counts as one that does not."""
-    if gpu is None:
-        return Device("cpu", "CPU", False, unsloth=unsloth, flash=flash)
-    return Device(_KINDS[gpu.vendor], gpu.name, gpu.bf16, vendor=gpu.vendor, unsloth=unsloth, flash=flash)
-
-
-def installed() -> dict[str, Any]:
-    """What of `device_of` depends on the packages here: `device_of(gpu, **installed())`. Imports none."""
-    return {
-        "unsloth": "" if find_spec("unsloth") else "unsloth is not installed",
-        "flash": find_spec("flash_attn") is not None,
-    }
 
 
 def settle(recipe: Recipe, device: Device, caps_scores: bool = False) -> tuple[Recipe, tuple[Reason, ...]]:

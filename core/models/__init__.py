@@ -11,8 +11,6 @@ from core.models.config import check_config
 from core.models.find import STARTER_ID, find_spec, resolve_model, spec_of_folder, spec_of_hub
 from core.models.folder import (
     HUB_ID,
-    STARTER,
-    STARTER_NAME,
     ModelInfo,
     cached_model,
     hf_cache_models,
@@ -30,9 +28,7 @@ from core.models.spec import Linear, ModelSpec
 
 __all__ = [
     "HUB_ID",
-    "STARTER",
     "STARTER_ID",
-    "STARTER_NAME",
     "cached_model",
     "check_config",
     "find_spec",

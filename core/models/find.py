@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.home import Home
+from core.base.home import STARTER, Home
 from core.models.catalogue import catalogue_model
 from core.models.config import check_config
 from core.models.folder import (
     HUB_ID,
-    STARTER,
     cached_model,
     inspect_model,
     is_hub_id,

@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.home import Home
+from core.base.home import STARTER, STARTER_NAME, Home
 from core.models.config import WEIGHTS, architecture_of, check_config, context_of
 from core.models.headers import safetensors_header, shard_names, stored_in
 
-STARTER = "starter"
-STARTER_NAME = "SmolLM2-135M-Instruct"
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _MAX_CONFIG = 4 << 20
 # an index has a line for each of some 100,000 tensors at most

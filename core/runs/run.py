@@ -18,10 +18,9 @@ from filelock import FileLock, Timeout
 from core.base.errors import UserError, disk_sentence
 from core.base.events import EventLog
 from core.base.files import inside, replacement, sha256_file, sweep
-from core.base.home import Home
+from core.base.home import STARTER, STARTER_NAME, Home
 from core.base.jobs import JobState, log_tail, read_job, request_stop, start_job
 from core.base.records import read_if_whole
-from core.models import STARTER, STARTER_NAME, resolve_model
 from core.recipe import Recipe
 from core.runs.data import data_paths, known_sources
 
@@ -114,11 +113,9 @@ class Run:
 def create_run(home: Home, recipe: Recipe) -> Run:
     """Make the run folder with the recipe in it. All of it or nothing; its worker makes the copy of the data.
 
-    Raises a UserError when the model isn't there or checked data can't be used. However large both are, it
-    takes a moment: the starter's hashes are for the worker to compare, and so is data that was not checked.
+    Raises a UserError when checked data can't be used. However large it is, that takes a moment: data that
+    was not checked is for the worker to read. Whether the model is here is for the caller to ask.
     """
-    if recipe.model != STARTER:
-        resolve_model(home, recipe.model)
     hashes = known_sources(home, recipe)
     sweep(home.runs)
     folder = home.runs / _run_name(recipe)

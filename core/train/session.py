@@ -20,7 +20,8 @@ from core.base.jobs import Worker
 from core.data import ChatTokenizer
 from core.fit.answer import Fit
 from core.fit.speed import count_steps
-from core.methods.method import method_of, refusal_of
+from core.fit.training import refusal_of
+from core.methods.method import method_of
 from core.methods.settle import reason_for, settle
 from core.models import read_config, resolve_model
 from core.recipe import Recipe

@@ -113,5 +113,7 @@ CASES = [
     reject("only-bom.jsonl", codecs.BOM_UTF8, "empty"),
     reject("only-bom-utf16.csv", codecs.BOM_UTF16_LE, "empty"),
     reject("zeros.jsonl", bytes(5000), ""),
-    reject("nul-byte.jsonl", between('{"instruction": "a\0b", "output": "nothing at all"}'), "line 2"),
+    reject(
+        "nul-byte.jsonl", between('{"instruction": "a\0b", "output": "nothing at all"}'), "control character"
+    ),
 ]

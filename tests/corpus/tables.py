@@ -137,15 +137,22 @@ CASES = [
         usable=2,
     ),
     warn("one-row.csv", _text(HEADER, FIRST), {"few rows": 1}, read=1),
-    reject("header-only.csv", _text(HEADER), ""),
+    reject("header-only.csv", _text(HEADER), "no rows"),
     reject("header-only-no-newline.csv", HEADER.rstrip().encode(), ""),
-    reject("header-twice-named.csv", b"instruction,output,output\na b,c d,e f\ng h,i j,k l\n", "output"),
+    reject(
+        "header-twice-named.csv", b"instruction,output,output\na b,c d,e f\ng h,i j,k l\n", "“output” twice"
+    ),
     judged("header-twice-named-case.csv", b"instruction,output,Output \na b,c d,e f\ng h,i j,k l\n"),
-    reject("header-without-name.csv", b"instruction,,output\na,b,c\nd,e,f\n", "2"),
+    reject("header-without-name.csv", b"instruction,,output\na,b,c\nd,e,f\n", "column 2 has no name"),
     reject("header-blank-at-end.csv", b"instruction,output,\na b,c d,\ne f,g h,\n", "3"),
     reject("header-missing.csv", _text(FIRST, LAST), ""),
     reject(
-        "ragged-short.csv", _between("only one cell\n"), "line 3", {"unreadable row": [3]}, read=3, usable=2
+        "ragged-short.csv",
+        _between("only one cell\n"),
+        "has 1 cells",
+        {"unreadable row": [3]},
+        read=3,
+        usable=2,
     ),
     reject(
         "ragged-long.csv", _between("one,two,three\n"), "line 3", {"unreadable row": [3]}, read=3, usable=2
@@ -165,7 +172,11 @@ CASES = [
     reject(
         "unquoted-comma.csv", _between("Where?,There, over the hill\n"), "line 3", {"unreadable row": [3]}
     ),
-    reject("unclosed-quote.csv", _text(HEADER, FIRST, 'Who said it?,"Nobody ever did\n', LAST), "line 3"),
+    reject(
+        "unclosed-quote.csv",
+        _text(HEADER, FIRST, 'Who said it?,"Nobody ever did\n', LAST),
+        "line 3: a quote is opened",
+    ),
     reject("unclosed-quote-early.csv", _text(HEADER, 'Who?,"Nobody\n', LAST * 5000), "line 2"),
     reject("unclosed-quote-header.csv", b'instruction,"output\na,b\nc,d\n', "line 1"),
     reject("backslash-quotes.csv", _between('Quote him!,"He said \\"yes\\" and left"\n'), "line 3"),

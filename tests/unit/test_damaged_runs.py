@@ -147,7 +147,7 @@ def test_what_should_not_be_there_costs_a_sentence(tmp_path: Path, put: Callable
         asks: list[Callable[[], object]] = [
             lambda run=run: read_progress(run),
             lambda run=run: read_exports(run),
-            lambda run=run: Talk(run).load().save(),
+            lambda run=run: Talk(run.chats).load().save(),
             store.newest_complete,
             store.clean,
             lambda run=run: request_stop(run.folder),

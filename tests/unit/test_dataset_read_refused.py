@@ -5,11 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
-import pickle
-import sqlite3
 import stat
-import struct
-import tarfile
 import zipfile
 from pathlib import Path
 from unittest.mock import patch
@@ -22,27 +18,6 @@ from core.data.read.formats import json_document
 from tests.unit.test_dataset_read import LINES, parquet, written, zipped
 
 
-def tarred(link: bool) -> bytes:
-    target = io.BytesIO()
-    with tarfile.open(fileobj=target, mode="w") as archive:
-        entry = tarfile.TarInfo("rows.jsonl")
-        if link:
-            entry.type, entry.linkname = tarfile.SYMTYPE, "/etc/passwd"
-            archive.addfile(entry)
-        else:
-            entry.size = len(LINES)
-            archive.addfile(entry, io.BytesIO(LINES.encode()))
-    return target.getvalue()
-
-
-def encrypted() -> bytes:
-    """A zip whose entry says that it is encrypted; the standard library can't write a real one."""
-    raw = bytearray(zipped(("rows.jsonl", LINES.encode())))
-    raw[6] |= 1
-    raw[raw.index(b"PK\x01\x02") + 8] |= 1
-    return bytes(raw)
-
-
 def zipped_link() -> bytes:
     entry = zipfile.ZipInfo("rows.jsonl")
     entry.external_attr = (stat.S_IFLNK | 0o777) << 16
@@ -52,43 +27,15 @@ def zipped_link() -> bytes:
     return target.getvalue()
 
 
-def database(folder: Path) -> bytes:
-    with sqlite3.connect(folder / "x.db") as connection:
-        connection.execute("create table a (b)")
-    connection.close()
-    return (folder / "x.db").read_bytes()
-
-
-WORKBOOK = zipped(("[Content_Types].xml", b"<x/>"), ("xl/workbook.xml", b"<x/>"))
-CHECKPOINT = zipped(("archive/data.pkl", pickle.dumps({"a": 1})), ("archive/version", b"3"))
-SAFETENSORS = struct.pack("<Q", 50) + b'{"__metadata__":{"format":"pt"}}'.ljust(50) + b"\0" * 64
-PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 PARQUET = parquet({"a": ["x" * 50] * 50})
-BINARY_COLUMN = parquet({"q": ["a"], "image": [{"bytes": b"\x89PNG", "path": "a.png"}]})
 BOMB = b"a,b\n" + (b"1," + b"x" * 1000 + b"\n") * 20_000
 REFUSED = {
-    "empty": (b"", "is empty"),
-    "white space": (b" \n\t\n", "is empty"),
     "much white space": (b" \n" * 200_000, "is empty"),
-    "byte order mark alone": (b"\xef\xbb\xbf", "is empty"),
-    "empty gzip": (gzip.compress(b""), "is empty"),
-    "header only": (b"a,b\n", "no rows"),
-    "empty list": (b"[]", "empty list"),
-    "empty list under a name": (b'{"data": [], "n": 0}', "empty list"),
-    "Parquet without rows": (parquet({"a": []}), "no rows"),
-    "trailing comma": (b'[{"a": 1},]', "line 1: a comma stands after the last record"),
-    "comma missing": (b'[{"a": 1}\n{"a": 2}]', "line 2: a comma is missing"),
     "closed by another bracket": (b'[{"a": 1}}', "around the list"),
     "comma twice": (b'[{"a": 1},\n,{"a": 2}]', "line 2: record 2"),
     "syntax error in a document": (b'{\n "a": 1,\n "b" 2\n}', "line 3"),
     "syntax error in a list": (b'[\n{"a": 1},\n{"b" 2}\n]', "line 3: record 2"),
-    "single quotes": (b"[{'a': 'it'}]", "single quotes"),
-    "comment": (b'[\n// it\'s a comment\n{"a": 1}]', "comment"),
     "comment in front": (b'[/* rows */ {"a": 1}]', "a comment"),
-    "list that is cut": (b'[{"a": 1}, {"a": ', "record 2 is cut off"),
-    "list that is cut in a text": (b'[{"a": 1}, {"a": "x', "record 2 is cut off"),
-    "list that is never closed": (b'[{"a": 1},\n{"a": 2}', "line 2: the list is never closed"),
-    "text after a list": (b'[{"a": 1}] x', "around the list"),
     "two documents": (b'{"data": [{"a": 1}]} {"data": 2}', "around the list"),
     "minus infinity": (b'[{"a": -Infinity}]', "NaN or Infinity"),
     "key twice in a document": (b'{\n"a": 2, "a": 4}', "the key “a” twice"),
@@ -103,45 +50,13 @@ REFUSED = {
     "UTF-16 with half a pair": (b"\xff\xfe" + LINES.encode("utf-16-le") + b"\x00\xd8\x20\x00", "line 3"),
     "UTF-16 of odd length": (b"\xff\xfe" + LINES.encode("utf-16-le") + b"x", "not valid UTF-16"),
     "UTF-32": (LINES.encode("utf-32"), "UTF-32"),
-    "unclosed quote": (b'a,b\n1,x\n2,"y\n3,z\n', "line 3: a quote is opened"),
     "quote gone astray": (b'a,b\n"1\n"x,y\n', "line 2: text stands after a closing quote"),
-    "column twice": (b"a,a\n1,2\n", "“a” twice"),
-    "column without name": (b"a,\n1,2\n", "column 2 has no name"),
-    "columns of different length": (b'{"a": ["1"], "b": ["x", "y"]}', "a 1, b 2"),
-    "web page": (b"<!DOCTYPE html><html><body>404</body></html>", "web page"),
-    "web page with space": (b"\n  <HTML>\n", "web page"),
-    "LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 2\n", "Git LFS"),
     "damaged zip": (b"PK\x03\x04 and so on", "damaged zip"),
-    "damaged gzip": (b"\x1f\x8b\x08\x00", "cut off or damaged"),
-    "cut gzip": (gzip.compress(LINES.encode())[:-12], "cut off or damaged"),
-    "gzip with a wrong sum": (gzip.compress(LINES.encode())[:-6] + b"123456", "can't be read"),
-    "gzip of gzip": (gzip.compress(gzip.compress(LINES.encode())), "packed twice"),
-    "zip of two": (zipped(("a.csv", b"a,b"), ("b.csv", b"a,b")), "of 2 files (a.csv, b.csv"),
-    "empty zip": (zipped(), "of 0 files"),
-    "zip that leads out": (zipped(("../a.csv", b"a,b\n1,2\n")), "leads out of its folder"),
-    "zip with a root": (zipped(("/etc/a.csv", b"a,b\n1,2\n")), "leads out of its folder"),
     "zip with a drive": (zipped(("C:\\a.csv", b"a,b\n1,2\n")), "leads out of its folder"),
     "zip of a link": (zipped_link(), "a link"),
-    "encrypted zip": (encrypted(), "encrypted"),
     "zip bomb": (zipped(("a.csv", BOMB)), "zip bomb"),
     "gzip bomb": (gzip.compress(BOMB), "zip bomb"),
-    "tar": (tarred(link=False), "a tar archive"),
-    "tar with a link": (tarred(link=True), "a tar archive"),
-    "tar.gz": (gzip.compress(tarred(link=True)), "a tar archive"),
-    "workbook": (WORKBOOK, "an Excel workbook"),
-    "checkpoint": (CHECKPOINT, "never opened"),
-    "pickle": (pickle.dumps([{"a": 1}]), "never opened"),
-    "old pickle": (b"cos\nsystem\n(S'echo'\ntR.", "never opened"),
-    "Parquet in name": (b"PAR1....PAR1", "Parquet"),
-    "cut Parquet": (PARQUET[: len(PARQUET) // 2], "cut off or damaged"),
     "Parquet without its beginning": (b"PAR1" + PARQUET[200:], "cut off or damaged"),
-    "binary column": (BINARY_COLUMN, "the column “image” holds binary values"),
-    "PDF": (b"%PDF-1.7\n%\xe2\xe3", "a PDF document"),
-    "image": (PNG, "an image"),
-    "GGUF": (b"GGUF\x03\0\0\0", "a model's weights"),
-    "safetensors": (SAFETENSORS, "a model's weights"),
-    "program": (b"\x7fELF\x02\x01\x01\0", "a program"),
-    "script": (b"#!/usr/bin/env python\nprint(1)\n", "a program"),
     "binary": (bytes(range(256)) * 4, "binary"),
 }
 
@@ -153,11 +68,6 @@ def test_a_broken_file_is_refused_with_its_name_and_place(raw: bytes, said: str,
         list(read_rows(path))
     assert said in str(refused.value)
     assert str(refused.value).endswith(".")
-
-
-def test_a_database_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="SQLite"):
-        open_source(written(tmp_path, database(tmp_path), "x.csv"))
 
 
 @pytest.mark.parametrize("name", ["a.py", "a.pkl", "a.pt", "a.py.gz"])
@@ -182,30 +92,12 @@ def test_a_likely_encoding_is_named(tmp_path: Path) -> None:
 
 LONG = b"x" * (12 * 1024**2)
 BAD_ROWS = {
-    "bad middle line": (b'{"a": 1}\n{"a": \n{"a": 3}\n', "line 2", "is cut off"),
     "bad first line": (b'{\'a\': 1}\n{"a": 2}\n{"a": 3}', "line 1", "single quotes"),
-    "cut last line": (b'{"a": 1}\n{"a": 2}\n{"a', "line 3", "is cut off"),
-    "comma at the end": (b'{"a": 1},\n{"a": 2}\n{"a": 3}', "line 1", "has “,” after its end"),
-    "comment line": (b'{"a": 1}\n// no\n{"a": 2}', "line 2", "a comment"),
     "key twice": (b'{"a": 1}\n{"a": 2, "b": 3, "a": 4}\n{"a": 2}', "line 2", "the key “a” twice"),
-    "key twice, deep": (b'{"a": 1}\n{"a": {"b": "x", "b": "x"}}\n{"a": 2}', "line 2", "the key “b” twice"),
-    "key twice, escaped": (b'{"a": 1}\n{"a": 1, "\\u0061": 2}\n{"a": 2}', "line 2", "the key “a” twice"),
     "key twice beside a colon": (b'{"a": 1}\n{"a": ":", "a": 2}\n{"a": 2}', "line 2", "the key “a” twice"),
     "key twice, list": (b'[{"a": 2, "a": 4}, {"a": 1}, {"a": 2}]', "record 1", "the key “a” twice"),
-    "NaN": (b'{"a": 1}\n{"a": NaN}\n{"a": 3}', "line 2", "NaN"),
-    "lone surrogate": (b'{"a": 1}\n{"a": "\\ud800"}\n{"a": 1}\n', "line 2", "half of a character pair"),
-    "lone surrogate, list": (b'[{"a": "\\udc00"}, {"a": 1}, {"a": 1}]', "record 1", "half of a character"),
-    "null byte": (b'{"a": 1}\n{"a": "\0"}\n{"a": 1}', "line 2", "control character"),
-    "too deep": (b'{"a": 1}\n{"a": ' + b"[" * 2000 + b"]" * 2000 + b'}\n{"a": 1}', "line 2", "64 levels"),
     "rather deep, list": (b'[{"a": ' + b"[" * 70 + b"]" * 70 + b'}, {"a": 1}, {"a": 2}]', "record 1", "64"),
-    "null row": (b'{"a": 1}\nnull\n{"a": 1}\n', "line 2", "is null"),
-    "null row, list": (b'[{"a": 1}, null, {"a": 2}]', "record 2", "is null"),
-    "scalar row": (b'[7, {"a": 1}, {"a": 2}]', "record 1", "is a single value"),
     "last scalar row": (b'[{"a": 1}, {"a": 2}, "x]}"]', "record 3", "is a single value"),
-    "list row": (b'{"a": 1}\n[1]\n{"a": 1}', "line 2", "is a list"),
-    "list row in a list": (b'[{"a": 1}, [], {"a": 1}]', "record 2", "is a list"),
-    "ragged CSV": (b"a,b\n1,x\n2\n3,y\n", "line 3", "has 1 cells"),
-    "ragged after a long cell": (b'a,b\n1,"x\ny\nz"\n2,y,z\n3,z\n', "line 5", "has 3 cells"),
     "quote in a cell": (b'a,b\n1,"x "y" z"\n2,x\n3,z\n', "line 2", "after a closing quote"),
     "12 MB field": (b'{"a": 1}\n{"a": "' + LONG + b'"}\n{"a": 2}\n', "line 2", "12.0 MB"),
     "12 MB field in a list": (b'[{"a": 1}, {"a": "' + LONG + b'"}, {"a": 2}]', "record 2", "12.0 MB"),

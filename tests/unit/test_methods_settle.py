@@ -12,8 +12,9 @@ from typing import get_args, get_type_hints
 import pytest
 
 from core.base.home import APP_FOLDER
+from core.fit.training import device_of
 from core.machine import Gpu
-from core.methods.settle import Device, device_of, reason_for, settle, unmet, wants_unsloth
+from core.methods.settle import Device, reason_for, settle, unmet, wants_unsloth
 from core.recipe import Recipe, parse_recipe
 from core.train import calibrate
 

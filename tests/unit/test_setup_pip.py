@@ -10,11 +10,13 @@ from pathlib import Path
 import pytest
 
 from core.base.files import sha256_file
-from core.base.process import ChildFailed, telling_line
+from core.base.process import ChildFailed
 from core.setup.advice import what_to_do
 from core.setup.packages import drop_damaged
 from core.setup.work import Work
 from tests.unit.set_up import work_in
+
+INFO = "tinything-1.0.dist-info"
 
 
 @pytest.fixture
@@ -22,18 +24,12 @@ def wheel(tmp_path: Path) -> Path:
     """A wheel of the package `tinything` 1.0 with two modules."""
     path = tmp_path / "wheels" / "tinything-1.0-py3-none-any.whl"
     path.parent.mkdir()
-    files = {
-        "tinything/__init__.py": "from tinything.more import X\n",
-        "tinything/more.py": "X = 1\n",
-        "tinything-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: tinything\nVersion: 1.0\n",
-        "tinything-1.0.dist-info/WHEEL": (
-            "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        ),
-    }
-    record = "".join(f"{name},,{len(text)}\n" for name, text in files.items())
-    record += "tinything-1.0.dist-info/RECORD,,\n"
+    files = {"tinything/__init__.py": "from tinything.more import X\n", "tinything/more.py": "X = 1\n"}
+    files[f"{INFO}/METADATA"] = "Metadata-Version: 2.1\nName: tinything\nVersion: 1.0\n"
+    files[f"{INFO}/WHEEL"] = "Wheel-Version: 1.0\nGenerator: t\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    record = "".join(f"{name},,{len(text)}\n" for name, text in files.items()) + f"{INFO}/RECORD,,\n"
     with zipfile.ZipFile(path, "w") as zipped:
-        for name, text in {**files, "tinything-1.0.dist-info/RECORD": record}.items():
+        for name, text in {**files, f"{INFO}/RECORD": record}.items():
             zipped.writestr(name, text)
     return path
 
@@ -59,14 +55,11 @@ def test_a_wrong_hash_is_refused(work: Work, wheel: Path, tmp_path: Path):
     assert not (tmp_path / "site" / "tinything").exists()
 
 
-LOST = ("tinything/more.py", "tinything-1.0.dist-info/RECORD", "tinything-1.0.dist-info/INSTALLER")
-
-
 def test_a_half_installed_package_is_forgotten_and_healed(work: Work, wheel: Path, tmp_path: Path):
     whole = tmp_path / "whole"
     install(work, wheel, sha256_file(wheel), whole)
     assert drop_damaged(whole) == []
-    for lost in LOST:
+    for lost in ("tinything/more.py", f"{INFO}/RECORD", f"{INFO}/INSTALLER"):
         site = tmp_path / lost.replace("/", "-")
         shutil.copytree(whole, site)
         (site / lost).unlink()
@@ -100,5 +93,11 @@ def test_advice(printed: str, advice: str):
 
 
 def test_the_line_that_matters():
-    output = ["Collecting x", "ERROR: the reason", "", "[notice] A new release of pip", "exit code 1"]
-    assert telling_line("\n".join(output)) == "ERROR: the reason"
+    output = [
+        "Collecting x",
+        "ERROR: the reason",
+        "",
+        "[notice] A new release of pip",
+        "note: no error of pip",
+    ]
+    assert ChildFailed(1, output).line == "ERROR: the reason"

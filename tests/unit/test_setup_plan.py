@@ -19,55 +19,45 @@ from core.setup.plan import InstallPlan, check_python, choose_plan, plan_for
 PROBES = Path(__file__).parents[1] / "data" / "probes"
 
 
-def nvidia(name: str, gib: int, capability: tuple[int, int] | None, cuda: str) -> Gpu:
-    return Gpu(f"NVIDIA {name}", gib * GIB, gib * GIB, capability, "999.9", cuda=cuda)
+# GiB and compute capability
+CARDS: dict[str, tuple[int, tuple[int, int] | None]] = {
+    **{"RTX 3060": (12, (8, 6)), "RTX 5090": (32, (12, 0)), "RTX 5070": (12, (12, 0))},
+    **{"GTX 1080": (8, (6, 1)), "P40": (24, (6, 1)), "K80": (11, (3, 7)), "something": (24, None)},
+}
 
 
-def rtx_3060(cuda: str) -> Gpu:
-    return nvidia("RTX 3060", 12, (8, 6), cuda)
-
-
-def rtx_5090(cuda: str) -> Gpu:
-    return nvidia("RTX 5090", 32, (12, 0), cuda)
-
-
-def gtx_1080(cuda: str) -> Gpu:
-    return nvidia("GTX 1080", 8, (6, 1), cuda)
-
-
-def unknown(cuda: str) -> Gpu:
-    return nvidia("something", 24, None, cuda)
-
-
-def machine(*gpus: Gpu, problems: tuple[str, ...] = (), system: str = "Linux 6") -> Hardware:
-    return Hardware(gpus, "", 4, 8 * GIB, 8 * GIB, GIB, system, problems=problems)
+def machine(cuda: str, *names: str) -> Hardware:
+    """A machine with these cards, whose driver runs that CUDA."""
+    gpus = [Gpu(f"NVIDIA {n}", CARDS[n][0] * GIB, 0, CARDS[n][1], "999.9", cuda=cuda) for n in names]
+    return Hardware(tuple(gpus), "", 4, 8 * GIB, 8 * GIB, GIB, "Linux 6")
 
 
 @pytest.mark.parametrize(
-    ("gpus", "torch", "llama"),
+    ("cuda", "names", "torch", "llama"),
     [
-        ((), "cpu", "cpu"),
-        ((rtx_3060("12.4"),), "cu126", "cu124"),
-        ((rtx_3060("12.9"),), "cu126", "cu124"),
-        ((rtx_3060("13.0"),), "cu130", "cu130"),
-        ((rtx_3060("11.8"),), "cpu", "cpu"),
-        ((rtx_3060(""),), "cpu", "cpu"),
-        ((gtx_1080("13.0"),), "cu126", "cu124"),
-        ((rtx_5090("12.8"),), "cu129", "cu124"),
-        ((rtx_5090("13.1"),), "cu130", "cu130"),
-        ((rtx_5090("12.4"),), "cpu", "cpu"),
-        ((gtx_1080("13.0"), rtx_5090("13.0")), "cu130", "cu130"),
+        ("", (), "cpu", "cpu"),
+        ("12.4", ("RTX 3060",), "cu126", "cu124"),
+        ("12.9", ("RTX 3060",), "cu126", "cu124"),
+        ("13.0", ("RTX 3060",), "cu130", "cu130"),
+        ("11.8", ("RTX 3060",), "cpu", "cpu"),
+        ("", ("RTX 3060",), "cpu", "cpu"),
+        ("13.0", ("GTX 1080",), "cu126", "cu124"),
+        ("12.8", ("RTX 5090",), "cu129", "cu124"),
+        ("13.1", ("RTX 5090",), "cu130", "cu130"),
+        ("12.4", ("RTX 5090",), "cpu", "cpu"),
+        ("13.0", ("GTX 1080", "RTX 5090"), "cu130", "cu130"),
         # the larger one can't train: the build is for the card that does
-        ((nvidia("P40", 24, (6, 1), "12.8"), nvidia("RTX 5070", 12, (12, 0), "12.8")), "cu129", "cu124"),
-        ((nvidia("K80", 11, (3, 7), "12.2"),), "cpu", "cpu"),
-        ((unknown("12.2"),), "cu126", "cu124"),
-        ((unknown("13.2"),), "cu130", "cu130"),
+        ("12.8", ("P40", "RTX 5070"), "cu129", "cu124"),
+        ("12.2", ("K80",), "cpu", "cpu"),
+        ("12.2", ("something",), "cu126", "cu124"),
+        ("13.2", ("something",), "cu130", "cu130"),
     ],
 )
-def test_builds(gpus: tuple[Gpu, ...], torch: str, llama: str):
-    plan = choose_plan(machine(*gpus))
+def test_builds(cuda: str, names: tuple[str, ...], torch: str, llama: str):
+    plan = choose_plan(machine(cuda, *names))
     assert (plan.torch, plan.llama[0], plan.llama[-1]) == (torch, llama, "cpu")
     assert plan.reason
+    assert InstallPlan.from_json(json.loads(json.dumps(asdict(plan)))) == plan
 
 
 @pytest.mark.parametrize(
@@ -108,34 +98,21 @@ def test_a_machine_gets_the_same_builds_before_anything_is_installed():
     assert len(plans) > 20
 
 
-def test_an_old_driver_says_what_to_do():
-    plan = choose_plan(machine(rtx_5090("12.4")))
-    assert "needs CUDA 12.8" in plan.reason
-    assert plan.notes == ("Update the NVIDIA driver to 570 or newer, then run `python app.py setup`.",)
-
-
-def test_a_broken_driver_is_named():
+def test_a_driver_that_is_old_or_broken_says_what_to_do():
+    old = choose_plan(machine("12.4", "RTX 5090"))
+    assert "needs CUDA 12.8" in old.reason
+    assert old.notes == ("Update the NVIDIA driver to 570 or newer, then run `python app.py setup`.",)
     notes = plan_for(read_probe(PROBES / "linux_driver_updated.json")).notes
     assert "The driver was updated: restart the machine." in notes[0]
     assert notes[-1] == "Once that is mended, run `python app.py setup`."
 
 
-def test_a_plan_survives_json():
-    plan = choose_plan(machine(rtx_3060("13.0")))
-    assert InstallPlan.from_json(json.loads(json.dumps(asdict(plan)))) == plan
-
-
-def test_torchvision_comes_only_beside_a_cuda_torch():
-    for torch in ("cpu", "default", "rocm7.2"):
-        for arguments in torch_attempts(InstallPlan(torch, "", ())).values():
-            assert not any("torchvision" in argument for argument in arguments)
-    for arguments in torch_attempts(InstallPlan("cu126", "", ())).values():
-        assert "torchvision==0.28.0+cu126" in arguments
-
-
-def test_a_12_x_driver_never_gets_the_general_cuda_13_build():
-    assert list(torch_attempts(InstallPlan("cu126", "", ()))) == ["configured index", "PyTorch's index"]
-    assert list(torch_attempts(InstallPlan("cu130", "", ())))[-1] == "configured index, general build"
+@pytest.mark.parametrize("torch", ["cpu", "default", "rocm7.2", "cu126", "cu130"])
+def test_torchvision_comes_only_beside_a_cuda_torch_and_cuda_13_only_by_its_name(torch: str):
+    ways = torch_attempts(InstallPlan(torch, "", ()))
+    assert all(any("torchvision" in one for one in way) == torch.startswith("cu") for way in ways.values())
+    # a driver of CUDA 12 never gets the general build, which is one for CUDA 13
+    assert ("configured index, general build" in ways) == (torch in ("cpu", "cu130"))
 
 
 @pytest.mark.parametrize("python", [(3, 10, 0), (3, 11, 7), (3, 12, 1), (3, 13, 9)])

@@ -23,19 +23,19 @@ SECOND = Turn("Again", "Aye!")
 
 @pytest.fixture
 def talk(home: Home) -> Talk:
-    return Talk(Run(home.runs / "r"), [replace(FIRST), replace(SECOND)])
+    return Talk(Run(home.runs / "r").chats, [replace(FIRST), replace(SECOND)])
 
 
 def test_a_conversation_is_found_again(talk: Talk) -> None:
     talk.save()
-    assert Talk(talk.run).load().turns == [FIRST, SECOND]
+    assert Talk(talk.folder).load().turns == [FIRST, SECOND]
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"turns": [1, {"x": 2}]}'])
 def test_a_damaged_conversation_starts_empty(talk: Talk, text: str) -> None:
     talk.save()
     talk.file.write_text(text)
-    assert Talk(talk.run).load().turns == []
+    assert Talk(talk.folder).load().turns == []
 
 
 def test_a_conversation_of_an_earlier_version_is_still_there(talk: Talk) -> None:

@@ -16,25 +16,19 @@ from core.data import ChatTokenizer, Piece
 from core.data.kinds import KINDS
 from core.data.read import DATA_ENDINGS, FORMAT_TITLES, TEXT_ENDINGS, all_formats
 from core.data.report import Report
-from core.data.shapes import ROLES_OF_COLUMNS, check_mapping
-from core.data.sight import worst_rows
+from core.data.shapes import ROLES_OF_COLUMNS, check_mapping, guess_columns
+from core.data.sight import RowInSight, first_in_sight, in_sight, worst_rows
 from core.data.template import TEMPLATES
 from core.fit.speed import count_steps
 from core.models import HUB_ID
 from core.models.download import dataset_folder, download_job, read_download, start_download
 from ui.bench import Bench
 from ui.charts import histogram, turn_counts
-from ui.choices import Choices
-from ui.data import (
-    draft_roles,
-    has_tokenizer,
-    row_in_sight,
-    start_again,
-    stop,
-)
+from ui.data import has_tokenizer, start_again, stop
 from ui.files import DATA_SUFFIXES
 from ui.memo import stamp
 from ui.scene import Scene, scene_of
+from ui.settings import with_setting
 from ui.step import Step, Values, nothing
 from ui.words import hub_id
 
@@ -99,7 +93,7 @@ def _state(scene: Scene) -> Values:
 
 def reject_reason(report: Report) -> str:
     """What has to be done before rejected data can be used."""
-    errors = [item for item in report.problems if item.stands and item.severity == "error"]
+    errors = [item for item in report.problems if not item.taken and item.severity == "error"]
     if any(item.kind == "every answer cut away" for item in errors):
         return "Take the suggested maximum length below."
     if errors and all(KINDS[item.kind].fix for item in errors):
@@ -112,7 +106,7 @@ def _mapping(scene: Scene) -> Values | None:
     data = scene.data
     if data.first is None or not data.first.table.columns:
         return None
-    table, draft = data.first.table, draft_roles(scene.bench, scene.choices, data)
+    table, draft = data.first.table, _draft(scene)
     applied = scene.choices.mapping
     # the first value of a column that is not empty
     firsts = [
@@ -125,6 +119,17 @@ def _mapping(scene: Scene) -> Values | None:
         "changed": draft != applied,
         "needed": data.columns_unknown,
     }
+
+
+def _draft(scene: Scene) -> dict[str, str]:
+    """What the mapping table shows, column → role: what was set in it, else what holds, else a guess."""
+    first, choices = scene.data.first, scene.choices
+    if first is None:
+        return {}
+    drawn = scene.bench.drafts.get(choices.data) or choices.mapping
+    columns = first.table.columns
+    guess = guess_columns(columns, [row.data for row in first.rows])
+    return {column: drawn.get(column, "ignore" if drawn else guess[column]) for column in columns}
 
 
 def _problems(scene: Scene) -> Values | None:
@@ -153,7 +158,7 @@ def _sight(scene: Scene) -> Values | None:
     values: Values = {"waiting": "", "failure": ""}
     if not has_tokenizer(scene.model_folder):
         return {**values, "waiting": "The rows appear here as soon as the model is on this machine."}
-    row = row_in_sight(scene.bench, scene.choices, data, scene.recipe.fixes)
+    row = row_in_sight(scene)
     if isinstance(row, str):
         return {**values, "waiting": row or " "}
     try:
@@ -179,6 +184,16 @@ def _sight(scene: Scene) -> Values | None:
         "template": tokenizer.template_name,
         "template_help": "" if own else TEMPLATES[tokenizer.template_name].help,
     }
+
+
+def row_in_sight(scene: Scene) -> RowInSight | str:
+    """The row that is looked at, or why there is none. Before the check is done, one of the first rows."""
+    data, row = scene.data, scene.bench.row
+    if data.store is not None and len(data.store):
+        return in_sight(data.store, row, scene.recipe.fixes)
+    if data.first is None:
+        return ""
+    return first_in_sight(data.first, row, _draft(scene) if data.columns_unknown else {})
 
 
 def _tokenizer(scene: Scene) -> ChatTokenizer:
@@ -270,16 +285,15 @@ def _draw(bench: Bench, column: str, role: str) -> None:
     scene = scene_of(bench)
     if role not in ROLES_OF_COLUMNS:
         raise UserError(f"“{role}” is no role of a column.")
-    draft = draft_roles(bench, scene.choices, scene.data)
-    bench.drafts[scene.choices.data] = {**draft, column: role}
+    bench.drafts[scene.choices.data] = {**_draft(scene), column: role}
 
 
 def _map(bench: Bench, value: Any) -> None:
     scene = scene_of(bench)
-    mapping = draft_roles(bench, scene.choices, scene.data)
+    mapping = _draft(scene)
     check_mapping(mapping)
-    if scene.data.question is not None and scene.data.state is not None and scene.data.state.job.active:
-        stop(bench, scene.data.question)
+    if scene.data.state is not None and scene.data.state.job.active:
+        stop(bench, scene.data)
     bench.change(lambda choices: choices.with_mapping(mapping))
     bench.row = 0
 
@@ -315,26 +329,14 @@ def _worst(bench: Bench, value: Any) -> None:
         bench.row = order[(order.index(bench.row) + 1) % len(order)] if bench.row in order else order[0]
 
 
-def _check(bench: Bench, value: Any) -> None:
-    question = scene_of(bench).data.question
-    if question is not None:
-        start_again(bench, question)
-
-
-def _cancel(bench: Bench, value: Any) -> None:
-    question = scene_of(bench).data.question
-    if question is not None:
-        stop(bench, question)
-
-
 def _measure(bench: Bench, value: Any) -> None:
     """From now on every row of this data is measured, not a sample."""
     bench.exact.add(bench.choices().data)
-    _check(bench, value)
+    start_again(bench, scene_of(bench).data)
 
 
 def _stop_measuring(bench: Bench, value: Any) -> None:
-    _cancel(bench, value)
+    stop(bench, scene_of(bench).data)
     bench.exact.discard(bench.choices().data)
 
 
@@ -344,13 +346,8 @@ def _take_length(bench: Bench, value: Any) -> None:
     length = scene.data.report.suggested_max_length if scene.data.report is not None else None
     if length is None:
         raise UserError("There is no suggestion any more. Look again.")
-    usual = scene.preset.recipe().max_length
-
-    def change(choices: Choices) -> Choices:
-        others = {name: value for name, value in choices.changes.items() if name != "max_length"}
-        return replace(choices, changes=others if length == usual else {**others, "max_length": length})
-
-    bench.change(change)
+    usual = scene.preset.recipe()
+    bench.change(lambda old: replace(old, changes=with_setting(usual, old.changes, "max_length", length)))
 
 
 class DataStep(Step):
@@ -401,8 +398,8 @@ class DataStep(Step):
         "stop-download": lambda bench, _: request_stop(
             download_job(bench.home, bench.choices().data_hub, "dataset")
         ),
-        "cancel": _cancel,
-        "check": _check,
+        "cancel": lambda bench, _: stop(bench, scene_of(bench).data),
+        "check": lambda bench, _: start_again(bench, scene_of(bench).data),
     }
 
     def edit(self, bench: Bench, name: str, value: Any) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.home import STARTER
 from core.base.jobs import JobState, read_job, request_stop
 from core.fit import MemoryEstimate
 from core.fit.search import four_bits_help
 from core.models import (
     HUB_ID,
-    STARTER,
     ModelInfo,
     ModelSpec,
     cached_model,

@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 
 from core.base.errors import UserError
+from core.fit.training import without_targets
 from core.machine import refusal
-from core.methods.method import without_targets
 from core.presets import (
     choose_preset,
     delete_preset,
@@ -28,7 +28,7 @@ from ui import fit
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.scene import Scene, scene_of
-from ui.settings import refused_words, settings, with_setting, without_setting
+from ui.settings import changed, refused_words, settings, with_setting, without_setting
 from ui.step import BIND, Step, Values, View, nothing
 
 LARGEST_FILE = 64 * 1024
@@ -124,7 +124,7 @@ def _choose(bench: Bench, value: Any) -> None:
     usual = chosen.recipe()
 
     def change(choices: Choices) -> Choices:
-        kept = {name: value for name, value in choices.changes.items() if value != getattr(usual, name)}
+        kept = changed(usual, choices.changes)
         return replace(choices, preset="" if chosen.key == suited.key else chosen.key, changes=kept)
 
     bench.change(change)
@@ -154,7 +154,7 @@ def _take_usual(bench: Bench, name: Any) -> None:
     hint = hints(scene_of(bench)).get(str(name))
     if hint is None:
         raise UserError("That is set already.")
-    bench.change(lambda choices: replace(choices, changes={**choices.changes, str(name): hint[0]}))
+    _set(bench, str(name), hint[0])
 
 
 def save(bench: Bench, name: Any) -> None:

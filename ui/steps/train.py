@@ -7,6 +7,8 @@ from typing import Any
 import gradio as gr
 
 from core.base.errors import UserError
+from core.base.home import STARTER
+from core.models import resolve_model
 from core.runs.run import Run, open_run, start_run, start_training, stop_training
 from ui.bench import Bench
 from ui.scene import Scene, recipe_to_train, scene_of
@@ -68,7 +70,11 @@ def _start(bench: Bench, value: Any) -> None:
     if scene.busy is not None:
         name = scene.busy[0].name
         raise UserError(f"“{name}” is training already; here it is. Wait for it, or stop it first.")
-    start_run(bench.home, recipe_to_train(scene))
+    recipe = recipe_to_train(scene)
+    if recipe.model != STARTER:
+        # the starter's hashes are for the worker to compare
+        resolve_model(bench.home, recipe.model)
+    start_run(bench.home, recipe)
 
 
 def _run(bench: Bench) -> Run:
