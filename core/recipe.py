@@ -291,11 +291,27 @@ def is_resumable(name: str) -> bool:
 
 @cache
 def knobs() -> dict[str, dict[str, Any]]:
-    """Every setting a person may turn: name → {help, group, unit, default, minimum, maximum, choices}."""
+    """Every setting a person may turn: name → {help, group, unit, default, minimum, above, maximum, choices}.
+
+    Numbers may be as small as `minimum`, or come as near to `above` as they like.
+    """
     all_knobs = _described(Recipe)
     trainable = [entry for entry in method_entries() if entry.trains and not entry.settings]
     all_knobs["method"]["choices"] = [entry.name for entry in trainable]
     return all_knobs
+
+
+def limits(knob: dict[str, Any]) -> str:
+    """Which numbers a setting may be, as a sentence; empty where it is none."""
+    low, above, high = (
+        None if knob[name] is None else f"{knob[name]:,.0f}" if abs(knob[name]) >= 1000 else f"{knob[name]:g}"
+        for name in ("minimum", "above", "maximum")
+    )
+    if above is not None:
+        return f"More than {above}, at most {high}." if high else f"More than {above}."
+    if low is not None:
+        return f"From {low} to {high}." if high else f"At least {low}."
+    return ""
 
 
 @cache
@@ -319,8 +335,9 @@ def _described(kind: type[BaseModel], group: str = "") -> dict[str, dict[str, An
             "group": extra.get("group", group),
             "unit": extra.get("unit", ""),
             "default": field.default,
-            "minimum": inner.get("minimum", inner.get("exclusiveMinimum")),
-            "maximum": inner.get("maximum", inner.get("exclusiveMaximum")),
+            "minimum": inner.get("minimum"),
+            "above": inner.get("exclusiveMinimum"),
+            "maximum": inner.get("maximum"),
             "choices": inner.get("enum"),
         }
     return described

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.base.errors import UserError
-from core.recipe import Recipe, knobs, own_knobs
+from core.recipe import Recipe, knobs, limits, own_knobs
 
 # chosen in other steps
 ELSEWHERE = ("model", "data", "columns", "fixes", "chat_template", "preset")
@@ -109,17 +109,6 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def limits(knob: dict[str, Any]) -> str:
-    low, high = knob["minimum"], knob["maximum"]
-    if low is None:
-        return ""
-    return f"From {_plain(low)} to {_plain(high)}." if high is not None else f"At least {_plain(low)}."
-
-
-def _plain(number: float) -> str:
-    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:g}"
 
 
 def parse_value(name: str, value: Any) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from core.methods.method import methods
-from core.recipe import knobs, own_knobs
+from core.recipe import knobs, limits, own_knobs
 
 # the short names that some have on the command line
 _SHORT = {"micro_batch": "--batch", "engine": "--backend"}
@@ -70,15 +70,12 @@ def method_lines(trained: bool = False) -> str:
 
 def _help(name: str, knob: dict[str, Any]) -> str:
     choices = [method.name for method in methods()] if name == "method" else knob["choices"]
-    low, high = knob["minimum"], knob["maximum"]
-    allowed = f" One of: {', '.join(choices)}." if choices else ""
-    if low is not None and high is not None:
-        allowed = f" From {low:g} to {high:,g}."
-    only = f" Only for {', '.join(knob['methods'])}." if "methods" in knob else ""
-    return f"{knob['help']}{allowed}{only}"
+    allowed = f"One of: {', '.join(choices)}." if choices else limits(knob)
+    only = f"Only for {', '.join(knob['methods'])}." if "methods" in knob else ""
+    return " ".join(filter(None, (knob["help"], allowed, only)))
 
 
 def _metavar(knob: dict[str, Any]) -> str:
-    if knob["minimum"] is not None:
+    if limits(knob):
         return knob["unit"].upper() or ("X" if isinstance(knob["default"], float) else "N")
     return "NAME" if knob["choices"] else "NAMES"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -83,10 +84,14 @@ class Run:
 
     @property
     def export_name(self) -> str:
-        """The model's name in files, Ollama and LM Studio: the run's name without date and random end."""
+        """The model's name in files, Ollama and LM Studio: the run's name without date and random end.
+
+        Ollama takes plain letters only, so “übung” becomes “ubung”.
+        """
         match = re.fullmatch(r"\d{4}-\d\d-\d\d_(.+)_[0-9a-f]{4}", self.name)
-        name = match[1] if match else self.name
-        return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.") or "model"
+        name = unicodedata.normalize("NFKD", (match[1] if match else self.name).casefold())
+        bare = "".join(sign for sign in name if not unicodedata.combining(sign))
+        return re.sub(r"[^a-z0-9.]+", "-", bare).strip("-.") or "model"
 
     @property
     def trained(self) -> bool:
@@ -127,7 +132,8 @@ def create_run(home: Home, recipe: Recipe) -> Run:
 def _run_name(recipe: Recipe) -> str:
     data = recipe.name or ("pirate" if recipe.data == "sample" else data_paths(recipe)[0][0].stem)
     model = STARTER_NAME if recipe.model == STARTER else Path(recipe.model).name
-    parts = [re.sub(r"[^a-z0-9.]+", "-", part.lower()).strip("-.")[:40] for part in (data, model)]
+    names = (unicodedata.normalize("NFC", part.casefold()) for part in (data, model))
+    parts = [re.sub(r"[^\w.]+|_+", "-", name)[:40].strip("-.") for name in names]
     return "_".join([date.today().isoformat(), *filter(None, parts), secrets.token_hex(2)])
 
 

@@ -146,7 +146,7 @@ def test_a_run_takes_several_files_columns_fixes_and_an_own_heldout_file(
 def test_a_new_run_holds_its_recipe(home: Home, tmp_path: Path, tiny_model: Path) -> None:
     data = rows(tmp_path / "My Größe data.jsonl", 60)
     run = runs.create_run(home, Recipe(model=str(tiny_model), data=str(data)))
-    assert "my-gr-e-data" in run.name
+    assert "my-grösse-data" in run.name
     assert run.recipe.data == str(data)
     assert run.state().status == "none"
     assert [path.name for path in run.folder.iterdir()] == ["recipe.yaml"]
@@ -171,3 +171,18 @@ def test_a_resumed_run_keeps_its_peak_and_says_a_warning_once() -> None:
     progress = fold([*part, *part[:2], {"t": "", "kind": "log", "step": 2, "loss": 1.0, "peak_memory": 5}])
     assert (progress.peak_memory, progress.warnings) == (9, ["Two rows were cut."])
     assert (progress.rows, progress.heldout_rows) == (24, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "exported"),
+    [
+        ("Übung macht's", "übung-macht-s", "ubung-macht-s-smollm2-135m-instruct"),
+        ("Straße_2", "strasse-2", "strasse-2-smollm2-135m-instruct"),
+        ("数据 A", "数据-a", "a-smollm2-135m-instruct"),
+        ("...", "", "smollm2-135m-instruct"),
+    ],
+)
+def test_a_run_keeps_the_letters_of_its_name(home: Home, name: str, folder: str, exported: str) -> None:
+    run = runs.create_run(home, Recipe(name=name))
+    assert "_".join(run.name.split("_")[1:-2]) == folder
+    assert run.export_name == exported
