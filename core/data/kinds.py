@@ -16,7 +16,8 @@ class Kind:
     severity: an `error` rejects the data until its fix is taken, a `warning` is for the person to judge, a
     `note` is only said. says: the sentence after “12 rows ”, or a whole one if it is about the dataset.
     drops: such rows are never trained on. fix: what the one click says; None where there is nothing to
-    offer. fix_drops: the fix leaves the rows out; otherwise it rewrites their text.
+    offer. fix_drops: the fix leaves the rows out; otherwise it rewrites their text, or agrees to what the
+    reading took for granted.
     """
 
     name: str
@@ -45,9 +46,20 @@ def _mendable(name: str, says: str, fix: str) -> Kind:
     return Kind(name, "warning", says, fix=fix, fix_drops=False)
 
 
+def _assumed(name: str, fix: str, says: str = "") -> Kind:
+    """What the reading took for granted, with a word on it; nothing is trained before the person agrees."""
+    return Kind(name, "error", says, fix=fix, fix_drops=False, about_rows=bool(says))
+
+
 _ALL = (
     # the file
     Kind("unreadable file", "error", "", drops=True, about_rows=False),
+    _assumed("other encoding", "Read it so"),
+    _assumed("no header", "Name the columns so"),
+    _assumed("doubled columns", "Keep these names"),
+    _assumed("Python lists", "Read them so", "hold a list as Python writes it, which is not JSON"),
+    Kind("stray commas", "warning", "have a comma too much, which JSON does not allow; it is passed over"),
+    Kind("NaN values", "note", "hold NaN or Infinity, which JSON lacks; that is read as empty"),
     _unusable("unreadable row", "can't be read"),
     # the row's shape
     _unusable("unknown columns", "have columns that mean nothing here"),

@@ -33,12 +33,12 @@ def read_data(home: Home, name: str, recipe: Recipe) -> Data:
             f"{name} has no row to train on at {recipe.max_length:,} tokens. `check-data` says why."
         )
     exact = table.rows_measured == rows
-    usable = round(rows * facts.rows_kept / facts.rows_measured)
+    usable = round(rows * facts.windows / facts.rows_measured)
     # the sample has a held-out file of its own
     held_out = 0 if name == "sample" else wanted(usable, recipe.heldout_share)
     lengths = Lengths(facts.p95, facts.p99, facts.max if exact else max(facts.max, recipe.max_length))
     note = _note(own is not None or recipe.model == STARTER, exact, table.rows_measured)
-    return Data(max(1, usable - held_out), facts.total / facts.rows_kept, lengths, note)
+    return Data(max(1, usable - held_out), facts.total / facts.windows, lengths, note)
 
 
 def _measured(home: Home, path: Path, tokenizer: Path | None) -> tuple[TokenTable | None, int]:

@@ -8,7 +8,7 @@ It imports core.base only. A further file format is a file in `formats`; what is
 stands in `head`.
 """
 
-from core.data.read.flow import PACKED_ENDINGS
+from core.data.read.flow import PACKED_ENDINGS, Note
 from core.data.read.formats import Block, Row, Unreadable, all_formats
 from core.data.read.source import (
     DATA_ENDINGS,
@@ -29,6 +29,7 @@ __all__ = [
     "PACKED_ENDINGS",
     "TEXT_ENDINGS",
     "Block",
+    "Note",
     "Row",
     "Source",
     "Table",
