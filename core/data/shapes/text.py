@@ -18,9 +18,6 @@ _YES_NO = {
     **dict.fromkeys(("1", "1.0", "true", "yes"), True),
     **dict.fromkeys(("0", "0.0", "false", "no"), False),
 }
-    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
-    **dict.fromkeys(("0", "0.0", "false", "no"), False),
-}
 # what a spreadsheet would compute or run: =SUM(A1), =1+2, +A1, -2+3, +cmd|…, @SUM(1); not “- a list” or “-5”
 _FORMULA = re.compile(r"=[\w(\"'+\-@]|[+\-](\d+(\.\d+)?[-+*/^]|[A-Za-z]+[(|]|[A-Z]{1,3}\d+\b)|@[A-Za-z]+[(|]")
 
