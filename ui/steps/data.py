@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from core.base.errors import UserError
+from core.base.files import typed_path
 from core.base.jobs import request_stop
 from core.data import ChatTokenizer, Piece
 from core.data.kinds import KINDS
@@ -373,7 +374,7 @@ class DataStep(Step):
     }
     edits = {
         "data": lambda bench, value: _choose(bench, str(value)),
-        "path": lambda bench, value: _choose(bench, "path", path=str(value).strip().strip('"')),
+        "path": lambda bench, value: _choose(bench, "path", path=typed_path(str(value))),
         "data-hub": lambda bench, value: _choose(bench, "hub", data_hub=hub_id(str(value))),
         "row": _go_to,
         "template": lambda bench, value: bench.change(lambda old: old.with_template(str(value))),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.files import typed_path
 from core.base.home import STARTER
 from core.base.jobs import JobState, read_job, request_stop
 from core.fit import MemoryEstimate
@@ -353,7 +354,7 @@ def _ask_hub(bench: Bench, value: Any) -> None:
 
 
 def _choose(bench: Bench, kind: str, value: Any) -> None:
-    bench.choose(**{kind: _text(value).strip('"')}, model_kind=kind)
+    bench.choose(**{kind: typed_path(str(value)) if kind == "folder" else _text(value)}, model_kind=kind)
 
 
 def _search_again(bench: Bench, value: Any) -> None:
