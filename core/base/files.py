@@ -200,20 +200,6 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
-def typed_path(text: str) -> str:
-    """A path as somebody typed or pasted it, without quotes; a UserError where no disk can have it."""
-    path = text.strip().strip("\"'").strip()
-    try:
-        if "\0" in path:
-            raise ValueError("it holds a character that no name may have")
-        Path(path).expanduser().exists()
-    except OSError as error:
-        raise UserError(file_sentence(error) or f"{path[:80]} can't be read: {error.strerror}.") from error
-    except (ValueError, RuntimeError) as error:
-        raise UserError(f"“{path[:80]}” is no path: {error}. Check it.") from error
-    return path
-
-
 def inside(folder: Path, path: str | Path) -> Path:
     """`path` (relative ones are taken from `folder`) resolved; a UserError if it leaves `folder`."""
     resolved = (folder / path).resolve()

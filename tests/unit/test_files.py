@@ -135,21 +135,3 @@ def test_out_of_memory_has_many_names() -> None:
     assert is_out_of_memory(MemoryError()) and is_out_of_memory(RuntimeError("CUDA out of memory. Tried"))
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
     assert not is_out_of_memory(OSError(28, "No space left on device"))
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("x" * 5000, "its name is too long for the disk"),
-        ("/tmp/a\0b", "a character that no name may have"),
-        ("~nobody-of-this-name/x", "is no path"),
-    ],
-)
-def test_what_no_disk_can_have_is_no_path(text: str, words: str) -> None:
-    with pytest.raises(UserError, match=words):
-        files.typed_path(text)
-
-
-def test_a_pasted_path_loses_its_quotes(tmp_path: Path) -> None:
-    assert files.typed_path(f' "{tmp_path}/a b" \n') == f"{tmp_path}/a b"
-    assert files.typed_path("") == ""
