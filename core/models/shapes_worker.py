@@ -198,7 +198,7 @@ def _one(value: Any) -> int:
 
 
 def _watch(worker: Worker, most: int, over: threading.Event) -> None:
-    """Ends the process where a config asks for a model beyond any measure: `most` resident bytes, or seconds."""
+    """Ends the process where a config asks for a model beyond any measure: `most` resident bytes, or time."""
     for _ in range(round(LIMIT_S / _LOOK_S)):
         if over.wait(_LOOK_S):
             return
