@@ -9,11 +9,12 @@ from pathlib import Path
 
 from core.base.errors import UserError
 from core.base.files import inside
-from core.base.home import SAMPLE_DATA
+from core.base.home import SAMPLE_DATA, typed_path
 from core.base.records import encode
 from core.data.check import CheckState, Question, read_check, start_check, stop_check
 from core.data.cleaned import Changes, save_cleaned
 from core.data.measure import TokenFacts
+from core.data.read import list_again
 from core.data.report import Report, report
 from core.data.shapes import Refused, recognise
 from core.data.sight import FirstRows, first_rows
@@ -88,7 +89,7 @@ def chosen_paths(bench: Bench, choices: Choices) -> list[Path]:
     if choices.data_kind == "sample":
         return [SAMPLE_DATA / "train.jsonl"]
     if choices.data_kind == "path":
-        return [Path(choices.path).expanduser()] if choices.path else []
+        return [typed_path(choices.path)] if choices.path else []
     if choices.data_kind == "hub":
         folder = dataset_folder(bench.home, choices.data_hub)
         return [folder] if choices.data_hub and folder.is_dir() else []
@@ -101,14 +102,14 @@ def chosen_data(bench: Bench, choices: Choices, recipe: Recipe) -> ChosenData:
         paths = chosen_paths(bench, choices)
         if not paths:
             return ChosenData()
-        first = first_rows(paths[0])
+        first, heldout = first_rows(paths[0]), data_paths(recipe)[1]
     except UserError as problem:
         return ChosenData(refusal=str(problem))
     folder = chosen_folder(bench, choices)
     question = Question(
         paths=paths,
         columns=choices.mapping,
-        heldout=data_paths(recipe)[1],
+        heldout=heldout,
         model=folder if has_tokenizer(folder) else None,
         template=choices.template,
         exact=choices.data in bench.exact,
@@ -156,7 +157,9 @@ def _check(bench: Bench, question: Question) -> CheckState:
 
 
 def start_again(bench: Bench, data: ChosenData) -> None:
-    """Check again what was stopped or has failed."""
+    """Check again what was stopped or has failed, and list again what was too much."""
+    for path in chosen_paths(bench, bench.choices()):
+        list_again(path)
     if data.question is not None:
         start_check(bench.home, data.question)
         bench.memo.forget("check", "running check")

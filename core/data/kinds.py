@@ -16,8 +16,8 @@ class Kind:
     severity: an `error` rejects the data until its fix is taken, a `warning` is for the person to judge, a
     `note` is only said. says: the sentence after “12 rows ”, or a whole one if it is about the dataset.
     drops: such rows are never trained on. fix: what the one click says; None where there is nothing to
-    offer. fix_drops: the fix leaves the rows out; otherwise it rewrites their text, or agrees to what the
-    reading took for granted.
+    offer. fix_drops: the fix leaves the rows out; otherwise it rewrites them, or takes them as they are said
+    to be. settles: the kind whose question this fix answers in another way.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Kind:
     fix: str | None = None
     fix_drops: bool = True
     about_rows: bool = True
+    settles: str = ""
 
 
 class Remark(NamedTuple):
@@ -46,9 +47,19 @@ def _mendable(name: str, says: str, fix: str) -> Kind:
     return Kind(name, "warning", says, fix=fix, fix_drops=False)
 
 
-def _assumed(name: str, fix: str, says: str = "") -> Kind:
-    """What the reading took for granted, with a word on it; nothing is trained before the person agrees."""
-    return Kind(name, "error", says, fix=fix, fix_drops=False, about_rows=bool(says))
+def _assumed(name: str, fix: str) -> Kind:
+    """What the reading took for granted of a file; nothing is trained before the person agrees."""
+    return Kind(name, "error", "", fix=fix, fix_drops=False, about_rows=False)
+
+
+def _decision(name: str, says: str, fix: str) -> Kind:
+    """Rows that can be used in a way that the person has to choose."""
+    return Kind(name, "error", says, fix=fix, fix_drops=False)
+
+
+def _instead(name: str, says: str, fix: str, of: str) -> Kind:
+    """The other answer to a decision."""
+    return Kind(name, "note", says, fix=fix, fix_drops=False, settles=of)
 
 
 _ALL = (
@@ -57,7 +68,7 @@ _ALL = (
     _assumed("other encoding", "Read it so"),
     _assumed("no header", "Name the columns so"),
     _assumed("doubled columns", "Keep these names"),
-    _assumed("Python lists", "Read them so", "hold a list as Python writes it, which is not JSON"),
+    _decision("Python lists", "hold a list as Python writes it, which is not JSON", "Read them so"),
     Kind("stray commas", "warning", "have a comma too much, which JSON does not allow; it is passed over"),
     Kind("NaN values", "note", "hold NaN or Infinity, which JSON lacks; that is read as empty"),
     _unusable("unreadable row", "can't be read"),
@@ -70,12 +81,41 @@ _ALL = (
     _unusable("no answer", "have no answer at all"),
     _unusable("tool calls", "hold tool calls, which can't be trained yet"),
     _unusable("images", "hold images, sound or video; only text can be trained"),
-    _unusable("preference pairs", "hold preference pairs (chosen and rejected), which can't be trained yet"),
+    _decision(
+        "preference pairs",
+        "hold a better and a worse answer; only the better ones can be trained",
+        "Train the better answers",
+    ),
+    Kind(
+        "judged bad",
+        "error",
+        "hold an answer that is marked as bad",
+        drops=True,
+        fix="Use only the good ones",
+    ),
+    _decision("rendered chat", "hold a chat written out as one text", "Take them apart into turns"),
+    _instead(
+        "rendered chat as text",
+        "can also be trained as plain text, with all marks",
+        "Train them as plain text",
+        of="rendered chat",
+    ),
+    _decision("classification", "hold a text and its label", "Ask with the text, answer with the label"),
+    _decision(
+        "reasoning",
+        "hold the thinking before the answer apart from it",
+        "Write it before the answer as <think>…</think>",
+    ),
+    _instead(
+        "reasoning left out", "can also be trained without it", "Leave the thinking out", of="reasoning"
+    ),
     Kind("empty answer", "warning", "have an empty answer and are left out", drops=True),
     Kind("empty question", "warning", "have an empty question and are left out", drops=True),
     Kind("not text", "warning", "have a number where text belongs; it is taken as written"),
     Kind("formula cells", "warning", "begin with = + - or @ like a spreadsheet's formula"),
     Kind("extra columns", "warning", "have columns that are not used"),
+    Kind("idle columns", "note", "have further columns, which are not needed"),
+    Kind("several answers", "note", "have a list of answers, of which the first is taken"),
     Kind("blank turns", "note", "hold turns in which nothing is said; those turns are left out"),
     Kind("late column", "warning", "are the first to fill a column that was empty for very long"),
     Kind("mixed shapes", "warning", "", about_rows=False),
@@ -95,6 +135,14 @@ _ALL = (
     ),
     Kind("forged turn", "warning", "hold a forged turn (control tokens with a role)", fix=LEAVE_OUT),
     Kind("template braces", "note", "hold template braces like {{ name }}"),
+    _mendable("separators", "end their texts with separators of old formats", "Take the separators out"),
+    Kind(
+        "line separators",
+        "note",
+        "hold line separators that few programs know (U+2028, U+2029, U+0085)",
+        fix="Write them as line breaks",
+        fix_drops=False,
+    ),
     _mendable("null characters", "hold a null character", "Remove them"),
     _mendable("invisible characters", "hold invisible or direction-changing characters", "Remove them"),
     _mendable("unusual forms", "write letters with separate accents (NFD)", "Write them in one form (NFC)"),
@@ -119,5 +167,6 @@ _ALL = (
     Kind("lost characters", "warning", "hold characters that the model has no token for"),
 )
 KINDS = {kind.name: kind for kind in _ALL}
-# one bit a kind in the flags of a row
-BITS = {kind.name: 1 << place for place, kind in enumerate(_ALL)}
+_OF_ROWS = [kind.name for kind in _ALL if kind.about_rows]
+# one bit a kind in the flags of a row, which have 64; none for what is said of the whole data
+BITS = {kind.name: 0 for kind in _ALL} | {name: 1 << place for place, name in enumerate(_OF_ROWS)}

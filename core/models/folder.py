@@ -7,16 +7,21 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import STARTER, STARTER_NAME, Home
+from core.base.looks import kind_of, look
 from core.models.config import WEIGHTS, architecture_of, check_config, context_of
+from core.models.gguf_header import read_header
 from core.models.headers import safetensors_header, shard_names, stored_in
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _MAX_CONFIG = 4 << 20
+# files of a folder that is no model's that are looked at for what it is instead
+_LOOKED_AT = 1000
 # an index has a line for each of some 100,000 tensors at most
 MAX_JSON = 32 << 20
 _SNAPSHOT = re.compile(r"models--(.+?)--(.+)")
@@ -43,11 +48,14 @@ class ModelInfo:
 
 
 def model_folder(home: Home, name: str) -> Path:
-    """Where the model called `name` lies, or would lie once it is built or downloaded."""
+    """Where the model called `name` lies, or would lie once it is built or downloaded.
+
+    A UserError where it is a folder that can't be looked at.
+    """
     if name == STARTER:
         return home.models / STARTER_NAME
     path = Path(os.path.expanduser(name))
-    if path.is_dir() or not HUB_ID.fullmatch(name):
+    if kind_of(path) == "folder" or not HUB_ID.fullmatch(name):
         return path.resolve()
     return home.models / name.replace("/", "--")
 
@@ -65,8 +73,7 @@ def is_hub_id(name: str) -> bool:
 
 def inspect_model(folder: Path) -> ModelInfo:
     """Check a Hugging Face folder and read its shapes from config.json and the safetensors headers."""
-    if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}. Give the folder that holds the model's config.json.")
+    require_config(folder)
     config = read_config(folder)
     weights = weight_files(folder)
     if (folder / "adapter_config.json").is_file():
@@ -87,6 +94,36 @@ def inspect_model(folder: Path) -> ModelInfo:
     )
 
 
+def require_config(folder: Path) -> None:
+    """A UserError that says what stands in the place of a model folder, unless that has a config.json."""
+    kind = kind_of(folder)
+    if kind == "folder" and (folder / "config.json").is_file():
+        return
+    inside = islice(folder.iterdir(), _LOOKED_AT) if kind == "folder" else [folder]
+    gguf = next((path for path in inside if path.suffix.lower() == ".gguf" and path.is_file()), None)
+    if gguf is not None:
+        raise UserError(
+            f"{gguf.name} is a GGUF file, made for chatting: its weights are rounded and can't be trained. "
+            f"Get {_original(gguf)} as safetensors, from the hub or the catalogue, and train that."
+        )
+    if kind == "file":
+        raise UserError(f"{folder} is a file. Give the folder that holds the model's config.json.")
+    if not kind:
+        raise UserError(f"There is no folder {folder}. Give the folder that holds the model's config.json.")
+    raise UserError(f"{folder} has no config.json: it is not a Hugging Face model folder.")
+
+
+def _original(gguf: Path) -> str:
+    """What the model was called before it became this file, as its header tells it."""
+    try:
+        facts = read_header(gguf).metadata
+    except UserError:
+        facts = {}
+    names = ("general.base_model.0.repo_url", "general.source.repo_url", "general.source.url", "general.name")
+    name = next((str(facts[name]) for name in names if facts.get(name)), "")
+    return f"the original, {name.removeprefix('https://huggingface.co/')}," if name else "the original model"
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json with everything in it checked, before any library sees it."""
     where = str(folder / "config.json")
@@ -104,7 +141,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_config_file(path: Path) -> Any:
     """What a config.json holds, not checked yet. A file far too large for one is not read."""
     if not path.is_file():
-        raise UserError(f"{path.parent} has no config.json: it is not a Hugging Face model folder.")
+        require_config(path.parent)
     return _json(path, _MAX_CONFIG)
 
 
@@ -128,7 +165,9 @@ def weight_files(folder: Path) -> list[Path]:
     if missing:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         why = " Pickled weights (.bin, .pt) can run code and are not opened." if pickled else ""
-        raise UserError(f"{folder} lacks {', '.join(missing)}.{why} Get the model in safetensors format.")
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        lacking = ", ".join(missing[:3]) + more
+        raise UserError(f"{folder} lacks {lacking}.{why} Get the model in safetensors format.")
     return files
 
 
@@ -158,13 +197,26 @@ def cache_folder() -> Path:
 
 def hf_cache_models() -> list[Path]:
     """Snapshots of complete models in the local Hugging Face cache, by name; the newest of each."""
-    folders = sorted(cache_folder().glob("models--*--*"), key=lambda path: path.name.casefold())
-    return [snapshot for folder in folders if (snapshot := _snapshot(folder)) is not None]
+    return _in_cache("models--*--*")
 
 
 def cached_model(name: str) -> Path | None:
     """The snapshot of the hub id `name` in the Hugging Face cache, if it is complete."""
-    return _snapshot(cache_folder() / f"models--{name.replace('/', '--')}")
+    return next(iter(_in_cache(f"models--{name.replace('/', '--')}")), None)
+
+
+def _in_cache(pattern: str) -> list[Path]:
+    """The snapshots of the models whose folders match; none where the cache can't be looked at."""
+    cache = cache_folder()
+
+    def snapshots() -> list[Path]:
+        folders = sorted(cache.glob(pattern), key=lambda path: path.name.casefold())
+        return [snapshot for folder in folders if (snapshot := _snapshot(folder)) is not None]
+
+    try:
+        return look(cache, snapshots)
+    except (UserError, OSError):
+        return []
 
 
 def _snapshot(folder: Path) -> Path | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.base.errors import Stopped, UserError, disk_sentence
 from core.base.files import replacement, sweep
-from core.base.home import SAMPLE_DATA, Home
+from core.base.home import SAMPLE_DATA, Home, typed_path
 from core.data import prepare_snapshot
 from core.data.check import check_columns, ensure_store, open_store
 from core.data.compare import near_leaked
@@ -26,8 +26,8 @@ def data_paths(recipe: Recipe) -> tuple[list[Path], Path | None]:
     if recipe.data == "sample":
         return [SAMPLE_DATA / "train.jsonl"], SAMPLE_DATA / "heldout.jsonl"
     named = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-    heldout = Path(recipe.heldout).expanduser() if recipe.heldout else None
-    return [Path(name).expanduser() for name in named], heldout
+    heldout = typed_path(recipe.heldout) if recipe.heldout else None
+    return [typed_path(name) for name in named], heldout
 
 
 def scan_data(

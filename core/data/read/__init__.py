@@ -9,6 +9,7 @@ stands in `head`.
 """
 
 from core.data.read.flow import PACKED_ENDINGS, Note
+from core.data.read.folder import list_again
 from core.data.read.formats import Block, Row, Unreadable, all_formats
 from core.data.read.source import (
     DATA_ENDINGS,
@@ -37,6 +38,7 @@ __all__ = [
     "WrittenNumber",
     "all_formats",
     "expand",
+    "list_again",
     "open_source",
     "parse_json",
     "preview_rows",

@@ -6,13 +6,16 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.files import sha256_file
-from core.data.read.flow import PACKED_ENDINGS, Flow, Note, decode_head, encoding_of, unreadable
+from core.base.looks import kind_of, look
+from core.data.read.flow import PACKED_ENDINGS, Flow, Note, decode_head, encoding_of
+from core.data.read.folder import files_below
 from core.data.read.formats import (
     LONGEST_FIELD,
     Block,
@@ -141,21 +144,19 @@ def _cell(value: Any) -> str:
 def expand(paths: Iterable[Path]) -> list[Path]:
     """The files to read: folders become the data files in them, sorted; each file stands once.
 
-    Texts count in a folder that has no other data: beside data they tell about it.
+    Texts count in a folder that has no other data: beside data they tell about it. A UserError says what
+    can't be read, or takes too long to be listed; this may be asked by a page.
     """
     files: list[Path] = []
     for path in paths:
-        try:
-            is_folder, is_there = path.is_dir(), path.exists()
-        except OSError as error:
-            raise UserError(unreadable(path, error)) from error
-        if is_folder:
-            inside = _data_files(path)
+        kind = kind_of(path)
+        if kind == "folder":
+            inside = look(path, partial(_data_files, path))
             if not inside:
                 endings, packed = ", ".join(DATA_ENDINGS + TEXT_ENDINGS), ", ".join(PACKED_ENDINGS)
                 raise UserError(f"{path} holds no data files ({endings}; also {packed}). Choose another.")
             files += inside
-        elif is_there:
+        elif kind:
             files.append(path)
         else:
             raise UserError(f"{path} can't be read: there is no such file. Check the path.")
@@ -165,8 +166,7 @@ def expand(paths: Iterable[Path]) -> list[Path]:
 
 
 def _data_files(folder: Path) -> list[Path]:
-    inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
-    inside = [path for path in inside if not _is_about(path.name.lower())]
+    inside = [path for path in files_below(folder) if not _is_about(path.name.lower())]
     data = [path for path in inside if _inner_ending(path) in DATA_ENDINGS + PACKED_ENDINGS]
     return data or [path for path in inside if _inner_ending(path) in TEXT_ENDINGS]
 
@@ -174,10 +174,6 @@ def _data_files(folder: Path) -> list[Path]:
 def _is_about(name: str) -> bool:
     """Whether a file tells about the data, or is what `datasets` keeps beside it to work faster."""
     return name.split(".")[0] in _ABOUT or (name.startswith("cache-") and name.endswith(".arrow"))
-
-
-def _is_hidden(path: Path, folder: Path) -> bool:
-    return any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
 
 
 def _inner_ending(path: Path) -> str:
