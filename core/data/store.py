@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from core.base.errors import UserError
 from core.base.records import read_if_whole
-from core.data.doctor import TEXT_FIXES, empty_turn, rewrite
+from core.data.doctor import empty_turn, rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.shapes import Conversation, Message
 
@@ -302,7 +302,7 @@ class Store:
 
 def text_fixes(fixes: Collection[str]) -> list[str]:
     """Those among the taken fixes that rewrite text."""
-    return [kind for kind in fixes if kind in TEXT_FIXES]
+    return [kind for kind in fixes if KINDS[kind].fix and not KINDS[kind].fix_drops]
 
 
 def content_key(messages: list[Message]) -> tuple[int, int]:

@@ -174,7 +174,7 @@ class ChatTokenizer:
         """The row as rows that fit: text is cut at paragraphs, line ends, sentences or words, and nothing of
         it is lost; a chat stays as it is.
         """
-        if not is_text(messages):
+        if not is_text(messages) or not _is_whole(messages[0]["content"]):
             return [messages]
         text = messages[0]["content"]
         room = max(1, max_length - (self._adds_bos and self.bos_id is not None) - (self.eos_id is not None))
@@ -351,6 +351,15 @@ def _unusable(encoded: Encoded) -> str | None:
     if encoded.masked_turns:
         return "no answer can be trained: the model's chat template rewrites or moves them"
     return "no answer to train"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it holds no half of a character pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_characters(text: str) -> None:

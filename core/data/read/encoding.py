@@ -13,6 +13,8 @@ _OF_TWO_BYTES = ("gb18030", "cp932", "cp949", "big5", "euc_jp")
 _LEAST = 0.6
 # so few letters beyond ASCII are an é or ü if anything: they read like some word of some language anyway
 _FEW = 4
+# halves of a character pair, each written in UTF-8 of its own: no other encoding either
+_HALVES = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _WORD = re.compile(r"[^\s,;|\"]*[^\x00-\x7f\s,;|\"][^\s,;|\"]*")
 _SIGNS = "–—‘’“”„…•€£§°«»¿¡´·×²³½™®©\xa0、。！？，：；（）「」『』《》【】“”"
 
@@ -74,7 +76,7 @@ def guess_encoding(raw: bytes) -> str:
     from charset_normalizer import from_bytes
 
     sample = _lines_worth_a_look(raw)
-    if 0 in sample:
+    if 0 in sample or _HALVES.search(sample):
         return ""
     few = sum(byte > 0x7F for byte in sample) < _FEW
     names = ("cp1252",) if few else tuple(_ENCODINGS)
