@@ -20,7 +20,7 @@ from core.base.looks import kind_of, look
 from core.data.check import Question, read_check
 from core.data.read import expand, folder, list_again
 from core.data.sight import first_rows
-from tests.ui_page import act, edit, shown
+from tests.ui_page import act, edit, recipe, shown
 from tests.unit.datasets import pairs, write_rows
 from ui.bench import Bench
 from ui.step import steps
@@ -237,5 +237,7 @@ def test_look_again_lists_the_chosen_folder_once_more(
         edit(bench, "data", "path", str(tmp_path / "set"))
         assert "holds more than 0 files" in shown(bench, "data-state")
     assert 'id="data-look-again"' in shown(bench, "data-state")
+    with pytest.raises(UserError, match="holds more than 0 files"):
+        recipe(bench)
     act(bench, "data", "check")
     assert "can be used" in shown(bench, "data-state")
