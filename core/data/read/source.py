@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.files import sha256_file
-from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of
+from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of, file_of
 from core.data.read.formats import (
     LONGEST_FIELD,
     Block,
@@ -23,6 +23,7 @@ from core.data.read.formats import (
     all_formats,
 )
 from core.data.read.head import HEAD_BYTES, Head, ending_of, refuse_binary, refuse_foreign
+from core.data.read.parts import open_flow, parts_of
 
 # the endings of files that are data wherever they lie, and of texts, which beside data tell about it
 DATA_ENDINGS = tuple(ending for kind in all_formats() if not kind.prose for ending in kind.endings)
@@ -54,14 +55,16 @@ class Source:
 
     def blocks(self) -> Iterator[Block]:
         """The file from its beginning, in order. UserError where nothing that follows can be trusted."""
-        with Flow(self.path) as flow:
+        with open_flow(self.path) as flow:
             yield from self.format.blocks(flow, self.encoding)
             self._sha256 = flow.sha256()
 
     @property
     def sha256(self) -> str:
         """Hash of the bytes on disk; made while `blocks` reads them, now if it has not."""
-        self._sha256 = self._sha256 or sha256_file(self.path)
+        if not self._sha256:
+            with open_flow(self.path) as flow:
+                self._sha256 = flow.sha256()
         return self._sha256
 
 
@@ -76,7 +79,7 @@ class Table:
 
 def open_source(path: Path) -> Source:
     """Look at the beginning of a file and say what it is. Raises UserError for what is no dataset."""
-    with Flow(path) as flow:
+    with open_flow(path) as flow:
         raw = _first_bytes(flow)
         ending = ending_of(flow.inner)
         head = Head(path.name, ending, _PROMISED.get(ending, ""), raw)
@@ -139,7 +142,8 @@ def _cell(value: Any) -> str:
 def expand(paths: Iterable[Path]) -> list[Path]:
     """The files to read: folders become the data files in them, sorted; each file stands once.
 
-    Texts count in a folder that has no other data: beside data they tell about it.
+    So do zip archives, and JSON documents with several lists of rows (`parts`). Texts count in a folder that
+    has no other data: beside data they tell about it.
     """
     files: list[Path] = []
     for path in paths:
@@ -149,17 +153,32 @@ def expand(paths: Iterable[Path]) -> list[Path]:
                 endings, packed = ", ".join(DATA_ENDINGS + TEXT_ENDINGS), ", ".join(PACKED_ENDINGS)
                 raise UserError(f"{path} holds no data files ({endings}; also {packed}). Choose another.")
             files += inside
-        elif path.exists():
+        elif file_of(path).exists():
             files.append(path)
         else:
             raise UserError(f"{path} can't be read: there is no such file. Check the path.")
     if not files:
         raise UserError("No file was chosen. Choose a data file or a folder that holds some.")
-    return list(dict.fromkeys(files))
+    return list(dict.fromkeys(part for file in files for part in parts_of(file, _data_among)))
+
+
+def size_of(path: Path) -> int:
+    """Bytes on disk of a file, or of the part of one that the path names; 0 if it can't be read."""
+    with suppress(UserError, OSError):
+        if path.exists():
+            return path.stat().st_size
+        with open_flow(path) as flow:
+            return flow.size
+    return 0
 
 
 def _data_files(folder: Path) -> list[Path]:
-    inside = [path for path in sorted(folder.rglob("*")) if path.is_file() and not _is_hidden(path, folder)]
+    return _data_among([path for path in sorted(folder.rglob("*")) if path.is_file()], folder)
+
+
+def _data_among(paths: list[Path], root: Path) -> list[Path]:
+    """Those of the files below `root` that are data."""
+    inside = [path for path in paths if not _is_hidden(path, root)]
     inside = [path for path in inside if path.name.split(".")[0].lower() not in _ABOUT]
     data = [path for path in inside if _inner_ending(path) in DATA_ENDINGS + PACKED_ENDINGS]
     return data or [path for path in inside if _inner_ending(path) in TEXT_ENDINGS]
