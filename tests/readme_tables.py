@@ -164,9 +164,10 @@ def formats_table() -> str:
 
 
 def forms_table() -> str:
+    billion = [(10**9 // 256, 256)]
     return table(
         "Form | 1 billion parameters take | What it is",
-        ((f"`{form.name}`", f"{form.size(10**9) / 1e9:.1f} GB", form.help) for form in forms()),
+        ((f"`{form.name}`", f"{form.size(billion) / 1e9:.1f} GB", form.help) for form in forms()),
     )
 
 

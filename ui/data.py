@@ -9,12 +9,12 @@ from pathlib import Path
 
 from core.base.errors import UserError
 from core.base.files import inside
-from core.base.home import SAMPLE_DATA
+from core.base.home import SAMPLE_DATA, typed_path
 from core.base.records import encode
 from core.data.check import CheckState, Question, read_check, start_check, stop_check
 from core.data.cleaned import Changes, save_cleaned
 from core.data.measure import TokenFacts
-from core.data.read import Split
+from core.data.read import Split, list_again
 from core.data.report import Report, report
 from core.data.shapes import Refused, recognise
 from core.data.sight import FirstRows, first_rows
@@ -62,10 +62,9 @@ class ChosenData:
     @property
     def files(self) -> list[FileRole]:
         """Every file, and what it is."""
-        state = self.state
-        return (
-            [] if state is None or state.store is None else files_of(state.store, state.heldout, state.aside)
-        )
+        if self.state is None or self.state.store is None:
+            return []
+        return files_of(self.state.store, self.state.heldout, self.state.aside)
 
     @property
     def rows(self) -> int:
@@ -104,7 +103,7 @@ def chosen_paths(bench: Bench, choices: Choices) -> list[Path]:
     if choices.data_kind == "sample":
         return [SAMPLE_DATA / "train.jsonl"]
     if choices.data_kind == "path":
-        return [Path(choices.path).expanduser()] if choices.path else []
+        return [typed_path(choices.path)] if choices.path else []
     if choices.data_kind == "hub":
         folder = dataset_folder(bench.home, choices.data_hub)
         return [folder] if choices.data_hub and folder.is_dir() else []
@@ -170,7 +169,9 @@ def _check(bench: Bench, question: Question) -> CheckState:
 
 
 def start_again(bench: Bench, data: ChosenData) -> None:
-    """Check again what was stopped or has failed."""
+    """Check again what was stopped or has failed, and list again what was too much."""
+    for path in chosen_paths(bench, bench.choices()):
+        list_again(path)
     if data.question is not None:
         start_check(bench.home, data.question)
         bench.memo.forget("check", "running check")

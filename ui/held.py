@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
@@ -36,7 +35,6 @@ def section(scene: Scene) -> Values | None:
         "way": way,
         "percent": f"{100 * recipe.heldout_share:g}",
         "file": recipe.heldout or "",
-        "gone": bool(recipe.heldout) and not Path(recipe.heldout or "").expanduser().exists(),
         "all_files": not recipe.splits,
         "words": _words(scene, way),
         "files": data.files if data.split.named or len(data.files) > 1 else [],

@@ -15,6 +15,8 @@ from typing import Any, Literal, TypeVar
 from core.base.errors import UserError
 
 Answer = TypeVar("Answer")
+# an answer holds for so many times what it took
+_STAYS = 5
 
 
 def stamp(*paths: Path) -> tuple[tuple[int, int] | None, ...]:
@@ -45,7 +47,10 @@ class Memo:
         keep: int = 8,
         for_s: float = inf,
     ) -> Answer:
-        """The answer to the question `name` about `parts`; the newest `keep` stay, each for `for_s`."""
+        """The answer to the question `name` about `parts`; the newest `keep` stay, each for `for_s`.
+
+        One that took long stays longer, so that a page never spends most of its time on the same question.
+        """
         now = time.monotonic()
         with self._lock:
             shelf = self._shelves.setdefault(name, {})
@@ -54,8 +59,9 @@ class Memo:
                 shelf[parts] = entry
                 return entry[1]
         answer = compute()
+        took = time.monotonic() - now
         with self._lock:
-            shelf[parts] = (now + for_s, answer)
+            shelf[parts] = (now + max(for_s, _STAYS * took), answer)
             while len(shelf) > keep:
                 del shelf[next(iter(shelf))]
         return answer

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import STARTER
+from core.base.looks import look
 from core.models import (
     STARTER_ID,
     ModelSpec,
@@ -51,8 +53,14 @@ class LocalModel:
 
 
 def chosen_folder(bench: Bench, choices: Choices) -> Path:
-    """Where the chosen model lies, or will lie."""
-    return model_folder(bench.home, choices.model or STARTER)
+    """Where the chosen model lies, or will lie; a folder that is not there, where it can't be looked at.
+
+    So what rests on it takes the model for missing; `chosen_spec` and the Model step say why.
+    """
+    try:
+        return model_folder(bench.home, choices.model or STARTER)
+    except UserError:
+        return bench.home.models / ".out-of-reach"
 
 
 def chosen_spec(bench: Bench, choices: Choices) -> ModelSpec:
@@ -63,7 +71,7 @@ def chosen_spec(bench: Bench, choices: Choices) -> ModelSpec:
     name = choices.model
     if not name:
         raise UserError("No model is chosen yet. Choose one in the Model step.")
-    folder = chosen_folder(bench, choices)
+    folder = model_folder(bench.home, name)
     if (folder / "config.json").is_file():
         return folder_spec(bench, folder)
     listed = listed_model(STARTER_ID if name == STARTER else name)
@@ -84,7 +92,9 @@ def chosen_spec(bench: Bench, choices: Choices) -> ModelSpec:
 def folder_spec(bench: Bench, folder: Path) -> ModelSpec:
     """The shapes of a model folder, read once while its config.json stays the same."""
     parts = (folder, stamp(folder / "config.json"))
-    return bench.memo.get("shapes", parts, lambda: spec_of_folder(bench.home, folder), keep=400)
+    return bench.memo.get(
+        "shapes", parts, lambda: look(folder, partial(spec_of_folder, bench.home, folder)), keep=400
+    )
 
 
 def catalogue_spec(bench: Bench, model: CatalogueModel) -> ModelSpec:
@@ -106,11 +116,11 @@ def listed_model(name: str) -> CatalogueModel | None:
 def models_here(bench: Bench) -> list[LocalModel]:
     """The models in the home folder, then those in the Hugging Face cache; looked for now and then."""
 
-    def look() -> list[LocalModel]:
+    def find() -> list[LocalModel]:
         own = [LocalModel(path, model_name(path), False) for path in local_models(bench.home)]
         return [*own, *(LocalModel(path, model_name(path), True) for path in hf_cache_models())]
 
-    return bench.memo.get("models here", (), look, for_s=_LOCALS_S)
+    return bench.memo.get("models here", (), find, for_s=_LOCALS_S)
 
 
 def ask_hub(bench: Bench, name: str, again: bool = False) -> Errand:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.base.errors import UserError
+from core.base.looks import look
 
 APP_FOLDER = Path(__file__).resolve().parents[2]
 GARAGE = APP_FOLDER / ".garage"
@@ -22,6 +23,8 @@ STARTER = "starter"
 STARTER_NAME = "SmolLM2-135M-Instruct"
 STARTER_GGUF = GARAGE / "starter" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 STARTER_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+# a disk that sleeps has to spin up first
+_HOME_S = 30.0
 SAMPLE_DATA = APP_FOLDER / "assets" / "sample"
 
 
@@ -58,9 +61,13 @@ def home_folder(folder: str | Path | None = None) -> Path:
 def open_home(folder: str | Path | None = None) -> Home:
     """The home folder, made if missing."""
     home = Home(home_folder(folder))
-    try:
+
+    def make() -> None:
         for part in (home.models, home.datasets, home.runs):
             part.mkdir(parents=True, exist_ok=True)
+
+    try:
+        look(home.root, make, _HOME_S)
     except OSError as error:
         raise UserError(
             f"The home folder {home.root} can't be written ({error.strerror}). Choose another with --home."
@@ -68,9 +75,17 @@ def open_home(folder: str | Path | None = None) -> Home:
     return home
 
 
+def typed_path(text: str) -> Path:
+    """A path as a person types it, which may begin with `~`."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise UserError(f"“{text}” begins with a user who has no home here. Type the whole path.") from error
+
+
 def data_path(name: str) -> Path:
     """A path as it was typed; `sample` is the app's own data."""
-    return SAMPLE_DATA / "train.jsonl" if name == "sample" else Path(name).expanduser()
+    return SAMPLE_DATA / "train.jsonl" if name == "sample" else typed_path(name)
 
 
 def library_env(packages: Path | None = None) -> dict[str, str]:

@@ -7,12 +7,13 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ LOAD_TIMEOUT_S = 300.0
 SILENCE_TIMEOUT_S = 300.0
 # the server gives signs of life much more often, but a machine that swaps is slow
 _LIFE_TIMEOUT_S = 60.0
+# how soon a stop is heard while the server gives none
+_LOOK_S = 0.1
 # threads that wait give their core away: beside a training run 13 tokens a second instead of 2
 _WAIT = {"OMP_WAIT_POLICY": os.environ.get("OMP_WAIT_POLICY", "passive")}
 
@@ -202,16 +205,17 @@ class Answer:
         ):
             if response.status_code != 200:
                 self._take(json.loads(response.read()))
-            # while the model says nothing there are signs of life, several times a second
-            for line in response.iter_lines():
-                if line == "data: [DONE]" or self._cancel.is_set():
-                    return
-                if line.startswith("data: "):
-                    heard = time.monotonic()
-                    yield from self._take(json.loads(line.removeprefix("data: ")))
-                if time.monotonic() - heard > SILENCE_TIMEOUT_S:
-                    seconds = f"{SILENCE_TIMEOUT_S:.0f} s"
-                    raise UserError(f"The model has said nothing for {seconds}. Stop it and try again.")
+            with _hanging_up(self._cancel, response):
+                # while the model says nothing there are signs of life, several times a second
+                for line in response.iter_lines():
+                    if line == "data: [DONE]" or self._cancel.is_set():
+                        return
+                    if line.startswith("data: "):
+                        heard = time.monotonic()
+                        yield from self._take(json.loads(line.removeprefix("data: ")))
+                    if time.monotonic() - heard > SILENCE_TIMEOUT_S:
+                        seconds = f"{SILENCE_TIMEOUT_S:.0f} s"
+                        raise UserError(f"The model has said nothing for {seconds}. Stop it and try again.")
         raise httpx.RemoteProtocolError("the connection was closed")
 
     def _take(self, event: dict[str, Any]) -> list[str]:
@@ -222,6 +226,26 @@ class Answer:
         for choice in event["choices"]:
             self.finish = choice["finish_reason"] or self.finish
         return [choice["delta"]["content"] for choice in event["choices"] if choice["delta"]["content"]]
+
+
+@contextmanager
+def _hanging_up(cancel: threading.Event, response: httpx.Response) -> Iterator[None]:
+    """Close the connection as soon as `cancel` is set: a server that swaps gives no sign of life."""
+    over = threading.Event()
+    connection = response.extensions["network_stream"].get_extra_info("socket")
+
+    def watch() -> None:
+        while not over.wait(_LOOK_S):
+            if cancel.is_set():
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+                return
+
+    threading.Thread(target=watch, name="chat-cancel", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 class _Registry:

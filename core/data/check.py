@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +99,7 @@ def read_check(home: Home, question: Question) -> CheckState:
     job = check_folder(home, question)
     # the state is read first: what was made before it said “done” is then seen, too
     state = read_job(job)
-    store = open_store(home, question.paths, question.columns)
+    store = _store_in(job)
     heldout = open_store(home, question.heldout, question.columns) if question.heldout else None
     aside = open_store(home, question.aside, question.columns) if question.aside else None
     if question.heldout and heldout is None:
@@ -126,7 +126,10 @@ def check_folder(home: Home, question: Question) -> Path:
 
 def open_store(home: Home, paths: list[Path], columns: dict[str, str]) -> Store | None:
     """The finished store of this data, if it was scanned already."""
-    folder = _folder(home, paths, columns)
+    return _store_in(_folder(home, paths, columns))
+
+
+def _store_in(folder: Path) -> Store | None:
     try:
         return _opened(folder / "store", (folder / "store" / SUMMARY).stat().st_mtime_ns)
     except (OSError, UserError):
@@ -142,8 +145,8 @@ def ensure_store(
 ) -> Store:
     """The store of this data, scanned now if it was not before. A UserError if the files change meanwhile."""
     columns = columns or {}
-    store = open_store(home, paths, columns)
     folder = _folder(home, paths, columns)
+    store = _store_in(folder)
     if store is not None:
         with suppress(OSError):
             os.utime(folder)
@@ -153,7 +156,7 @@ def ensure_store(
     if _folder(home, paths, columns) != folder:
         remove(folder / "store")
         raise UserError("The data changed while it was read. Check it again when nothing writes to it.")
-    return open_store(home, paths, columns) or store
+    return _store_in(folder) or store
 
 
 def check_columns(store: Store, columns: dict[str, str]) -> None:
@@ -211,26 +214,28 @@ def open_tokens(job: Path, question: Question) -> TokenTable | None:
 def _tokens_file(job: Path, question: Question, exact: bool) -> Path:
     assert question.model is not None
     names = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
-    facts = [_stamp(question.model / name) for name in names]
+    facts = [str(question.model.resolve()), [_stamp(question.model / name) for name in names]]
     return job / f"tokens-{_hashed([facts, question.template])}-{'all' if exact else 'sample'}.npz"
 
 
 def _folder(home: Home, paths: list[Path], columns: dict[str, str]) -> Path:
     try:
-        files = expand(paths)
-    except UserError:
-        files = paths
-    key = _hashed([VERSION, [_stamp(path) for path in files], sorted(columns.items())])
+        # a folder of many files is asked for by every page: what stands above them is resolved once
+        real = cache(os.path.realpath)
+        files = [[os.path.join(real(path.parent), path.name), *_stamp(path)] for path in expand(paths)]
+    except UserError as refusal:
+        files = [[*map(str, paths), str(refusal)]]
+    key = _hashed([VERSION, files, sorted(columns.items())])
     return home.datasets / ".checked" / key
 
 
 def _stamp(path: Path) -> list[Any]:
-    """What tells a file from another, and from itself after a change."""
+    """What tells a file from itself after a change."""
     try:
         status = file_of(path).stat()
     except OSError:
-        return [str(path), None]
-    return [str(path.resolve()), status.st_size, status.st_mtime_ns]
+        return [None]
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _hashed(value: Any) -> str:

@@ -84,7 +84,12 @@ def _write(
 def _line(messages: list[Message]) -> bytes:
     if messages[0]["role"] == "text":
         return orjson.dumps({"text": messages[0]["content"]}) + b"\n"
-    return orjson.dumps({"messages": messages}) + b"\n"
+    return orjson.dumps({"messages": [_message(message) for message in messages]}) + b"\n"
+
+
+def _message(message: Message) -> dict[str, Any]:
+    """As others write it, too: OpenAI's `weight` 0 for an answer that is only read."""
+    return {**message, "weight": 0} if "weight" in message else dict(message)
 
 
 def _change(where: str, what: str, kind: str, detail: str) -> bytes:

@@ -105,6 +105,9 @@ class Layouts:
         exactly what the model would have seen. Raises RowRefused when the template won't take the row, or
         when control-token text in the row can't be told from the template's own.
         """
+        # the mark of an answer that is only read is none of the template's business
+        unasked = {index for index, message in enumerate(messages) if "weight" in message}
+        messages = [_said(message) for message in messages] if unasked else messages
         try:
             text = self._template.render(messages)
         except TemplateRefused as error:
@@ -122,7 +125,7 @@ class Layouts:
                 ends.setdefault(owner, []).append(place)
         trained, masked, unclosed = [], 0, 0
         for index, message in enumerate(messages):
-            if message["role"] != "assistant":
+            if message["role"] != "assistant" or index in unasked:
                 continue
             answer = self._answer(messages, index, text, ends.get(index, []), controls)
             if answer is None:
@@ -219,6 +222,10 @@ class Layouts:
                 "reword that text"
             )
         return [match.span() for match in re.finditer(f"{blot}+", rendered)]
+
+
+def _said(message: Message) -> Message:
+    return {"role": message["role"], "content": message["content"]}
 
 
 def _free_marks(texts: list[str]) -> Iterator[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.base.errors import UserError
+from core.base.looks import look
 from core.data.doctor import rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.measure import TokenFacts
@@ -51,7 +52,7 @@ def first_rows(path: Path) -> FirstRows:
     """The first rows of a file, or of a folder's first file. A UserError when it can't be used at all."""
     file = expand([path])[0]
     status = file_of(file).stat()
-    return _first_rows(file, status.st_mtime_ns, status.st_size)
+    return look(file, partial(_first_rows, file, status.st_mtime_ns, status.st_size))
 
 
 def first_in_sight(first: FirstRows, number: int, columns: dict[str, str]) -> RowInSight | str:

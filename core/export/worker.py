@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 from pathlib import Path
 
 from core.base.errors import UserError, disk_sentence, disk_trouble
@@ -142,9 +141,9 @@ def _with_template(task: Task) -> Path:
 
 def _require_space(task: Task, merging: bool) -> None:
     tensors = read_model(task.base).values()
-    parameters = sum(math.prod(tensor.shape) for tensor in tensors)
     merged = sum(tensor.bytes for tensor in tensors) if merging else 0
-    require_space(task.target.parent, task.form.room(parameters, merged))
+    shapes = [tensor.shape for tensor in tensors]
+    require_space(task.target.parent, task.form.room(shapes, merged))
 
 
 def _make(task: Task, model: Path) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.home import STARTER, STARTER_NAME, Home
+from core.base.looks import kind_of, look
 from core.models.config import WEIGHTS, architecture_of, check_config, context_of
 from core.models.headers import safetensors_header, shard_names, stored_in
 
@@ -43,11 +44,14 @@ class ModelInfo:
 
 
 def model_folder(home: Home, name: str) -> Path:
-    """Where the model called `name` lies, or would lie once it is built or downloaded."""
+    """Where the model called `name` lies, or would lie once it is built or downloaded.
+
+    A UserError where it is a folder that can't be looked at.
+    """
     if name == STARTER:
         return home.models / STARTER_NAME
     path = Path(os.path.expanduser(name))
-    if path.is_dir() or not HUB_ID.fullmatch(name):
+    if kind_of(path) == "folder" or not HUB_ID.fullmatch(name):
         return path.resolve()
     return home.models / name.replace("/", "--")
 
@@ -65,7 +69,7 @@ def is_hub_id(name: str) -> bool:
 
 def inspect_model(folder: Path) -> ModelInfo:
     """Check a Hugging Face folder and read its shapes from config.json and the safetensors headers."""
-    if not folder.is_dir():
+    if kind_of(folder) != "folder":
         raise UserError(f"There is no folder {folder}. Give the folder that holds the model's config.json.")
     config = read_config(folder)
     weights = weight_files(folder)
@@ -128,7 +132,9 @@ def weight_files(folder: Path) -> list[Path]:
     if missing:
         pickled = any(folder.glob("*.bin")) or any(folder.glob("*.pt*"))
         why = " Pickled weights (.bin, .pt) can run code and are not opened." if pickled else ""
-        raise UserError(f"{folder} lacks {', '.join(missing)}.{why} Get the model in safetensors format.")
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        lacking = ", ".join(missing[:3]) + more
+        raise UserError(f"{folder} lacks {lacking}.{why} Get the model in safetensors format.")
     return files
 
 
@@ -158,13 +164,26 @@ def cache_folder() -> Path:
 
 def hf_cache_models() -> list[Path]:
     """Snapshots of complete models in the local Hugging Face cache, by name; the newest of each."""
-    folders = sorted(cache_folder().glob("models--*--*"), key=lambda path: path.name.casefold())
-    return [snapshot for folder in folders if (snapshot := _snapshot(folder)) is not None]
+    return _in_cache("models--*--*")
 
 
 def cached_model(name: str) -> Path | None:
     """The snapshot of the hub id `name` in the Hugging Face cache, if it is complete."""
-    return _snapshot(cache_folder() / f"models--{name.replace('/', '--')}")
+    return next(iter(_in_cache(f"models--{name.replace('/', '--')}")), None)
+
+
+def _in_cache(pattern: str) -> list[Path]:
+    """The snapshots of the models whose folders match; none where the cache can't be looked at."""
+    cache = cache_folder()
+
+    def snapshots() -> list[Path]:
+        folders = sorted(cache.glob(pattern), key=lambda path: path.name.casefold())
+        return [snapshot for folder in folders if (snapshot := _snapshot(folder)) is not None]
+
+    try:
+        return look(cache, snapshots)
+    except (UserError, OSError):
+        return []
 
 
 def _snapshot(folder: Path) -> Path | None:

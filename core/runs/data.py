@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.base.errors import Stopped, UserError, disk_sentence
 from core.base.files import replacement, sweep
-from core.base.home import SAMPLE_DATA, Home
+from core.base.home import SAMPLE_DATA, Home, typed_path
 from core.data import prepare_snapshot
 from core.data.check import check_columns, ensure_store, open_store
 from core.data.compare import near_leaked
@@ -28,7 +28,7 @@ def named_data(recipe: Recipe) -> list[Path]:
     if recipe.data == "sample":
         return [SAMPLE_DATA / "train.jsonl"]
     named = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-    return [Path(name).expanduser() for name in named]
+    return [typed_path(name) for name in named]
 
 
 def data_split(recipe: Recipe) -> Split:
@@ -40,7 +40,7 @@ def data_split(recipe: Recipe) -> Split:
     if recipe.data == "sample":
         return Split(paths, [SAMPLE_DATA / "heldout.jsonl"])
     split = split_files(paths, recipe.splits)
-    own = [Path(recipe.heldout).expanduser()] if recipe.heldout else []
+    own = [typed_path(recipe.heldout)] if recipe.heldout else []
     if own or not recipe.heldout_share:
         return replace(split, heldout=own, aside=split.heldout + split.aside)
     return split

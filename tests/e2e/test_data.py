@@ -215,7 +215,7 @@ def test_several_files_a_broken_one_and_a_place_on_this_machine(
     page.check("#lg-data-path")
     page.fill("#data-path", str(tmp_path / "nowhere"))
     page.press("#data-path", "Tab")
-    page.wait_for_selector("text=There is nothing at")
+    page.wait_for_selector("#data-state >> text=there is no such file")
     page.fill("#data-path", str(files[1]))
     page.press("#data-path", "Tab")
     page.wait_for_selector("#data-state dt:text-is('Rows read') + dd:text-is('30')")

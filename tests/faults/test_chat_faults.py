@@ -60,6 +60,24 @@ def test_stopped_while_it_reads_a_long_prompt() -> None:
         server.stop()
 
 
+def test_stopped_while_the_server_is_frozen() -> None:
+    """As when the machine swaps: Stop does not wait for a sign of life."""
+    server = ChatServer.start(STARTER_GGUF, n_ctx=1024)
+    try:
+        cancel = threading.Event()
+        stream = server.stream(QUESTION, max_tokens=800, cancel=cancel)
+        assert next(stream)
+        assert server._process is not None
+        psutil.Process(server._process.pid).suspend()
+        threading.Timer(0.3, cancel.set).start()
+        began = time.monotonic()
+        list(stream)
+        # not the minute after which a silent server is given up
+        assert time.monotonic() - began < 50
+    finally:
+        server.stop()
+
+
 def test_it_goes_when_the_app_is_killed() -> None:
     code = (
         "import sys, time; from core.chat.service import ChatServer; from core.base.home import STARTER_GGUF;"

@@ -48,8 +48,10 @@ def made(run: Run, name: str, quant: str = "Q4_K_M", content: bytes = b"GGUF") -
 
 def test_forms() -> None:
     assert [form.name for form in forms()] == ["Q4_K_M", "Q5_K_M", "Q6_K", "Q8_0", "F16"]
-    sizes = [form.size(1000) for form in forms()]
-    assert sizes == sorted(sizes) and sizes[-1] == 2000
+    for shapes in ([(1000, 256)], [(1000, 576), (100, 576), (576,)]):
+        sizes = [form.size(shapes) for form in forms()]
+        assert sizes == sorted(sizes)
+    assert default_form().size([(1000, 256)]) == 1000 * 256 * 4.9 / 8
     assert all(form.help.endswith(".") and form.ending == ".gguf" for form in forms())
     assert form_named("q4_k_m") is default_form()
     with pytest.raises(UserError, match="“Q3_X”.*Q4_K_M, Q5_K_M"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from ui.words import hub_id
 
 _LISTED = 6
 _PLACES = 8
+# so many names in the home folder's datasets are looked at
+_MOST_BROUGHT = 5_000
 _SEVERITIES = ("error", "warning", "note")
 # a row of a whole book would take the page down
 _MOST_PIECES = 10_000
@@ -62,9 +65,7 @@ def _picked(scene: Scene) -> Values | None:
         listed = files[:_LISTED] + [file for file in files[_LISTED:] if file[0] in scene.choices.files]
         return {"listed": listed, "older": [file for file in files if file not in listed]} if files else None
     if kind == "path":
-        path = scene.choices.path
-        gone = bool(path) and not Path(path).expanduser().exists()
-        return {"example": Path.home() / "data" / "questions.jsonl", "gone": gone}
+        return {"example": Path.home() / "data" / "questions.jsonl"}
     wanted = HUB_ID.fullmatch(name) and not dataset_folder(scene.home, name).is_dir()
     job = read_download(scene.home, name, "dataset") if wanted else None
     return {"wrong": bool(name) and not HUB_ID.fullmatch(name), "job": job} if kind == "hub" else None
@@ -73,7 +74,7 @@ def _picked(scene: Scene) -> Values | None:
 def _brought_files(scene: Scene) -> list[tuple[str, int]]:
     """(name, bytes) of the data files in the home folder, newest first."""
     files = []
-    for path in scene.home.datasets.iterdir():
+    for path in islice(scene.home.datasets.iterdir(), _MOST_BROUGHT):
         if path.name.lower().endswith(DATA_SUFFIXES) and not path.name.startswith(".") and path.is_file():
             status = path.stat()
             files.append((-status.st_mtime, path.name, status.st_size))

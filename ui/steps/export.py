@@ -9,7 +9,7 @@ from core.base.jobs import log_tail, read_job, request_stop
 from core.export.forms import form_named, forms
 from core.export.record import base_folder, export_job, newest_export, out_of_date, start_export
 from core.export.targets import target_named, targets
-from core.models import inspect_model
+from core.models.tensors import read_model
 from core.runs.run import Run
 from ui.bench import Bench
 from ui.memo import stamp
@@ -37,21 +37,23 @@ def _run_values(scene: Scene, run: Run) -> Values:
         "job": job,
         "log": log_tail(export_job(run), 25) if job.status in ("failed", "died") else "",
         "quants": forms(),
-        "parameters": _parameters(scene, run),
+        "shapes": _shapes(scene, run),
         "export": export,
         "old": out_of_date(run, export) if export else "",
         "targets": [(one, one.missing(), find(f"{one.name} {run.name}")) for one in targets()],
     }
 
 
-def _parameters(scene: Scene, run: Run) -> int:
-    """Of the run's base model; 0 where that can't be read."""
+def _shapes(scene: Scene, run: Run) -> list[tuple[int, ...]]:
+    """Of the tensors of the run's base model; none where that can't be read."""
     try:
         folder = base_folder(scene.home, run)
         parts = (folder, stamp(folder / "config.json"))
-        return scene.bench.memo.get("parameters", parts, lambda: inspect_model(folder).parameters)
+        return scene.bench.memo.get(
+            "tensors", parts, lambda: [tensor.shape for tensor in read_model(folder).values()]
+        )
     except UserError:
-        return 0
+        return []
 
 
 def _choose_quant(bench: Bench, value: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.home import STARTER
+from core.base.home import STARTER, typed_path
 from core.base.jobs import JobState, read_job, request_stop
+from core.base.looks import kind_of, look
 from core.fit import MemoryEstimate
 from core.fit.search import four_bits_help
 from core.models import (
@@ -213,7 +215,7 @@ def _folder(scene: Scene) -> About:
     if not folder:
         return About(closed="Choose a model, or type its folder, first.")
     try:
-        return _here(scene, Path(folder).expanduser())
+        return _here(scene, typed_path(folder))
     except UserError as problem:
         return About("This folder can't be used as it is.", ("bad", str(problem)))
 
@@ -272,8 +274,11 @@ def _asked(scene: Scene, name: str, job: JobState, closed: str) -> About:
 
 def _here(scene: Scene, folder: Path, **more: Any) -> About:
     """A model that is on this machine. A UserError says what is wrong with it."""
+    kind_of(folder)  # refuses a disk that doesn't answer
     parts = (folder, stamp(folder, folder / "config.json", folder / "tokenizer_config.json"))
-    info = scene.bench.memo.get("inspected", parts, lambda: inspect_model(folder), for_s=3.0)
+    info = scene.bench.memo.get(
+        "inspected", parts, lambda: look(folder, partial(inspect_model, folder)), for_s=3.0
+    )
     return About(info=info, spec=folder_spec(scene.bench, folder), **more)
 
 

@@ -12,6 +12,7 @@ stands in `head`.
 """
 
 from core.data.read.flow import PACKED_ENDINGS, file_of
+from core.data.read.folder import list_again
 from core.data.read.formats import Block, Row, Unreadable, all_formats
 from core.data.read.source import (
     DATA_ENDINGS,
@@ -43,6 +44,7 @@ __all__ = [
     "all_formats",
     "expand",
     "file_of",
+    "list_again",
     "open_source",
     "parse_json",
     "preview_rows",

@@ -20,6 +20,7 @@ from core.data.read.head import ending_of
 from core.data.read.json_list import TooDeep, brackets
 
 Choose = Callable[[list[Path], Path], list[Path]]
+PART_ENDINGS = (".zip", ".json", ".gz")
 # a document is looked through as a whole, and one with more lists than these is rows under their ids
 _LARGEST = 64 * 1024**2
 _MOST_LISTS = 100
@@ -54,7 +55,7 @@ def parts_of(path: Path, choose: Choose) -> list[Path]:
 
     choose: those among files below a root that are data.
     """
-    if ending_of(path.name.lower()) not in (".zip", ".json", ".gz"):
+    if ending_of(path.name.lower()) not in PART_ENDINGS:
         return [path]
     try:
         status = file_of(path).stat()

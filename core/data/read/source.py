@@ -7,12 +7,15 @@ import re
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
+from core.base.looks import kind_of, look
 from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of, file_of
+from core.data.read.folder import files_below
 from core.data.read.formats import (
     LONGEST_FIELD,
     Block,
@@ -23,7 +26,7 @@ from core.data.read.formats import (
     all_formats,
 )
 from core.data.read.head import HEAD_BYTES, Head, ending_of, refuse_binary, refuse_foreign
-from core.data.read.parts import open_flow, parts_of
+from core.data.read.parts import PART_ENDINGS, open_flow, parts_of
 
 # the endings of files that are data wherever they lie, and of texts, which beside data tell about it
 DATA_ENDINGS = tuple(ending for kind in all_formats() if not kind.prose for ending in kind.endings)
@@ -143,23 +146,32 @@ def expand(paths: Iterable[Path]) -> list[Path]:
     """The files to read: folders become the data files in them, sorted; each file stands once.
 
     So do zip archives, and JSON documents with several lists of rows (`parts`). Texts count in a folder that
-    has no other data: beside data they tell about it.
+    has no other data: beside data they tell about it. A UserError says what can't be read, or takes too long
+    to be listed; this may be asked by a page.
     """
     files: list[Path] = []
+    answered: set[Path] = set()
     for path in paths:
-        if path.is_dir():
-            inside = _data_files(path)
+        # of many files only the first of each folder may have to be waited for
+        kind = "file" if path.parent in answered and path.is_file() else kind_of(path)
+        answered.add(path.parent)
+        if kind == "folder":
+            inside = look(path, partial(_data_files, path))
             if not inside:
                 endings, packed = ", ".join(DATA_ENDINGS + TEXT_ENDINGS), ", ".join(PACKED_ENDINGS)
                 raise UserError(f"{path} holds no data files ({endings}; also {packed}). Choose another.")
             files += inside
-        elif file_of(path).exists():
+        elif kind or file_of(path) != path:
             files.append(path)
         else:
             raise UserError(f"{path} can't be read: there is no such file. Check the path.")
     if not files:
         raise UserError("No file was chosen. Choose a data file or a folder that holds some.")
-    return list(dict.fromkeys(part for file in files for part in parts_of(file, _data_among)))
+    holders = [file for file in files if ending_of(file.name.lower()) in PART_ENDINGS]
+    parts: dict[Path, list[Path]] = {}
+    if holders:
+        parts = look(holders[0], lambda: {file: parts_of(file, _data_among) for file in holders})
+    return list(dict.fromkeys(part for file in files for part in parts.get(file, [file])))
 
 
 def size_of(path: Path) -> int:
@@ -173,7 +185,7 @@ def size_of(path: Path) -> int:
 
 
 def _data_files(folder: Path) -> list[Path]:
-    return _data_among([path for path in sorted(folder.rglob("*")) if path.is_file()], folder)
+    return _data_among(files_below(folder), folder)
 
 
 def _data_among(paths: list[Path], root: Path) -> list[Path]:

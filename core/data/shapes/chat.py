@@ -10,6 +10,7 @@ from core.data.kinds import Remark
 from core.data.shapes.names import (
     ANSWER_COLUMNS,
     CONTENT_KEYS,
+    FLAG_KEYS,
     MEDIA_COLUMNS,
     QUESTION_COLUMNS,
     ROLE_KEYS,
@@ -19,8 +20,8 @@ from core.data.shapes.names import (
     TOOL_ROLES,
     plain,
 )
-from core.data.shapes.outcome import Message, Unusable
-from core.data.shapes.text import MEDIA, TOOLS, is_absent, list_of, text_of
+from core.data.shapes.outcome import UNTRAINED, Message, Unusable
+from core.data.shapes.text import MEDIA, TOOLS, is_absent, is_true, list_of, text_of
 
 _NAMED = 3
 _FORBIDDEN = {*TOOL_COLUMNS, *MEDIA_COLUMNS}
@@ -82,11 +83,27 @@ def _add_turn(found: Turns, turn: Any, number: int, remarks: list[Remark]) -> No
         texts = {_role(turn.get(named), number): _first(CONTENT_KEYS, turn)}
     if named == "from":
         found.shape = "sharegpt"
+    flags = [key for key in FLAG_KEYS if is_true(turn.get(key)) is not None]
     for role, key in texts.items():
         text = text_of(turn.get(key), f"message {number}", remarks)
-        found.messages.append({"role": role, "content": text})
-    used = (named, *texts.values())
+        message = {"role": role, "content": text}
+        untrained = any(not is_true(turn[flag]) for flag in flags) or _parts_untrained(turn.get(key), number)
+        found.messages.append(message | UNTRAINED if untrained and role == "assistant" else message)
+    used = (named, *texts.values(), *flags)
     found.extra.update(key for key in turn if key not in used and not is_absent(turn[key]))
+
+
+def _parts_untrained(content: Any, number: int) -> bool:
+    """Whether the parts of a content say that they are not to be trained."""
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    untrained = [any(is_true(part.get(flag)) is False for flag in FLAG_KEYS) for part in parts]
+    if any(untrained) and not all(untrained):
+        raise Unusable(
+            "bad message",
+            f"has an answer in message {number} of which only some parts are to be trained; "
+            "only a whole answer can be left untrained",
+        )
+    return any(untrained)
 
 
 def _both_sides(turn: dict[str, Any]) -> dict[str, str]:

@@ -76,6 +76,8 @@ JUDGED = "label"
 
 ROLE_KEYS = ("role", "from")
 SPEAKER_KEYS = ("speaker", "sender", "author")
+# keys of a message or of its parts that say whether it is trained
+FLAG_KEYS = ("weight", "train", "training", "loss")
 CONTENT_KEYS = ("content", "value", "text", "parts")
 TEXT_PARTS = ("text", "input_text", "output_text")
 MEDIA_PARTS = ("image", "image_url", "video", "video_url", "audio", "input_audio", "input_image", "file")

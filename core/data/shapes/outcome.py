@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from core.data.kinds import Remark
 
 Message = dict[str, str]
+# {"weight": "0"} in a message: it is read, not trained
+UNTRAINED = {"weight": "0"}
 
 
 @dataclass(slots=True)
 class Conversation:
     """One row as messages and where it stood.
 
-    Each message is {"role": system|user|assistant, "content": text}; a row of plain text is one message
-    with the role “text”.
+    Each message is {"role": system|user|assistant, "content": text}, an answer that is read but not trained
+    with UNTRAINED in it; a row of plain text is one message with the role “text”.
     """
 
     messages: list[Message]

@@ -9,7 +9,7 @@ from core.data.kinds import Remark
 from core.data.read import Row
 from core.data.shapes.chat import is_message, read_history, read_turns
 from core.data.shapes.names import CONTENT_KEYS, ROLE_KEYS, SPEAKER_KEYS, plain
-from core.data.shapes.outcome import Message, Recognised, Refused, Unusable
+from core.data.shapes.outcome import UNTRAINED, Message, Recognised, Refused, Unusable
 from core.data.shapes.plan import ColumnPlan, Columns, RowLayout, layout_of, mapped_layout
 from core.data.shapes.text import MEDIA, SIGNS, TOOLS, is_absent, is_formula, text_of
 
@@ -89,6 +89,9 @@ def _pair(plan: ColumnPlan, data: dict[str, Any], remarks: list[Remark]) -> list
         raise Unusable("empty answer", f"has an empty answer in {_quoted(plan.assistant)}")
     if not asked and (plan.user or not messages):
         raise Unusable("empty question", f"has an empty question in {_quoted(plan.user)}")
+    if any(message["role"] == "assistant" for message in answered):
+        # what was said before the completion is read, whoever said it
+        asked = [one | UNTRAINED if one["role"] == "assistant" else one for one in asked]
     return messages + asked + answered
 
 
@@ -149,16 +152,19 @@ def _with_system(
 
 def _check(messages: list[Message]) -> None:
     """Refuse a row in which there is nothing to learn, or something to learn from is missing."""
-    answers = 0
+    answers = trained = 0
     for message in messages:
         role, text = message["role"], message["content"]
         if role == "assistant":
             answers += 1
+            trained += "weight" not in message
         if (not text or text.isspace()) and role != "system":
             kind = "empty answer" if role == "assistant" else "empty question"
             raise Unusable(kind, f"has an {kind}")
     if not answers:
         raise Unusable("no answer", "has no answer")
+    if not trained:
+        raise Unusable("nothing trained", "has only answers that are marked as not to be trained")
 
 
 def _fitting(plans: tuple[ColumnPlan, ...], data: dict[str, Any]) -> ColumnPlan:

@@ -14,6 +14,10 @@ MEDIA = "holds images, sound or video, and only text can be trained"
 TOOLS = "holds tool calls, which can't be trained yet"
 SIGNS = "=+-@"
 _SHOWN = 20
+_YES_NO = {
+    **dict.fromkeys(("1", "1.0", "true", "yes"), True),
+    **dict.fromkeys(("0", "0.0", "false", "no"), False),
+}
 # what a spreadsheet would compute or run: =SUM(A1), =1+2, +A1, -2+3, +cmd|…, @SUM(1); not “- a list” or “-5”
 _FORMULA = re.compile(r"=[\w(\"'+\-@]|[+\-](\d+(\.\d+)?[-+*/^]|[A-Za-z]+[(|]|[A-Z]{1,3}\d+\b)|@[A-Za-z]+[(|]")
 
@@ -23,6 +27,14 @@ def is_absent(value: Any) -> bool:
     if isinstance(value, str):
         return not value or value.isspace()
     return value is None or value == [] or value == {}
+
+
+def is_true(value: Any) -> bool | None:
+    """What a yes or no says, also as a number or in words; None where it is neither."""
+    if isinstance(value, bool):
+        return value
+    said = str(value).strip().lower() if isinstance(value, (str, int, float, WrittenNumber)) else ""
+    return _YES_NO.get(said)
 
 
 def is_formula(text: str) -> bool:

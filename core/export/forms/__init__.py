@@ -6,7 +6,7 @@ A form is a class with a name, a help text and a size, that makes one file out o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,9 @@ from core.base.home import Home
 from core.base.jobs import Worker
 from core.base.registry import registered
 from core.runs.run import Run
+
+# a model's tensors, the last number of each the length of its rows
+Shapes = Sequence[tuple[int, ...]]
 
 
 class Form:
@@ -32,13 +35,13 @@ class Form:
     ending = ""
     stages: dict[str, float] = {"merge": 0.4, "make": 0.5, "check": 0.1}
 
-    def size(self, parameters: int) -> int:
-        """About how many bytes the file of a model with that many parameters takes."""
+    def size(self, shapes: Shapes) -> int:
+        """About how many bytes the file of a model with tensors of these shapes takes."""
         raise NotImplementedError
 
-    def room(self, parameters: int, merged: int) -> int:
+    def room(self, shapes: Shapes, merged: int) -> int:
         """The most bytes that lie on the disk at once; `merged` of them are the merged model's."""
-        return merged + self.size(parameters)
+        return merged + self.size(shapes)
 
     def make(self, task: Task, model: Path) -> Path:
         """Make the file of the model in the folder `model`, at a path of `task.aside`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.export.forms import Task
+from core.export.forms import Shapes, Task
 from core.export.forms.gguf import Gguf
 
 
@@ -13,8 +13,8 @@ class F16(Gguf):
     order = 50
     help = "Not quantized: every weight in 16 bits. Largest and slowest."
 
-    def room(self, parameters: int, merged: int) -> int:
-        return merged + self.size(parameters)
+    def room(self, shapes: Shapes, merged: int) -> int:
+        return merged + self.size(shapes)
 
     def make(self, task: Task, model: Path) -> Path:
         return self.convert(task, model, "f16")
