@@ -8,12 +8,16 @@ from core.base.errors import UserError
 from core.data.snapshot import MOST
 from core.recipe import Recipe
 from ui.bench import Bench
+from ui.choices import Choices
 from ui.scene import Scene, scene_of
 from ui.step import Values
 
 # how the rows are chosen that are held out
 _WAYS = {
-    "names": ("As the files are named", "Files called valid, validation, val, dev or eval; else test."),
+    "names": (
+        "As the files are named",
+        "Files called valid, validation, val, dev or eval are held out; else those called test.",
+    ),
     "share": ("A share of the rows", "Drawn by chance, long and short ones alike; copies stay together."),
     "file": ("A file of your own", "All of its rows; those that are also in your data are not trained."),
     "none": ("None", "Every row is trained, and nothing measures it."),
@@ -119,7 +123,7 @@ def _usual_share(scene: Scene) -> float:
 
 
 def _say(bench: Bench, said: dict[str, Any], forget: tuple[str, ...] = ()) -> None:
-    def change(choices: Any) -> Any:
+    def change(choices: Choices) -> Choices:
         kept = {name: value for name, value in choices.held_out.items() if name not in forget}
         return choices.with_held_out({**kept, **said})
 

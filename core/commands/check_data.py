@@ -75,7 +75,7 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     terms = {"share": recipe.heldout_share, "seed": recipe.seed, "max_length": max_length}
     counts = count_rows(store, heldout, tokens, held_tokens, **terms)
     files = files_of(store, heldout, aside)
-    for sentence in _lines(judged, counts, files):
+    for sentence in _lines(judged, counts, files, split.named and recipe.splits):
         print(_printable(sentence), flush=True)
     printed = judged.to_json() | {"split": _split_json(counts, files)}
     if out is None:
@@ -147,7 +147,7 @@ def _split_json(counts: RowCounts, files: list[FileRole]) -> dict[str, Any]:
     return {"train": counts.train, "heldout": counts.heldout, "exact": counts.exact, "files": said}
 
 
-def _lines(judged: Report, counts: RowCounts, files: list[FileRole]) -> Iterable[str]:
+def _lines(judged: Report, counts: RowCounts, files: list[FileRole], named: bool) -> Iterable[str]:
     names = ", ".join(file.name for file in judged.files) or "nothing"
     kind = ", ".join(filter(None, (judged.format, judged.encoding, judged.shape)))
     yield f"{names}{f' ({kind})' if kind else ''}"
@@ -155,6 +155,7 @@ def _lines(judged: Report, counts: RowCounts, files: list[FileRole]) -> Iterable
     yield f"{judged.rows_read:,} rows read, {judged.rows_usable:,} can be trained on{dropped}."
     if len(files) > len(judged.files):
         yield from (f"  {file.name}: {file.words}" for file in files)
+    if named:
         yield "  By the names of the files. --all-files trains on all of them."
     if judged.rows_usable:
         yield f"Rows: {counts.words}."
