@@ -95,7 +95,7 @@ def again(chromium: Any, app: App, width: int, scheme: str, steps: tuple[str, ..
         "train": curve,
         "data": "#data-numbers .lg-hist",
         "preset": "#fit-parts .lg-time",
-        "chat": "#chat-base .bot",
+        "chat": "#chat-base .lg-written",
     }
     page.goto(app.address)
     for step in steps:

@@ -19,6 +19,7 @@ from core.models import (
     local_models,
     model_folder,
     model_name,
+    require_config,
     spec_of_config,
     spec_of_folder,
     spec_of_hub,
@@ -78,7 +79,7 @@ def chosen_spec(bench: Bench, choices: Choices) -> ModelSpec:
     if listed is not None:
         return catalogue_spec(bench, listed)
     if not is_hub_id(name):
-        raise UserError(f"There is no model in {folder}. Choose another in the Model step.")
+        require_config(folder)
     errand = ask_hub(bench, name)
     if errand.status == "running":
         raise UserError(f"The hub is asked about the shapes of {name}.")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core.data.doctor import inspect
 from core.data.kinds import BITS, KINDS, Remark
 from core.data.read import Block, Row, Unreadable
-from core.data.shapes import Recognised, Refused, recognise
+from core.data.shapes import Recognised, Refused, may_matter, recognise
 from core.data.store import Tally
 
 _MOST_COLUMNS = 1000
@@ -90,13 +90,16 @@ class _Counter:
     def _keep(self, recognised: Recognised, place: str) -> bool:
         """Take the row in, unless a remark says that such rows are never used."""
         messages = recognised.messages
-        remarks = [*recognised.remarks, *inspect(messages)]
+        rendered = any(remark.kind == "rendered chat" for remark in recognised.remarks)
+        remarks = [*recognised.remarks, *inspect(messages, rendered)]
         dropping = next((remark for remark in remarks if KINDS[remark.kind].drops), None) if remarks else None
         if dropping is not None:
             self.refuse(dropping.kind, place, dropping.detail)
             return False
         if recognised.unused:
-            remarks.append(Remark("extra columns", self._count_unused(recognised.unused)))
+            names = self._count_unused(recognised.unused)
+            hurt = any(map(may_matter, recognised.unused))
+            remarks.append(Remark("extra columns" if hurt else "idle columns", names))
         self.flags.append(self._note_all(remarks, place))
         written = orjson.dumps(messages)
         self.lines.append(b'{"messages":%b,"where":%b}\n' % (written, orjson.dumps(place)))

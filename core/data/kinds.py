@@ -16,7 +16,8 @@ class Kind:
     severity: an `error` rejects the data until its fix is taken, a `warning` is for the person to judge, a
     `note` is only said. says: the sentence after “12 rows ”, or a whole one if it is about the dataset.
     drops: such rows are never trained on. fix: what the one click says; None where there is nothing to
-    offer. fix_drops: the fix leaves the rows out; otherwise it rewrites their text.
+    offer. fix_drops: the fix leaves the rows out; otherwise it rewrites them, or takes them as they are said
+    to be. settles: the kind whose question this fix answers in another way.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Kind:
     fix: str | None = None
     fix_drops: bool = True
     about_rows: bool = True
+    settles: str = ""
 
 
 class Remark(NamedTuple):
@@ -45,6 +47,16 @@ def _mendable(name: str, says: str, fix: str) -> Kind:
     return Kind(name, "warning", says, fix=fix, fix_drops=False)
 
 
+def _decision(name: str, says: str, fix: str) -> Kind:
+    """Rows that can be used in a way that the person has to choose."""
+    return Kind(name, "error", says, fix=fix, fix_drops=False)
+
+
+def _instead(name: str, says: str, fix: str, of: str) -> Kind:
+    """The other answer to a decision."""
+    return Kind(name, "note", says, fix=fix, fix_drops=False, settles=of)
+
+
 _ALL = (
     # the file
     Kind("unreadable file", "error", "", drops=True, about_rows=False),
@@ -58,12 +70,41 @@ _ALL = (
     _unusable("no answer", "have no answer at all"),
     _unusable("tool calls", "hold tool calls, which can't be trained yet"),
     _unusable("images", "hold images, sound or video; only text can be trained"),
-    _unusable("preference pairs", "hold preference pairs (chosen and rejected), which can't be trained yet"),
+    _decision(
+        "preference pairs",
+        "hold a better and a worse answer; only the better ones can be trained",
+        "Train the better answers",
+    ),
+    Kind(
+        "judged bad",
+        "error",
+        "hold an answer that is marked as bad",
+        drops=True,
+        fix="Use only the good ones",
+    ),
+    _decision("rendered chat", "hold a chat written out as one text", "Take them apart into turns"),
+    _instead(
+        "rendered chat as text",
+        "can also be trained as plain text, with all marks",
+        "Train them as plain text",
+        of="rendered chat",
+    ),
+    _decision("classification", "hold a text and its label", "Ask with the text, answer with the label"),
+    _decision(
+        "reasoning",
+        "hold the thinking before the answer apart from it",
+        "Write it before the answer as <think>…</think>",
+    ),
+    _instead(
+        "reasoning left out", "can also be trained without it", "Leave the thinking out", of="reasoning"
+    ),
     Kind("empty answer", "warning", "have an empty answer and are left out", drops=True),
     Kind("empty question", "warning", "have an empty question and are left out", drops=True),
     Kind("not text", "warning", "have a number where text belongs; it is taken as written"),
     Kind("formula cells", "warning", "begin with = + - or @ like a spreadsheet's formula"),
     Kind("extra columns", "warning", "have columns that are not used"),
+    Kind("idle columns", "note", "have further columns, which are not needed"),
+    Kind("several answers", "note", "have a list of answers, of which the first is taken"),
     Kind("blank turns", "note", "hold turns in which nothing is said; those turns are left out"),
     Kind("late column", "warning", "are the first to fill a column that was empty for very long"),
     Kind("mixed shapes", "warning", "", about_rows=False),
@@ -83,6 +124,14 @@ _ALL = (
     ),
     Kind("forged turn", "warning", "hold a forged turn (control tokens with a role)", fix=LEAVE_OUT),
     Kind("template braces", "note", "hold template braces like {{ name }}"),
+    _mendable("separators", "end their texts with separators of old formats", "Take the separators out"),
+    Kind(
+        "line separators",
+        "note",
+        "hold line separators that few programs know (U+2028, U+2029, U+0085)",
+        fix="Write them as line breaks",
+        fix_drops=False,
+    ),
     _mendable("null characters", "hold a null character", "Remove them"),
     _mendable("invisible characters", "hold invisible or direction-changing characters", "Remove them"),
     _mendable("unusual forms", "write letters with separate accents (NFD)", "Write them in one form (NFC)"),

@@ -161,8 +161,9 @@ def report(
     check_fixes(fixes)
     summary = store.summary
     usable = store.select(fixes)
+    settled = {*fixes, *(KINDS[kind].settles for kind in fixes)}
     problems = [
-        _problem(kind, tally, _numbers(store, kind), taken=kind in fixes)
+        _problem(kind, tally, _numbers(store, kind), taken=kind in settled)
         for kind, tally in summary.tallies.items()
     ]
     if heldout is not None:
@@ -208,8 +209,8 @@ def check_fixes(fixes: Collection[str]) -> None:
 
 
 def offered_fixes(problems: Iterable[Problem]) -> list[str]:
-    """Every fix that these problems offer."""
-    return [item.kind for item in problems if item.fix is not None]
+    """Every fix that these problems offer; of two answers to one question, the first."""
+    return [item.kind for item in problems if item.fix is not None and not KINDS[item.kind].settles]
 
 
 def _verdict(problems: Iterable[Problem]) -> Verdict:

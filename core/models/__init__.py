@@ -20,6 +20,7 @@ from core.models.folder import (
     model_folder,
     model_name,
     read_config,
+    require_config,
     weight_files,
 )
 from core.models.headers import safetensors_header
@@ -41,6 +42,7 @@ __all__ = [
     "model_folder",
     "model_name",
     "read_config",
+    "require_config",
     "resolve_model",
     "safetensors_header",
     "spec_of_config",

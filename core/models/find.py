@@ -19,6 +19,7 @@ from core.models.folder import (
     model_name,
     read_config,
     read_config_file,
+    require_config,
     weight_files,
 )
 from core.models.headers import UNPACKED, Stored, safetensors_header, spec_of_headers, stored_in
@@ -107,14 +108,13 @@ def resolve_model(home: Home, name: str) -> Path:
 def _of_file(home: Home, path: Path, say: Say | None) -> ModelSpec:
     """The shapes that one config.json describes, without weights."""
     if path.suffix != ".json":
-        raise UserError(f"{path} is no config.json. Give that file, or the folder that it lies in.")
+        require_config(path)
     return spec_of_config(read_config_file(path), path.resolve().parent.name, str(path), home, say)
 
 
 def spec_of_folder(home: Home, folder: Path, say: Say | None = None) -> ModelSpec:
     """The shapes of a model folder; with weights in it also their size and what they hold."""
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} has no config.json: it is not a Hugging Face model folder.")
+    require_config(folder)
     config = read_config(folder)
     where = str(folder / "config.json")
     if not any(folder.glob("*.safetensors*")):

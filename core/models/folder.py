@@ -7,6 +7,7 @@ import json
 import os
 import re
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from core.base.errors import UserError
 from core.base.home import STARTER, STARTER_NAME, Home
 from core.base.looks import kind_of, look
 from core.models.config import WEIGHTS, architecture_of, check_config, context_of
+from core.models.gguf_header import read_header
 from core.models.headers import safetensors_header, shard_names, stored_in
 
 HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,95}/[A-Za-z0-9][A-Za-z0-9_.-]{0,95}")
 _MAX_CONFIG = 4 << 20
+# files of a folder that is no model's that are looked at for what it is instead
+_LOOKED_AT = 1000
 # an index has a line for each of some 100,000 tensors at most
 MAX_JSON = 32 << 20
 _SNAPSHOT = re.compile(r"models--(.+?)--(.+)")
@@ -69,8 +73,7 @@ def is_hub_id(name: str) -> bool:
 
 def inspect_model(folder: Path) -> ModelInfo:
     """Check a Hugging Face folder and read its shapes from config.json and the safetensors headers."""
-    if kind_of(folder) != "folder":
-        raise UserError(f"There is no folder {folder}. Give the folder that holds the model's config.json.")
+    require_config(folder)
     config = read_config(folder)
     weights = weight_files(folder)
     if (folder / "adapter_config.json").is_file():
@@ -91,6 +94,36 @@ def inspect_model(folder: Path) -> ModelInfo:
     )
 
 
+def require_config(folder: Path) -> None:
+    """A UserError that says what stands in the place of a model folder, unless that has a config.json."""
+    kind = kind_of(folder)
+    if kind == "folder" and (folder / "config.json").is_file():
+        return
+    inside = islice(folder.iterdir(), _LOOKED_AT) if kind == "folder" else [folder]
+    gguf = next((path for path in inside if path.suffix.lower() == ".gguf" and path.is_file()), None)
+    if gguf is not None:
+        raise UserError(
+            f"{gguf.name} is a GGUF file, made for chatting: its weights are rounded and can't be trained. "
+            f"Get {_original(gguf)} as safetensors, from the hub or the catalogue, and train that."
+        )
+    if kind == "file":
+        raise UserError(f"{folder} is a file. Give the folder that holds the model's config.json.")
+    if not kind:
+        raise UserError(f"There is no folder {folder}. Give the folder that holds the model's config.json.")
+    raise UserError(f"{folder} has no config.json: it is not a Hugging Face model folder.")
+
+
+def _original(gguf: Path) -> str:
+    """What the model was called before it became this file, as its header tells it."""
+    try:
+        facts = read_header(gguf).metadata
+    except UserError:
+        facts = {}
+    names = ("general.base_model.0.repo_url", "general.source.repo_url", "general.source.url", "general.name")
+    name = next((str(facts[name]) for name in names if facts.get(name)), "")
+    return f"the original, {name.removeprefix('https://huggingface.co/')}," if name else "the original model"
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """config.json with everything in it checked, before any library sees it."""
     where = str(folder / "config.json")
@@ -108,7 +141,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def read_config_file(path: Path) -> Any:
     """What a config.json holds, not checked yet. A file far too large for one is not read."""
     if not path.is_file():
-        raise UserError(f"{path.parent} has no config.json: it is not a Hugging Face model folder.")
+        require_config(path.parent)
     return _json(path, _MAX_CONFIG)
 
 

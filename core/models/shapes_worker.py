@@ -197,9 +197,8 @@ def _one(value: Any) -> int:
     return int(value[0] if isinstance(value, (list, tuple)) else value or 0)
 
 
-def _watch(worker: Worker, over: threading.Event) -> None:
-    """Ends the process where a config asks for a model beyond any measure."""
-    most = psutil.Process().memory_info().rss + _LIMIT_BYTES
+def _watch(worker: Worker, most: int, over: threading.Event) -> None:
+    """Ends the process where a config asks for a model beyond any measure: `most` resident bytes, or time."""
     for _ in range(round(LIMIT_S / _LOOK_S)):
         if over.wait(_LOOK_S):
             return
@@ -216,8 +215,8 @@ def count(worker: Worker) -> None:
     import transformers
 
     transformers.logging.set_verbosity_error()
-    over = threading.Event()
-    threading.Thread(target=_watch, args=(worker, over), daemon=True).start()
+    over, most = threading.Event(), psutil.Process().memory_info().rss + _LIMIT_BYTES
+    threading.Thread(target=_watch, args=(worker, most, over), daemon=True).start()
     try:
         spec = shapes_of(read_json(worker.folder / "config.json"))
     except UserError:

@@ -111,7 +111,7 @@ CASES = [
     ),
     accept("null-input.parquet", parquet(more={"input": ["", None, None]}), read=3),
     accept("dates-as-answers.parquet", parquet(["2024-02-29", "It was on 2024-02-28.", "1999"]), read=3),
-    warn("dates-beside.parquet", parquet(more={"day": DATES}), {"extra columns": 3}, read=3),
+    accept("dates-beside.parquet", parquet(more={"day": DATES}), read=3),
     warn("numbers-beside.parquet", parquet(more={"score": [0.5, 1.0, 2.5]}), {"extra columns": 3}, read=3),
     warn("number-answers.parquet", parquet([1, 2, 3]), {"not text": 3}, read=3, usable=3),
     accept("date-answers.parquet", parquet(DATES), texts=[QUESTIONS[0], "2024-02-27"], usable=3),

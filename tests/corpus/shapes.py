@@ -250,7 +250,7 @@ REFUSED = [
         "preference-messages.jsonl",
         jsonl({"chosen": CHAT, "rejected": OTHER_CHAT} for _ in range(2)),
         "chosen",
-        {"preference pairs": 2},
+        {"preference pairs": 2, "duplicates": [2]},
     ),
     reject(
         "tool-calls.jsonl",

@@ -147,7 +147,7 @@ def chat(page: Any, sides: tuple[str, ...]) -> None:
     page.wait_for_selector("#chat-stop", state="visible")
     page.wait_for_selector("#chat-send", state="visible")
     for side in sides:
-        answer = page.locator(f"#chat-{side} .bot").last
+        answer = page.locator(f"#chat-{side} .lg-written").last
         assert answer.inner_text().strip() not in ("", "…")
     page.reload()
     page.wait_for_selector("#chat-tuned >> text=What is 2 plus 2?")

@@ -133,7 +133,7 @@ def test_a_dead_chat_server_is_a_message_and_trying_again_works(chromium: Any, t
         page.click("#chat-stop")
         page.wait_for_selector("#chat-send", state="visible")
         assert not page.is_visible("#chat-retry")
-        kept = page.locator("#chat-tuned .bot").last.inner_text()
+        kept = page.locator("#chat-tuned .lg-written").last.inner_text()
         assert len(kept) >= 20
         assert watched.errors == []
         app.interrupt()
@@ -144,7 +144,7 @@ def wait_for_words(page: Any, length: int) -> None:
     """Until the answer has some length."""
     page.wait_for_function(
         """length => {
-          const answers = [...document.querySelectorAll("#chat-tuned .bot")];
+          const answers = [...document.querySelectorAll("#chat-tuned .lg-written")];
           return (answers.at(-1)?.innerText ?? "").length >= length;
         }""",
         arg=length,

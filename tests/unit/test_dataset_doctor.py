@@ -22,6 +22,7 @@ from core.data.doctor import (
     twins,
     whole_notes,
 )
+from core.data.doctor.rows import ROW_FIXES
 from core.data.doctor.whole import alike_openings, main_script, mixed_scripts, opening
 from core.data.kinds import KINDS
 from tests.unit.test_dataset_doctor_text import TRUE_CASES
@@ -80,7 +81,9 @@ def test_every_kind_that_is_named_is_a_known_one() -> None:
     for kind in TRUE_CASES:
         assert kind in KINDS
     rewriting = {name for name, kind in KINDS.items() if kind.fix and not kind.fix_drops}
-    assert set(TEXT_FIXES) == rewriting
+    # the others take rows as they are said to be
+    assert rewriting >= {*TEXT_FIXES, *ROW_FIXES}
+    assert {kind.settles for kind in KINDS.values()} <= {"", *rewriting}
 
 
 def test_masks_and_what_stands_around_them() -> None:
@@ -92,7 +95,7 @@ def test_masks_and_what_stands_around_them() -> None:
     assert fixed == chat(
         "user: Hi Jane <[email]>, café, [phone number].", 'assistant: Use api_key="[secret]"; ok?'
     )
-    assert set(changed) == set(TEXT_FIXES) - {"private keys"}
+    assert set(changed) == set(TEXT_FIXES) - {"private keys", "line separators"}
     assert row[1]["content"].endswith("\0 ok?")
 
 

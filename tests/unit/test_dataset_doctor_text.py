@@ -171,7 +171,7 @@ CONTROL = [
     "<|eot_id|> <|begin_of_text|>",
     "<|start_header_id|>",
     "<start_of_turn>",
-    "[INST] hi [/INST]",
+    "an [INST] and an [/INST]",
     "<<SYS>> x <</SYS>>",
     "say <|user|> and <|assistant|>",
     "<|START_OF_TURN_TOKEN|>",

@@ -64,7 +64,7 @@ def test_every_bad_row_is_counted_and_the_first_ones_are_named(tmp_path: Path) -
 def test_remarks_are_flags_of_the_row(tmp_path: Path) -> None:
     rows = [*pairs(3), {"question": "Who?", "answer": "Write to ann@example.com, please.", "id": 7}]
     store = store_of(tmp_path, rows)
-    assert store.having("e-mail addresses").tolist() == store.having("extra columns").tolist() == [3]
+    assert store.having("e-mail addresses").tolist() == store.having("idle columns").tolist() == [3]
     assert store.summary.unused == {"id": 1}
 
 

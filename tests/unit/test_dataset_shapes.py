@@ -336,9 +336,15 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "blank turn": ("empty question", {"messages": [user(" "), assistant("So.")]}),
     "tool part": ("tool calls", {"messages": [{"role": "user", "content": [{"type": "tool_use"}]}]}),
     "image beside": ("images", {"messages": [{**user("x"), "images": ["cat.png"]}]}),
-    "chosen messages": ("preference pairs", {"chosen_messages": CHAT, "rejected_messages": CHAT}),
-    "preferred output": ("preference pairs", {"preferred_output": CHAT, "non_preferred_output": CHAT}),
-    "judged": ("preference pairs", {"messages": CHAT, "label": False}),
+    "only rejected": ("no answer", {"prompt": "Why?", "chosen": None, "rejected": "No."}),
+    "chosen without a question": ("empty question", {"chosen": "So.", "rejected": "No."}),
+    "judged": ("judged bad", {"messages": CHAT, "label": False}),
+    "judged in words": ("judged bad", {**PAIR, "feedback": "thumbs down"}),
+    "scored": ("judged bad", {**PAIR, "score": -1}),
+    "tool in a written chat": (
+        "tool calls",
+        {"text": "<|im_start|>user\nx<|im_end|>\n<|im_start|>tool\ny<|im_end|>\n<|im_start|>assistant\nz"},
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from core import models
 from core.base.errors import UserError
-from core.base.home import Home
+from core.base.home import STARTER_GGUF, Home
 
 
 def header_file(path: Path, tensors: dict[str, list[int]], cut: int = 0) -> None:
@@ -103,3 +104,15 @@ def test_names_become_folders(home: Home, tmp_path: Path) -> None:
         models.resolve_model(home, "Qwen/Qwen3-0.6B")
     with pytest.raises(UserError, match="There is no folder"):
         models.resolve_model(home, str(tmp_path / "nowhere"))
+
+
+def test_a_gguf_is_no_model_to_train_and_its_original_is_named(home: Home, tmp_path: Path) -> None:
+    shutil.copy(STARTER_GGUF, tmp_path / "some.gguf")
+    for place in (tmp_path, tmp_path / "some.gguf"):
+        with pytest.raises(
+            UserError, match=r"some.gguf is a GGUF file.*the original, Smollm2 135M.*safetensors"
+        ):
+            models.resolve_model(home, str(place))
+    (tmp_path / "some.gguf").write_bytes(b"GGUF")
+    with pytest.raises(UserError, match="Get the original model as safetensors"):
+        models.resolve_model(home, str(tmp_path))

@@ -225,7 +225,7 @@ def test_what_names_no_model_gets_a_sentence(home: Home, text: str) -> None:
 
 
 def test_files_that_are_no_config_are_not_read(tmp_path: Path, home: Home) -> None:
-    for name, words in (("model.safetensors", "is no config.json"), ("config.json", "too large")):
+    for name, words in (("model.safetensors", "is a file"), ("config.json", "too large")):
         with open(tmp_path / name, "wb") as file:
             file.truncate(1 << 30)
         with pytest.raises(UserError, match=words):

@@ -206,7 +206,7 @@ def test_a_model_beyond_measure_ends_its_worker(limits: str, tmp_path: Path) -> 
     code = (
         "import sys, time; from core.models import shapes_worker as worker;"
         f"worker.{limits}; big = [];"
-        "worker.shapes_of = lambda config: (big.append(bytearray(64 << 20)), time.sleep(60));"
+        "worker.shapes_of = lambda config: (big.append(b'x' * (64 << 20)), time.sleep(60));"
         "sys.argv = ['', sys.argv[1]]; worker.main()"
     )
     (tmp_path / "config.json").write_text("{}")

@@ -42,6 +42,7 @@ _INVISIBLE = re.compile(
     f"|(?<={_FLAG}[{_TAGS}])(?<!{_FLAG}(?={_FLAG_OF_A_PLACE}(?![{_TAGS}]))[{_TAGS}])[{_TAGS}]*"
     ")"
 )
+_LINE_SEPARATOR = re.compile("[\u2028\u2029\x85]")
 
 
 def may_have_unseen(glance: Glance) -> bool:
@@ -96,3 +97,14 @@ def unusual_forms(text: str) -> str:
 def in_one_form(text: str) -> str:
     """The text with every letter as one character (NFC)."""
     return unicodedata.normalize("NFC", text)
+
+
+def line_separators(text: str) -> str:
+    """The first line break that most programs take for a letter."""
+    found = _LINE_SEPARATOR.search(text)
+    return f"U+{ord(found[0]):04X}" if found else ""
+
+
+def with_line_breaks(text: str) -> str:
+    """The text with usual line breaks in their place."""
+    return _LINE_SEPARATOR.sub("\n", text)

@@ -10,9 +10,15 @@ import core.data.doctor.contacts as contacts
 import core.data.doctor.keys as keys
 import core.data.doctor.markers as markers
 from core.data.doctor.glance import Glance
-from core.data.doctor.turns import order_of_turns, short_answer
+from core.data.doctor.turns import (
+    order_of_turns,
+    separators,
+    short_answer,
+    without_reasoning,
+    without_separators,
+)
 from core.data.kinds import Remark
-from core.data.shapes import Message
+from core.data.shapes import Message, apart
 
 
 class TextCheck(NamedTuple):
@@ -32,6 +38,9 @@ TEXT_CHECKS = {
     "invisible characters": TextCheck(
         characters.may_have_unseen, characters.invisible_characters, characters.without_invisible
     ),
+    "line separators": TextCheck(
+        lambda row: not row.text.isascii(), characters.line_separators, characters.with_line_breaks
+    ),
     "unusual forms": TextCheck(
         lambda row: not row.text.isascii(), characters.unusual_forms, characters.in_one_form
     ),
@@ -48,11 +57,24 @@ TEXT_CHECKS = {
     "phone numbers": TextCheck(Glance.has_long_number, contacts.phone_number, contacts.without_phones),
 }
 TEXT_FIXES = tuple(kind for kind, check in TEXT_CHECKS.items() if check.clean)
+# fixes of whole rows, which come before those of their texts; a row that they don't fit stays as it is
+ROW_FIXES: dict[str, Callable[[list[Message]], list[Message]]] = {
+    "rendered chat": lambda messages: apart(messages) or messages,
+    "reasoning left out": without_reasoning,
+    "separators": without_separators,
+}
+# what would take the marks out of a chat that is written out as text, before it is taken apart
+_DESTROYING = ("control tokens",)
 
 
-def inspect(messages: list[Message]) -> list[Remark]:
-    """Everything that stands out in one row, at most one remark a kind."""
+def inspect(messages: list[Message], rendered: bool = False) -> list[Remark]:
+    """Everything that stands out in one row, at most one remark a kind.
+
+    rendered: the row is a chat written out as text, and is looked at as it reads when taken apart.
+    """
+    messages = (rendered and apart(messages)) or messages
     remarks = list(order_of_turns(tuple([message["role"] for message in messages])))
+    remarks += filter(None, [separators(messages)])
     short = short_answer(messages)
     if short:
         remarks.append(short)
@@ -80,8 +102,15 @@ def rewrite(messages: list[Message], kinds: Collection[str]) -> tuple[list[Messa
     """
     wanted = [kind for kind in TEXT_FIXES if kind in kinds]
     changed: set[str] = set()
+    for kind, mend in ROW_FIXES.items():
+        mended = mend(messages) if kind in kinds else messages
+        if mended != messages:
+            changed.add(kind)
+            messages = mended
+    if any(kind in wanted for kind in _DESTROYING) and "rendered chat" not in kinds and apart(messages):
+        wanted = [kind for kind in wanted if kind not in _DESTROYING]
     fixed = [{**message, "content": _rewritten(message["content"], wanted, changed)} for message in messages]
-    return fixed, [kind for kind in wanted if kind in changed]
+    return fixed, [kind for kind in (*ROW_FIXES, *wanted) if kind in changed]
 
 
 def _rewritten(text: str, kinds: list[str], changed: set[str]) -> str:

@@ -10,6 +10,10 @@ from core.data.kinds import Remark
 from core.data.shapes import Message
 
 SHORT_WORDS = 2
+# how prompts and completions for older models ended: “\n\n###\n\n”, “ ->” and “ END”
+_ASKED_END = re.compile(r"(?:\s*\n\s*#{2,}|\s+(?:->|=>|→))\s*\Z")
+_ANSWERED_END = re.compile(r"(?:\s+END|\s*\[END\]|\s*\n\s*#{2,}|\s+###)\s*\Z")
+_THINKING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 # longer text without a space is a link, a formula or code rather than a word
 _WORD_LETTERS = 40
 # these scripts write no space between words; so many letters may be two words
@@ -52,6 +56,39 @@ def _is_short(text: str) -> bool:
     if len(text) > _WORD_LETTERS * SHORT_WORDS or len(text.split(None, SHORT_WORDS)) > SHORT_WORDS:
         return False
     return text.isascii() or not _UNSPACED.search(text) or len(text.strip()) <= _UNSPACED_LETTERS
+
+
+def separators(messages: list[Message]) -> Remark | None:
+    """Separators of an older format at the ends of a question and its answer."""
+    for message, mended in zip(messages, without_separators(messages)):
+        if message["content"] != mended["content"] and message["content"].strip() != mended["content"]:
+            ending = message["content"][len(mended["content"]) :].strip()
+            return Remark("separators", f"“{ending}” at the end of what the {message['role']} says")
+    return None
+
+
+def without_separators(messages: list[Message]) -> list[Message]:
+    """One question and its answer without them; other rows as they are."""
+    turns = [message["role"] for message in messages if message["role"] != "system"]
+    if turns != ["user", "assistant"]:
+        return messages
+    endings = {"user": _ASKED_END, "assistant": _ANSWERED_END}
+    return [
+        {**one, "content": ending.sub("", one["content"]).strip()}
+        if (ending := endings.get(one["role"])) and ending.search(one["content"])
+        else one
+        for one in messages
+    ]
+
+
+def without_reasoning(messages: list[Message]) -> list[Message]:
+    """The answers without the thinking before them."""
+    return [
+        {**one, "content": _THINKING.sub("", one["content"], count=1)}
+        if one["role"] == "assistant" and _THINKING.match(one["content"])
+        else one
+        for one in messages
+    ]
 
 
 def empty_turn(messages: list[Message]) -> Remark | None:

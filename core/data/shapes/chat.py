@@ -12,7 +12,9 @@ from core.data.shapes.names import (
     CONTENT_KEYS,
     FLAG_KEYS,
     MEDIA_COLUMNS,
+    MODEL_NAMES,
     QUESTION_COLUMNS,
+    REASONING,
     ROLE_KEYS,
     ROLES,
     SPEAKER_KEYS,
@@ -24,6 +26,8 @@ from core.data.shapes.outcome import UNTRAINED, Message, Unusable
 from core.data.shapes.text import MEDIA, TOOLS, is_absent, is_true, list_of, text_of
 
 _NAMED = 3
+# who is called so is not just named so
+_SURE = ("system", "user", "human", "assistant", "gpt", "bot", "chatbot", "model")
 _FORBIDDEN = {*TOOL_COLUMNS, *MEDIA_COLUMNS}
 
 
@@ -89,8 +93,21 @@ def _add_turn(found: Turns, turn: Any, number: int, remarks: list[Remark]) -> No
         message = {"role": role, "content": text}
         untrained = any(not is_true(turn[flag]) for flag in flags) or _parts_untrained(turn.get(key), number)
         found.messages.append(message | UNTRAINED if untrained and role == "assistant" else message)
-    used = (named, *texts.values(), *flags)
+    thinking = _first(REASONING, turn)
+    if thinking and found.messages[-1]["role"] == "assistant" and isinstance(turn[thinking], str):
+        add_reasoning(found.messages, turn[thinking], remarks)
+    used = (named, *texts.values(), *flags, thinking)
     found.extra.update(key for key in turn if key not in used and not is_absent(turn[key]))
+
+
+def add_reasoning(messages: list[Message], thinking: str, remarks: list[Remark]) -> None:
+    """Put the thinking before the last message, as <think>…</think>; whether it stays there is asked."""
+    answer = messages[-1]
+    if not thinking or thinking.isspace() or answer["content"].lstrip().startswith("<think>"):
+        return
+    messages[-1] = {**answer, "content": f"<think>\n{thinking.strip()}\n</think>\n\n{answer['content']}"}
+    if not any(remark.kind == "reasoning" for remark in remarks):
+        remarks += [Remark("reasoning", f"“{thinking.strip()[:40]}”"), Remark("reasoning left out", "")]
 
 
 def _parts_untrained(content: Any, number: int) -> bool:
@@ -131,6 +148,8 @@ def _role(said: Any, number: int) -> str:
     name = said.strip().lower() if isinstance(said, str) else ""
     if name in TOOL_ROLES:
         raise Unusable("tool calls", TOOLS)
+    if name.startswith(MODEL_NAMES):
+        return "assistant"
     if name not in ROLES:
         wrong = f"the role “{said[:40]}”" if isinstance(said, str) and said else "no role"
         raise Unusable(
@@ -146,9 +165,8 @@ def _names_speakers(turns: list[Any]) -> bool:
         return True
     if not isinstance(first, dict) or is_message(first):
         return False
-    return _speaker(first) is not None and not any(
-        isinstance(turn, dict) and str(_speaker(turn)).strip().lower() in ROLES for turn in turns
-    )
+    spoken = {str(_speaker(turn)).strip().lower() for turn in turns if isinstance(turn, dict)}
+    return _speaker(first) is not None and not spoken <= ROLES.keys() and spoken.isdisjoint(_SURE)
 
 
 def _speaker(turn: dict[str, Any]) -> str | None:
@@ -207,6 +225,8 @@ def read_history(value: Any, column: str, remarks: list[Remark]) -> list[Message
         return read_turns(past, column, remarks).messages
     messages: list[Message] = []
     for pair in past:
+        if isinstance(pair, list) and all(map(is_absent, pair)):
+            continue
         if not isinstance(pair, list) or len(pair) != 2:
             raise Unusable("bad message", f"has something else than [question, answer] pairs in {place}")
         for role, text in zip(("user", "assistant"), pair):

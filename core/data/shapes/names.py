@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -10,12 +12,36 @@ ROLES = {
     "prompter": "user",
     "assistant": "assistant",
     "gpt": "assistant",
-    "chatgpt": "assistant",
+    "person": "user",
+    "customer": "user",
+    "client": "user",
+    "student": "user",
+    "questioner": "user",
+    "environment": "user",
     "bot": "assistant",
     "chatbot": "assistant",
     "model": "assistant",
     "ai": "assistant",
+    "agent": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "claude": "assistant",
+    "chatgpt": "assistant",
 }
+# models that some exports name instead of the role: “gpt-4”, “Claude 3 Opus”
+MODEL_NAMES = (
+    "gpt",
+    "chatgpt",
+    "claude",
+    "gemini",
+    "llama",
+    "bing",
+    "bard",
+    "mistral",
+    "qwen",
+    "deepseek",
+    "grok",
+)
 TOOL_ROLES = {
     "tool",
     "function",
@@ -63,6 +89,7 @@ ANSWER_COLUMNS = (
     "solution",
     "bot",
     "gpt",
+    "answers",
     "a",
 )
 # beside a problem, “answer” is often only the last line of the solution
@@ -70,9 +97,18 @@ ANSWERS_TO = {"problem": ("solution", *(name for name in ANSWER_COLUMNS if name 
 
 TOOL_COLUMNS = ("tools", "functions", "tool_calls", "function_call")
 MEDIA_COLUMNS = ("image", "images", "video", "videos", "audio", "audios")
-BETTER = ("chosen", "preferred", "accepted")
-WORSE = ("rejected", "non_preferred", "dispreferred")
-JUDGED = "label"
+BETTER = ("chosen", "preferred", "accepted", "pos", "positive")
+WORSE = ("rejected", "non_preferred", "dispreferred", "neg", "negative")
+JUDGED = ("label", "kto_tag", "is_good", "desirable", "feedback", "thumbs", "vote")
+GOOD_WORDS = ("good", "desirable", "up", "thumbs_up", "like", "liked", "positive", "chosen", "accepted")
+BAD_WORDS = ("bad", "undesirable", "down", "thumbs_down", "dislike", "disliked", "negative", "rejected")
+SCORES = ("score", "rating", "reward", "quality")
+# beside a text, its class
+LABEL_COLUMNS = ("label_text", "label_name", "label", "labels", "sentiment", "intent")
+REASONING = (
+    *("reasoning_content", "reasoning", "thinking", "thoughts", "thought", "cot", "chain_of_thought"),
+    *("complex_cot", "rationale"),
+)
 
 ROLE_KEYS = ("role", "from")
 SPEAKER_KEYS = ("speaker", "sender", "author")
@@ -87,3 +123,14 @@ TOOL_PARTS = ("tool_use", "tool_result", "tool_call", "tool_calls", "function_ca
 def plain(name: str) -> str:
     """A column's name without the differences that mean nothing: case, outer blanks, word joints."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+_MATTERS = re.compile(
+    rf"({'|'.join([*QUESTION_COLUMNS, *ANSWER_COLUMNS, *CHAT_COLUMNS, *SYSTEM_COLUMNS, *CONTEXT_COLUMNS])}"
+    rf"|{'|'.join([*HISTORY_COLUMNS, *TEXT_COLUMNS, *SCORES, *BETTER, *REASONING, *CONTENT_KEYS])})(_?\d+)?"
+)
+
+
+def may_matter(column: str) -> bool:
+    """Whether a column that is left aside could be meant for training: it is called like one that is."""
+    return _MATTERS.fullmatch(plain(column).rpartition(".")[2]) is not None

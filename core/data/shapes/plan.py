@@ -14,8 +14,11 @@ from core.data.shapes.names import (
     CONTEXT_COLUMNS,
     HISTORY_COLUMNS,
     JUDGED,
+    LABEL_COLUMNS,
     MEDIA_COLUMNS,
     QUESTION_COLUMNS,
+    REASONING,
+    SCORES,
     SYSTEM_COLUMNS,
     TEXT_COLUMNS,
     TOOL_COLUMNS,
@@ -25,6 +28,7 @@ from core.data.shapes.names import (
 
 MAPPED = "mapped columns"
 PLAIN_TEXT = "plain text"
+CLASSIFICATION = "classification"
 
 Columns = tuple[str, ...]
 _SIDES = {
@@ -48,6 +52,7 @@ class ColumnPlan:
     input: Columns = ()
     assistant: Columns = ()
     text: Columns = ()
+    reasoning: Columns = ()
     spare: Columns = ()
 
     @property
@@ -67,6 +72,7 @@ class RowLayout:
     tools: Columns = ()
     media: Columns = ()
     judged: Columns = ()
+    better: Columns = ()
     worse: Columns = ()
     asked: str = ""
 
@@ -85,8 +91,13 @@ def layout_of(columns: Columns) -> RowLayout:
     plans = [replace(plan, system=system) for plan in plans]
     # beside a role, a text is one turn of a chat whose others stand in other rows
     texts = () if _present(("role", "speaker"), named) else _present(TEXT_COLUMNS, named)
+    labels = _present(LABEL_COLUMNS, named)[:1] if not plans else ()
+    plans += [ColumnPlan(CLASSIFICATION, user=(text,), assistant=labels) for text in texts if labels]
     plans += [ColumnPlan(PLAIN_TEXT, text=(column,)) for column in texts]
-    worse = _starting(WORSE, named)
+    judges = plans and not plans[0].text and plans[0].shape != CLASSIFICATION
+    reasoning = _present(REASONING, named)[:1]
+    plans = [plan if plan.text else replace(plan, reasoning=reasoning) for plan in plans]
+    better, worse = _starting(BETTER, named), _starting(WORSE, named)
     tools, media = _present(TOOL_COLUMNS, named), _present(MEDIA_COLUMNS, named)
     # a row with tools or media in it is refused, so these are never spare
     others = tuple(column for column in columns if column not in tools + media)
@@ -94,8 +105,9 @@ def layout_of(columns: Columns) -> RowLayout:
         plans=tuple(_with_spare(plan, others) for plan in plans),
         tools=tools,
         media=media,
-        judged=_present((JUDGED,), named) if plans and not plans[0].text else (),
-        worse=worse if _starting(BETTER, named) else (),
+        judged=_present(JUDGED + SCORES, named) if judges else (),
+        better=better,
+        worse=worse if better else (),
         asked="".join(_present(QUESTION_COLUMNS, named)[:1]),
     )
 
@@ -119,6 +131,12 @@ def mapped_layout(columns: Columns, mapping: tuple[tuple[str, str], ...]) -> Row
         text=of("text"),
         spare=of(""),
     )
+    if not plan.text:
+        named = {plain(column): column for column in plan.spare}
+        reasoning = _present(REASONING, named)[:1]
+        plan = replace(
+            plan, reasoning=reasoning, spare=tuple(one for one in plan.spare if one not in reasoning)
+        )
     unasked = "user" in dict(mapping).values() and not plan.user
     return RowLayout(plans=(plan,) if plan.goal and not unasked else ())
 
@@ -156,7 +174,7 @@ def _pairs(named: dict[str, str]) -> list[ColumnPlan]:
 
 
 def _with_spare(plan: ColumnPlan, columns: Columns) -> ColumnPlan:
-    used = {*plan.goal, *plan.system, *plan.history, *plan.input}
+    used = {*plan.goal, *plan.system, *plan.history, *plan.input, *plan.reasoning}
     return replace(plan, spare=tuple(column for column in columns if column not in used))
 
 

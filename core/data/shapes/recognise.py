@@ -7,17 +7,35 @@ from typing import Any
 
 from core.data.kinds import Remark
 from core.data.read import Row
-from core.data.shapes.chat import is_message, read_history, read_turns
-from core.data.shapes.names import CONTENT_KEYS, ROLE_KEYS, SPEAKER_KEYS, plain
+from core.data.shapes.chat import add_reasoning, is_message, read_history, read_turns
+from core.data.shapes.names import (
+    ANSWER_COLUMNS,
+    BAD_WORDS,
+    CHAT_COLUMNS,
+    CONTENT_KEYS,
+    GOOD_WORDS,
+    QUESTION_COLUMNS,
+    ROLE_KEYS,
+    SCORES,
+    SPEAKER_KEYS,
+    plain,
+)
 from core.data.shapes.outcome import UNTRAINED, Message, Recognised, Refused, Unusable
-from core.data.shapes.plan import ColumnPlan, Columns, RowLayout, layout_of, mapped_layout
-from core.data.shapes.text import MEDIA, SIGNS, TOOLS, is_absent, is_formula, text_of
+from core.data.shapes.plan import (
+    CLASSIFICATION,
+    MAPPED,
+    ColumnPlan,
+    Columns,
+    RowLayout,
+    layout_of,
+    mapped_layout,
+)
+from core.data.shapes.rendered import apart, rendered_as
+from core.data.shapes.text import MEDIA, SIGNS, TOOLS, is_absent, is_formula, is_true, text_of
 
 _NAMED = 6
 # rows with a thousand columns each of another name must not be remembered
 _MOST_CACHED = 60
-_JUDGED = "holds preference pairs (chosen and rejected answers), which can't be trained yet"
-_LABELLED = "holds an answer judged good or bad (“{}”), which can't be trained yet"
 
 
 def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised | Refused:
@@ -27,6 +45,8 @@ def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised 
         layout = _layout(tuple(data), columns)
         if layout.tools or layout.media or layout.judged or layout.worse:
             _forbid(layout, data)
+        if any(not is_absent(data[column]) for column in layout.worse):
+            return _better(layout, data)
         if not layout.plans:
             return _meaningless(layout, data, mapped=bool(columns))
         plan = layout.plans[0] if len(layout.plans) == 1 else _fitting(layout.plans, data)
@@ -50,6 +70,7 @@ def _carry_out(plan: ColumnPlan, data: dict[str, Any]) -> Recognised:
         messages = _side(plan.text, "text", data, remarks)
         if [message["role"] for message in messages] != ["text"]:
             raise Unusable("empty answer", f"has no text in {_quoted(plan.text)}")
+        _note_rendered(shape, messages, remarks)
         return Recognised(shape, messages, unused, remarks)
     if plan.messages:
         shape, messages = _chat(plan, data, unused, remarks)
@@ -58,7 +79,77 @@ def _carry_out(plan: ColumnPlan, data: dict[str, Any]) -> Recognised:
     if plan.system:
         messages = _with_system(messages, plan.system, data, unused, remarks)
     _check(messages)
+    if unused:
+        unused = [column for column in unused if not _is_said(data.get(column), messages)]
+    for column in plan.reasoning:
+        if isinstance(data[column], str) and messages[-1]["role"] == "assistant":
+            add_reasoning(messages, data[column], remarks)
+    if shape == CLASSIFICATION:
+        remarks.append(
+            Remark("classification", f"“{messages[-1]['content'][:40]}” in {_quoted(plan.assistant)}")
+        )
+    _note_rendered(shape, messages, remarks)
     return Recognised(shape, messages, unused, remarks)
+
+
+def _note_rendered(shape: str, messages: list[Message], remarks: list[Remark]) -> None:
+    """Ask what is to become of a chat that is written out; whoever maps the columns has said it."""
+    written = "" if shape == MAPPED else rendered_as(messages)
+    if written:
+        remarks += [Remark("rendered chat", written), Remark("rendered chat as text", "")]
+
+
+def _is_said(value: Any, messages: list[Message]) -> bool:
+    """Whether a column only repeats what a message says."""
+    return isinstance(value, str) and any(value.strip() == message["content"].strip() for message in messages)
+
+
+def _better(layout: RowLayout, data: dict[str, Any]) -> Recognised:
+    """The row with the better of its answers; a whole chat in its place is taken as it is."""
+    remarks: list[Remark] = []
+    column = next((column for column in layout.better if not is_absent(data[column])), "")
+    if not column:
+        raise Unusable(
+            "no answer", f"has an answer in {_quoted(layout.worse)} but none in {_quoted(layout.better)}"
+        )
+    value = data[column]
+    if isinstance(value, dict) and not is_message(value):
+        value = next((value[key] for key in (*ANSWER_COLUMNS, *CONTENT_KEYS) if key in value), value)
+    answered = _side_of(value, column, "assistant", remarks)
+    if len(answered) == 1:
+        written = [{"role": "text", "content": answered[0]["content"]}]
+        answered = apart(written) or answered
+    if answered and answered[0]["role"] == "assistant":
+        answered = _lead(data, remarks) + answered
+    _check(answered)
+    reason = f"{_quoted((column,))} is taken, {_quoted(layout.worse)} is not"
+    remarks.append(Remark("preference pairs", reason))
+    return Recognised("preference pairs", answered, [], remarks)
+
+
+def _lead(data: dict[str, Any], remarks: list[Remark]) -> list[Message]:
+    """What stands before two answers to choose from: a chat or a question; also OpenAI's input."""
+    named = {plain(column): column for column in reversed(data) if not is_absent(data[column])}
+    for name in (*CHAT_COLUMNS, *QUESTION_COLUMNS):
+        if name not in named:
+            continue
+        value = data[named[name]]
+        if isinstance(value, dict) and "messages" in value:
+            value = value["messages"]
+        lead = read_turns(value, name, remarks).messages if name in CHAT_COLUMNS else []
+        lead = lead or _side_of(value, name, "user", remarks)
+        context = named.get("input", "") if name == "instruction" else ""
+        more = _side((context,), "user", data, remarks) if context else []
+        if more:
+            lead = [*lead[:-1], {**lead[-1], "content": f"{lead[-1]['content']}\n\n{more[0]['content']}"}]
+        system = named.get("system", "")
+        lead = _with_system(lead, (system,), data, [], remarks) if system else lead
+        return [one | UNTRAINED if one["role"] == "assistant" else one for one in lead]
+    raise Unusable("empty question", "has two answers to choose from but no question")
+
+
+def _side_of(value: Any, column: str, role: str, remarks: list[Remark]) -> list[Message]:
+    return _side((column,), role, {column: value}, remarks)
 
 
 def _chat(
@@ -105,7 +196,9 @@ def _side(columns: Columns, role: str, data: dict[str, Any], remarks: list[Remar
             if _holds_messages(value):
                 messages += read_turns(value, column, remarks).messages
                 continue
-            value = "" if is_absent(value) else text_of(_single(value, column), f"“{column}”", remarks)
+            value = (
+                "" if is_absent(value) else text_of(_single(value, column, remarks), f"“{column}”", remarks)
+            )
         if not value or value.isspace():
             continue
         if value[0] in SIGNS and is_formula(value):
@@ -120,8 +213,22 @@ def _holds_messages(value: Any) -> bool:
     return is_message(value) or (isinstance(value, list) and bool(value) and all(map(is_message, value)))
 
 
-def _single(value: Any, column: str) -> Any:
-    """The one text of a list of one; several could be choices, so they are not joined."""
+def _single(value: Any, column: str, remarks: list[Remark]) -> Any:
+    """The one text of a list of one; several could be choices, so they are not joined.
+
+    Of `answers`, alike as SQuAD has them ({"text": […]}), the first is taken.
+    """
+    if isinstance(value, dict) and isinstance(value.get("text"), list):
+        value = value["text"]
+        if not value:
+            return ""
+        remarks.append(Remark("several answers", f"{len(value)} in “{column}”"))
+        value = value[:1]
+    if plain(column) == "answers" and isinstance(value, list) and len(value) > 1:
+        remarks.append(Remark("several answers", f"{len(value)} in “{column}”"))
+        value = value[:1]
+    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) and "text" in value[0]:
+        return value[0]["text"]
     if not isinstance(value, list) or not all(isinstance(entry, str) for entry in value):
         return value
     if len(value) > 1:
@@ -179,15 +286,26 @@ def _fitting(plans: tuple[ColumnPlan, ...], data: dict[str, Any]) -> ColumnPlan:
 
 def _forbid(layout: RowLayout, data: dict[str, Any]) -> None:
     """Refuse what is recognised but can't be trained."""
-    if any(not is_absent(data[column]) for column in layout.worse):
-        raise Unusable("preference pairs", _JUDGED)
     for column in layout.judged:
-        if isinstance(data[column], bool):
-            raise Unusable("preference pairs", _LABELLED.format(column))
+        if _is_good(data[column], plain(column) in SCORES) is False:
+            raise Unusable("judged bad", f"holds an answer that “{column}” marks as bad ({data[column]})")
     if any(not is_absent(data[column]) and data[column] not in ("[]", "{}") for column in layout.tools):
         raise Unusable("tool calls", TOOLS)
     if any(not is_absent(data[column]) for column in layout.media):
         raise Unusable("images", MEDIA)
+
+
+def _is_good(value: Any, is_score: bool) -> bool | None:
+    """What a judgement says; None where it is none. A score of 0 or less is bad."""
+    said = str(value).strip().lower().replace(" ", "_")
+    if said in GOOD_WORDS or said in BAD_WORDS:
+        return said in GOOD_WORDS
+    if not is_score:
+        return is_true(value)
+    try:
+        return float(said) > 0 if said and not isinstance(value, bool) else is_true(value)
+    except ValueError:
+        return None
 
 
 def _meaningless(layout: RowLayout, data: dict[str, Any], mapped: bool) -> Refused:
