@@ -114,8 +114,12 @@ class Scene:
             "data": paths if choices.data_kind != "sample" and paths else "sample",
             "columns": choices.mapping,
             "fixes": choices.taken,
+            **(choices.held_out if choices.data_kind != "sample" else {}),
             "chat_template": choices.template,
         }
+        if not chosen.get("heldout", "-"):
+            # a file of one's own that is not named yet
+            chosen["heldout"] = None
         try:
             return self.preset.recipe(**{**choices.changes, **chosen}), problem
         except UserError as refusal:
@@ -136,6 +140,8 @@ class Scene:
         """What has to be chosen before a training can start: the step for it, and the sentence."""
         if not self.choices.model:
             return "model", "No model is chosen yet. Choose one in the Model step."
+        if self.data.refusal:
+            return "data", self.data.refusal
         if refusal := self.refused or refusal_of(self.recipe, self.place.device, self.model):
             return "preset", refusal
         if not chosen_paths(self.bench, self.choices):

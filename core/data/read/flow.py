@@ -9,7 +9,9 @@ from __future__ import annotations
 import codecs
 import gzip
 import hashlib
+import io
 import lzma
+import os
 import stat
 import tempfile
 import zipfile
@@ -43,24 +45,36 @@ class Note(NamedTuple):
     detail: str
 
 
+def file_of(path: Path) -> Path:
+    """The file on disk: the path itself, or the archive or document that it names a part of."""
+    return next((one for one in (path, *path.parents) if os.path.isfile(one)), path)
+
+
 class Flow:
     """One pass over a file. `read` gives its bytes, unpacked; UserError where they are cut off or a bomb.
 
-    packed: “”, “gzip” or “zip”. inner: the file's own name without the packing. position: bytes on disk
-    read so far. encoding: the one that was guessed. notes: what else was decided on the way.
+    path: a file, or one in a zip (`set.zip/train.jsonl`). content: what a part of a file holds that was taken
+    out of it already. packed: “”, “gzip” or “zip”. inner: the file's own name without the packing. position:
+    bytes on disk read so far. encoding: the one that was guessed. notes: what else was decided on
+    the way.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
         self.packed, self.inner, self.encoding = "", path.name, ""
         self.notes: list[Note] = []
         self._unpacked = 0
+        self._file = path if content is not None else file_of(path)
+        # a part is hashed as it is read, unpacked
+        self._digest = hashlib.sha256() if self._file != path else None
         try:
             # a pipe can't be read twice, and waits for ever for somebody to write
-            if path.exists() and not path.is_file():
+            if content is None and path.exists() and not path.is_file():
                 raise UserError(f"{path} is no file on disk. Save the data as a file and choose that.")
-            self.size = path.stat().st_size
-            self._disk = _HashedFile(path)
+            self.size = self._file.stat().st_size if content is None else len(content)
+            # closed by close()
+            file = open(self._file, "rb") if content is None else io.BytesIO(content)  # noqa: SIM115
+            self._disk = _HashedFile(file)
         except OSError as error:
             raise UserError(unreadable(path, error)) from error
         self._source: _Readable = self._disk
@@ -77,11 +91,15 @@ class Flow:
             self.packed, self.inner = "gzip", _without_ending(self.path.name, ".gz")
             self._source = gzip.GzipFile(fileobj=cast(IO[bytes], self._disk))
         elif magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            opened = _open_zip(self.path)
+            named = self.path.relative_to(self._file).as_posix() if self._digest else ""
+            opened = _open_zip(self._file, named)
             if opened is not None:
                 self.packed = "zip"
                 self._source, entry = opened
                 self.inner, self._unpacked_size = PurePosixPath(entry.filename).name, max(entry.file_size, 1)
+                self.size = entry.compress_size if named else self.size
+        elif self._digest:
+            raise UserError(f"{self._file.name} holds no {self.path.name} any more. Choose the data again.")
 
     @property
     def position(self) -> int:
@@ -100,6 +118,8 @@ class Flow:
         except OSError as error:  # gzip's own complaint is an OSError, too
             raise UserError(f"{self.path.name} can't be read: {error}. Get the file again.") from error
         self._unpacked += len(data)
+        if self._digest:
+            self._digest.update(data)
         if self.packed:
             # of gzip, by what was unpacked so far: a bomb is told long before all of it was read
             packed = self.size if self.packed == "zip" else self._disk.position
@@ -109,14 +129,19 @@ class Flow:
     @contextmanager
     def seekable(self) -> Iterator[IO[bytes]]:
         """The whole file, unpacked, for those who must look at its end first."""
-        with tempfile.TemporaryFile() if self.packed else open(self.path, "rb") as file:
-            while self.packed and (piece := self.read(BLOCK_BYTES)):
+        spooled = bool(self.packed) or not self.path.is_file()
+        with tempfile.TemporaryFile() if spooled else open(self.path, "rb") as file:
+            while spooled and (piece := self.read(BLOCK_BYTES)):
                 file.write(piece)
             file.seek(0)
             yield file
 
     def sha256(self) -> str:
-        """Hash of the bytes on disk. What lies after the last byte read is read now."""
+        """Hash of the bytes on disk (in a zip of several files, of one's own). What is left is read now."""
+        if self._digest:
+            while self.read(BLOCK_BYTES):
+                continue
+            return self._digest.hexdigest()
         # A zip is read from its end: that needs a second look at its (packed, few) bytes.
         return sha256_file(self.path) if self.packed == "zip" else self._disk.sha256()
 
@@ -146,8 +171,8 @@ class _Readable(Protocol):
 class _HashedFile:
     """A file that hashes what is read from it."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115  closed by close()
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._digest = hashlib.sha256()
         self.position = 0
 
@@ -171,35 +196,61 @@ class _HashedFile:
         self._file.close()
 
 
-def _open_zip(path: Path) -> tuple[IO[bytes], zipfile.ZipInfo] | None:
-    """(the one file of a zip, what the zip says about it); None for a workbook, which is a zip itself."""
+def zip_entries(path: Path) -> list[str]:
+    """The names of the files in a zip. Empty where it is none, or where reading it will be refused."""
     try:
         with zipfile.ZipFile(path) as archive:
-            if any(name.startswith("xl/") for name in archive.namelist()):
+            entries = _files_in(archive)
+            for entry in entries:
+                _refuse_entry(entry, path.name)
+    except (OSError, ValueError, UserError, *_DAMAGE):
+        return []
+    names = [entry.filename for entry in entries]
+    foreign = any(name.startswith("xl/") or name.endswith("data.pkl") for name in names)
+    return [] if foreign or any(PurePosixPath(name).as_posix() != name for name in names) else names
+
+
+def _open_zip(path: Path, named: str) -> tuple[IO[bytes], zipfile.ZipInfo] | None:
+    """(the file of a zip that is called so, or its only one; what the zip says of it). None for a workbook,
+    which is a zip itself.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if not named and any(name.startswith("xl/") for name in archive.namelist()):
                 return None
-            entry = _only_entry(archive, path.name)
+            entry = _entry(archive, path.name, named)
             return archive.open(entry), entry
     except (OSError, ValueError, KeyError, OverflowError, *_DAMAGE) as error:
         raise UserError(f"{path.name} is a damaged zip archive ({error}). Download it again.") from error
 
 
-def _only_entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+def _files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     entries = [entry for entry in entries if not entry.filename.startswith(_NOISE[0])]
-    entries = [entry for entry in entries if not entry.filename.endswith(_NOISE[1])]
+    return [entry for entry in entries if not entry.filename.endswith(_NOISE[1])]
+
+
+def _entry(archive: zipfile.ZipFile, name: str, named: str) -> zipfile.ZipInfo:
+    entries = _files_in(archive)
     names = [entry.filename for entry in entries]
     if any(entry.endswith("data.pkl") for entry in names):
         raise UserError(
             f"{name} is a PyTorch checkpoint (a pickle), which can run code and is never opened. "
             "Choose a dataset."
         )
-    refuse_entries(entries, name)
+    for entry in entries:
+        _refuse_entry(entry, name)
+    if named:
+        entries = [entry for entry in entries if entry.filename == named]
+        if not entries:
+            raise UserError(f"{name} holds no {named} any more. Choose the data again.")
     if len(entries) != 1:
         held = ", ".join(names[:3]) or "none"
         raise UserError(
-            f"{name} is a zip archive of {len(entries)} files ({held}…), and one with a single file can be "
-            "read. Unpack it and choose the files."
+            f"{name} is a zip archive of {len(entries)} files ({held}…), and none that is called like data. "
+            "Unpack it and choose the files."
         )
+    refuse_entries(entries, name)
     return entries[0]
 
 
