@@ -60,7 +60,10 @@ def items_of(path: Path) -> tuple[Rows, set[str]]:
 
 
 CELLS = [list(QA[0]), *(list(row.values()) for row in QA)]
-VIEWER = {"features": [{"name": "q"}], "rows": [{"row_idx": n, "row": row} for n, row in enumerate(QA)]}
+VIEWER = {
+    "features": [{"feature_idx": 0, "name": "q"}],
+    "rows": [{"row_idx": n, "row": row} for n, row in enumerate(QA)],
+}
 GERMAN = 'Frage;Antwort\n"Wo wächst Öl?";"Für 12 € – überall"\n'
 SAME: dict[str, tuple[str, Callable[[], bytes], Rows, set[str]]] = {
     "Excel": ("a.xlsx", lambda: workbook(CELLS), QA, set()),

@@ -238,7 +238,10 @@ def is_row_list(entry: Any) -> bool:
     """Whether it is a list of rows, and not the turns of one chat."""
     if not isinstance(entry, list) or not entry:
         return False
-    return all(isinstance(item, dict) and not TURN_KEYS & item.keys() for item in entry)
+    # the hub's viewer lists the columns beside the rows
+    return all(
+        isinstance(item, dict) and not TURN_KEYS & item.keys() and "feature_idx" not in item for item in entry
+    )
 
 
 def _several_lists(window: Window, what: str) -> UserError:
