@@ -102,8 +102,9 @@ class Choices:
         return replace(self, columns=_with(self.columns, self.data, mapping))
 
     def with_fix(self, kind: str, take: bool) -> Choices:
-        """The same with one fix of the chosen data taken or taken back."""
-        others = [name for name in self.taken if name != kind]
+        """The same with one fix of the chosen data taken or taken back; of two answers, the last one counts."""
+        question = KINDS[kind].settles or kind
+        others = [name for name in self.taken if question not in (name, KINDS[name].settles)]
         return replace(self, fixes=_with(self.fixes, self.data, [*others, kind] if take else others))
 
     def with_template(self, name: str) -> Choices:

@@ -16,7 +16,7 @@ from core.base.errors import UserError
 from core.data.read.formats import Block, ReadyBlock, Row, TextFormat, Unreadable
 from core.data.read.head import Head
 from core.data.read.json_list import TooDeep, Window, brackets, elements, list_blocks
-from core.data.read.strict_json import not_an_object, parse_strict
+from core.data.read.strict_json import not_an_object, parse_strict, row_of
 
 _ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples", "instances", "questions")
 _TURN_KEYS = {"role", "from", "speaker"}
@@ -119,8 +119,7 @@ def _whole_blocks(window: Window) -> Iterator[Block]:
 
 
 def _as_row(value: Any, number: int) -> Row | Unreadable:
-    where = f"record {number}"
-    return Row(value, where) if isinstance(value, dict) else Unreadable(where, not_an_object(value))
+    return row_of(value, f"record {number}")
 
 
 def _records(window: Window) -> list[Any]:
