@@ -136,6 +136,8 @@ class Scene:
         """What has to be chosen before a training can start: the step for it, and the sentence."""
         if not self.choices.model:
             return "model", "No model is chosen yet. Choose one in the Model step."
+        if self.data.refusal:
+            return "data", self.data.refusal
         if refusal := self.refused or refusal_of(self.recipe, self.place.device, self.model):
             return "preset", refusal
         if not chosen_paths(self.bench, self.choices):

@@ -24,7 +24,7 @@ _hanging: dict[Future[Any], Path] = {}
 _lock = threading.Lock()
 
 
-def look(place: Path, work: Callable[[], Answer], patience_s: float = PATIENCE_S) -> Answer:
+def look(place: Path, work: Callable[[], Answer], patience_s: float | None = None) -> Answer:
     """What `work` finds at `place`; a UserError when that takes longer than anybody should wait."""
     answer: Future[Answer] = Future()
 
@@ -40,7 +40,7 @@ def look(place: Path, work: Callable[[], Answer], patience_s: float = PATIENCE_S
         if place in _hanging.values():
             raise UserError(_no_answer(place))
     threading.Thread(target=run, name=f"look at {place}", daemon=True).start()
-    wait([answer], patience_s)
+    wait([answer], PATIENCE_S if patience_s is None else patience_s)
     with _lock:
         if not answer.done():
             _hanging[answer] = place

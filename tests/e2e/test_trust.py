@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -51,3 +52,39 @@ def test_the_chat_shows_every_sign_that_the_model_wrote(
         page.uncheck("#chat-markdown")
         page.wait_for_function("() => !document.querySelector('#chat-tuned li')")
         assert "1. 1. 2." in page.inner_text("#chat-tuned")
+
+
+def test_a_folder_with_far_too_much_below_it_locks_nothing_and_is_not_listed_at_a_start(
+    chromium: Any, tmp_path: Path
+) -> None:
+    folder = tmp_path / "everything"
+    for number in range(30_000):
+        if number % 1000 == 0:
+            (folder / str(number)).mkdir(parents=True)
+        (folder / str(number - number % 1000) / f"{number}.jsonl").touch()
+    with running_app(tmp_path / "home") as app:
+        watched = Watched(chromium)
+        data, model = watched.page, watched.tab()
+        model.goto(app.address + "#model")
+        model.wait_for_selector("#lg-model-catalogue")
+        data.goto(app.address + "#data")
+        data.check("#lg-data-path")
+        data.fill("#data-path", str(folder))
+        data.press("#data-path", "Tab")
+        # while it is looked at, the other tab goes on
+        model.check("#lg-model-catalogue", timeout=20_000)
+        model.wait_for_selector("#model-list >> text=Qwen3 0.6B", timeout=20_000)
+        data.wait_for_selector("#data-state >> text=holds more than 20,000 files", timeout=20_000)
+        assert data.is_disabled("#lg-next-data")
+        app.kill()
+        app.start()
+        data.reload()
+        data.wait_for_selector("#data-state >> text=holds more than 20,000 files", timeout=20_000)
+        model.reload()
+        model.wait_for_selector("#model-list >> text=Qwen3 0.6B", timeout=20_000)
+        rmtree(folder)
+        folder.mkdir()
+        (folder / "some.jsonl").write_text('{"question": "Why?", "answer": "Because."}\n' * 30)
+        data.click("#data-look-again")
+        data.wait_for_selector("#data-state dt:text-is('Rows read') + dd:text-is('30')")
+        assert watched.errors == []
