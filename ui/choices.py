@@ -102,7 +102,7 @@ class Choices:
         return replace(self, columns=_with(self.columns, self.data, mapping))
 
     def with_fix(self, kind: str, take: bool) -> Choices:
-        """The same with one fix of the chosen data taken or taken back; of two answers, the last one counts."""
+        """The same with one fix of the chosen data taken, in place of another answer, or taken back."""
         question = KINDS[kind].settles or kind
         others = [name for name in self.taken if question not in (name, KINDS[name].settles)]
         return replace(self, fixes=_with(self.fixes, self.data, [*others, kind] if take else others))
