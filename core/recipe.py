@@ -66,6 +66,11 @@ class Recipe(BaseModel):
     chat_template: str = knob(
         "auto", "The model's own chat template, or a standard one where it has none.", "Run"
     )
+    splits: bool = knob(
+        True,
+        "Files called train, valid or test are what their names say; off trains on all of them.",
+        "Data",
+    )
     heldout: str | None = knob(
         None, "Your own held-out file; without one a part of the data is held out.", "Run"
     )

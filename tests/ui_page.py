@@ -46,7 +46,10 @@ def recipe(bench: Bench) -> Recipe:
 def check_here(home: Home, question: Question) -> Path:
     """The check of data in this process, in place of its worker."""
     store = ensure_store(home, question.paths, question.columns)
-    if question.heldout is not None:
-        ensure_store(home, [question.heldout], question.columns)
+    if question.heldout:
+        held_out = ensure_store(home, question.heldout, question.columns)
+        ensure_tokens(home, question.of_heldout(), held_out)
+    if question.aside:
+        ensure_store(home, question.aside, question.columns)
     ensure_tokens(home, question, store)
     return check_folder(home, question)

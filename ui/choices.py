@@ -16,6 +16,9 @@ from core.data.kinds import KINDS
 from core.export.forms import default_form
 from core.fit.search import FitStep
 
+# what may be said about the rows that are held out
+_HELD_OUT = {"heldout": str, "heldout_share": float, "splits": bool}
+
 
 @dataclass(frozen=True)
 class Choices:
@@ -23,8 +26,8 @@ class Choices:
 
     `model_kind` says which of `catalogue` and `hub` (ids on the hub) and `folder` is meant, or the starter.
     `files` are names in the home folder's datasets; `path` lies anywhere and is only read; `data_hub` is the
-    id of a data set on the hub. What was said about `columns` and `fixes` is remembered for each data,
-    `templates` for each model. `fitted` notes what Make it fit has changed.
+    id of a data set on the hub. What was said about `columns`, `fixes` and `held` (out) is remembered for
+    each data, `templates` for each model. `fitted` notes what Make it fit has changed.
     """
 
     model_kind: str = STARTER
@@ -37,6 +40,7 @@ class Choices:
     data_hub: str = ""
     columns: dict[str, Any] = field(default_factory=dict)
     fixes: dict[str, Any] = field(default_factory=dict)
+    held: dict[str, Any] = field(default_factory=dict)
     templates: dict[str, Any] = field(default_factory=dict)
     preset: str = ""
     changes: dict[str, Any] = field(default_factory=dict)
@@ -93,6 +97,19 @@ class Choices:
         )
 
     @property
+    def held_out(self) -> dict[str, Any]:
+        """What was said about the rows of the chosen data that are held out: setting → value.
+
+        Earlier versions of the app kept it among the changes of the preset.
+        """
+        kept = self.held.get(self.data, self.changes)
+        said = {**kept} if isinstance(kept, dict) else {}
+        whole = {name: said[name] for name, kind in _HELD_OUT.items() if isinstance(said.get(name), kind)}
+        if not 0 <= whole.get("heldout_share", 0) <= 0.5:
+            del whole["heldout_share"]
+        return whole
+
+    @property
     def template(self) -> str:
         """The chat template for the chosen model: `auto` is its own."""
         return str(self.templates.get(self.model, "auto"))
@@ -100,6 +117,11 @@ class Choices:
     def with_mapping(self, mapping: dict[str, str]) -> Choices:
         """The same with other words about the chosen data's columns; none means automatic."""
         return replace(self, columns=_with(self.columns, self.data, mapping))
+
+    def with_held_out(self, said: dict[str, Any]) -> Choices:
+        """The same with other words about the rows of the chosen data that are held out."""
+        changes = {name: value for name, value in self.changes.items() if name not in _HELD_OUT}
+        return replace(self, changes=changes, held=_with(self.held, self.data, said))
 
     def with_fix(self, kind: str, take: bool) -> Choices:
         """The same with one fix of the chosen data taken, in place of another answer, or taken back."""

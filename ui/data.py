@@ -14,15 +14,15 @@ from core.base.records import encode
 from core.data.check import CheckState, Question, read_check, start_check, stop_check
 from core.data.cleaned import Changes, save_cleaned
 from core.data.measure import TokenFacts
-from core.data.read import list_again
+from core.data.read import Split, list_again
 from core.data.report import Report, report
 from core.data.shapes import Refused, recognise
 from core.data.sight import FirstRows, first_rows
-from core.data.snapshot import wanted
+from core.data.snapshot import FileRole, RowCounts, count_rows, files_of
 from core.data.store import Store
 from core.models.download import dataset_folder
 from core.recipe import Recipe
-from core.runs.data import data_paths
+from core.runs.data import data_split
 from ui.bench import Bench
 from ui.choices import Choices
 from ui.models import chosen_folder
@@ -36,21 +36,35 @@ _SETTLED_S = 3.0
 class ChosenData:
     """`refusal` says why the data can't be read at all. state and report are None until then.
 
-    `tokens` are the lengths at the recipe's maximum, `train_rows` the rows without those that are held out.
+    `split` says which files are what, `tokens` are the lengths at the recipe's maximum, `counts` the rows
+    that a run would train and hold out.
     """
 
+    split: Split | None = None
     question: Question | None = None
     first: FirstRows | None = None
     state: CheckState | None = None
     report: Report | None = None
     tokens: TokenFacts | None = None
-    train_rows: int = 0
+    counts: RowCounts | None = None
     columns_unknown: bool = False
     refusal: str = ""
 
     @property
     def store(self) -> Store | None:
         return None if self.state is None else self.state.store
+
+    @property
+    def train_rows(self) -> int:
+        """How many rows a run would train; 0 while nobody knows."""
+        return self.counts.train if self.counts is not None else 0
+
+    @property
+    def files(self) -> list[FileRole]:
+        """Every file, and what it is."""
+        if self.state is None or self.state.store is None:
+            return []
+        return files_of(self.state.store, self.state.heldout, self.state.aside)
 
     @property
     def rows(self) -> int:
@@ -102,27 +116,25 @@ def chosen_data(bench: Bench, choices: Choices, recipe: Recipe) -> ChosenData:
         paths = chosen_paths(bench, choices)
         if not paths:
             return ChosenData()
-        first, heldout = first_rows(paths[0]), data_paths(recipe)[1]
+        split = data_split(recipe)
+        first = first_rows(split.train[0])
     except UserError as problem:
         return ChosenData(refusal=str(problem))
     folder = chosen_folder(bench, choices)
     question = Question(
-        paths=paths,
+        paths=split.train,
         columns=choices.mapping,
-        heldout=heldout,
+        heldout=split.heldout,
         model=folder if has_tokenizer(folder) else None,
         template=choices.template,
         exact=choices.data in bench.exact,
+        aside=split.aside,
     )
     state = _check(bench, question)
     judged = _report(bench, state, recipe)
-    rows = 0
-    if judged is not None:
-        held = 0 if question.heldout is not None else wanted(judged.rows_usable, recipe.heldout_share)
-        rows = judged.rows_usable - held
-    return ChosenData(
-        question, first, state, judged, _tokens(bench, state, recipe), rows, _unknown(first, choices, judged)
-    )
+    counts = _counts(bench, state, recipe) if judged is not None and judged.rows_usable else None
+    tokens = _tokens(bench, state, recipe)
+    return ChosenData(split, question, first, state, judged, tokens, counts, _unknown(first, choices, judged))
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -187,6 +199,20 @@ def _report(bench: Bench, state: CheckState, recipe: Recipe) -> Report | None:
             fixes=recipe.fixes,
             heldout=state.heldout,
         ),
+        keep=4,
+    )
+
+
+def _counts(bench: Bench, state: CheckState, recipe: Recipe) -> RowCounts | None:
+    """The rows that a run of the recipe would have."""
+    store, measured = state.store, (state.tokens, state.heldout_tokens)
+    if store is None:
+        return None
+    terms = {"share": recipe.heldout_share, "seed": recipe.seed, "fixes": tuple(recipe.fixes)}
+    return bench.memo.get(
+        "counts",
+        (store, state.heldout, *measured, *terms.values(), recipe.max_length),
+        lambda: count_rows(store, state.heldout, *measured, max_length=recipe.max_length, **terms),
         keep=4,
     )
 

@@ -114,8 +114,12 @@ class Scene:
             "data": paths if choices.data_kind != "sample" and paths else "sample",
             "columns": choices.mapping,
             "fixes": choices.taken,
+            **(choices.held_out if choices.data_kind != "sample" else {}),
             "chat_template": choices.template,
         }
+        if not chosen.get("heldout", "-"):
+            # a file of one's own that is not named yet
+            chosen["heldout"] = None
         try:
             return self.preset.recipe(**{**choices.changes, **chosen}), problem
         except UserError as refusal:

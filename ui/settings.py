@@ -8,12 +8,11 @@ from typing import Any
 from core.base.errors import UserError
 from core.recipe import Recipe, knobs, limits, own_knobs
 
-# chosen in other steps
-ELSEWHERE = ("model", "data", "columns", "fixes", "chat_template", "preset")
+# chosen in other steps; which rows are held out, with the data
+HELD_OUT = ("heldout", "heldout_share", "splits")
+ELSEWHERE = ("model", "data", "columns", "fixes", "chat_template", "preset", *HELD_OUT)
 _LABELS = {
     "name": "Name of the run",
-    "heldout": "Held-out file",
-    "heldout_share": "Held-out share",
     "max_length": "Maximum length",
     "max_steps": "Most steps",
     "max_grad_norm": "Longest gradient",

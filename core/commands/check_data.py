@@ -15,10 +15,12 @@ from core.data.cleaned import Changes, save_cleaned
 from core.data.report import Report, offered_fixes, report
 from core.data.scan import ScanProgress
 from core.data.shapes import ROLES_OF_COLUMNS
+from core.data.snapshot import FileRole, RowCounts, count_rows, files_of
 from core.machine import find_hardware
 from core.models import model_folder
 from core.models.starter import ensure_starter
 from core.presets import choose_preset
+from core.runs.data import data_split
 
 _SIGNS = {"error": "x", "warning": "!", "note": "-"}
 
@@ -31,42 +33,59 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     roles = f"what a column is: {', '.join(ROLES_OF_COLUMNS)}; as often as needed"
     add("--map", action="append", default=[], metavar="COL=ROLE", help=roles)
     add("--heldout", metavar="FILE", help="your own held-out file")
+    share = "share of the rows that is held out, 0 for none (default: the preset's)"
+    add("--heldout-share", type=float, metavar="SHARE", help=share)
+    add("--all-files", action="store_true", help="train on files called valid or test, too")
     add("--fix", metavar="OUT.jsonl", help="take every fix and write a cleaned copy")
     add("--exact", action="store_true", help="count the tokens of every row, not of a sample")
 
 
 def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     """Check the files and print the report; with --fix also write what every offered fix leaves of them."""
+    preset = choose_preset(find_hardware())[0]
+    changes = {"max_length": args.max_length, "heldout_share": args.heldout_share}
+    recipe = preset.recipe(
+        **{name: value for name, value in changes.items() if value is not None},
+        data=[str(data_path(name)) for name in args.files] if args.files != ["sample"] else "sample",
+        heldout=args.heldout,
+        splits=not args.all_files,
+    )
+    split = data_split(recipe)
     question = Question(
-        paths=[data_path(name) for name in args.files],
+        paths=split.train,
         columns=dict(map(_mapping, args.map)),
-        heldout=data_path(args.heldout) if args.heldout else None,
+        heldout=split.heldout,
         model=_model(home, args.model),
         exact=args.exact,
+        aside=split.aside,
     )
     out = _out(args.fix, question.paths) if args.fix else None
-    preset = choose_preset(find_hardware())[0]
-    changes = {} if args.max_length is None else {"max_length": args.max_length}
-    max_length = preset.recipe(**changes).max_length
+    max_length = recipe.max_length
     line = _Line()
     store = ensure_store(home, question.paths, question.columns, line.reading)
     check_columns(store, question.columns)
-    heldout = None
-    if question.heldout is not None:
-        heldout = ensure_store(home, [question.heldout], question.columns, line.reading)
+    heldout, aside = (
+        ensure_store(home, paths, question.columns, line.reading) if paths else None
+        for paths in (question.heldout, question.aside)
+    )
     tokens = ensure_tokens(home, question, store, line.measuring)
+    held_tokens = ensure_tokens(home, question.of_heldout(), heldout, line.measuring) if heldout else None
     line.clear()
     judged = report(store, tokens=tokens, max_length=max_length, heldout=heldout)
-    for sentence in _lines(judged):
+    terms = {"share": recipe.heldout_share, "seed": recipe.seed, "max_length": max_length}
+    counts = count_rows(store, heldout, tokens, held_tokens, **terms)
+    files = files_of(store, heldout, aside)
+    for sentence in _lines(judged, counts, files, split.named and recipe.splits):
         print(_printable(sentence), flush=True)
+    printed = judged.to_json() | {"split": _split_json(counts, files)}
     if out is None:
-        return judged.to_json()
+        return printed
     fixes = offered_fixes(judged.problems)
     copy = save_cleaned(store, fixes, out)
     left = report(store, tokens=tokens, max_length=max_length, fixes=fixes, heldout=heldout)
     for sentence in _change_lines(copy, left):
         print(_printable(sentence), flush=True)
-    return judged.to_json() | {"cleaned": {**copy.to_json(), "verdict": left.verdict}}
+    return printed | {"cleaned": {**copy.to_json(), "verdict": left.verdict}}
 
 
 def _out(name: str, paths: list[Path]) -> Path:
@@ -123,12 +142,23 @@ class _Line:
             print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def _lines(judged: Report) -> Iterable[str]:
+def _split_json(counts: RowCounts, files: list[FileRole]) -> dict[str, Any]:
+    said = [{"name": file.name, "role": file.role, "rows": file.rows} for file in files]
+    return {"train": counts.train, "heldout": counts.heldout, "exact": counts.exact, "files": said}
+
+
+def _lines(judged: Report, counts: RowCounts, files: list[FileRole], named: bool) -> Iterable[str]:
     names = ", ".join(file.name for file in judged.files) or "nothing"
     kind = ", ".join(filter(None, (judged.format, judged.encoding, judged.shape)))
     yield f"{names}{f' ({kind})' if kind else ''}"
     dropped = f", {judged.rows_dropped:,} left out" if judged.rows_dropped else ""
     yield f"{judged.rows_read:,} rows read, {judged.rows_usable:,} can be trained on{dropped}."
+    if len(files) > len(judged.files):
+        yield from (f"  {file.name}: {file.words}" for file in files)
+    if named:
+        yield "  By the names of the files. --all-files trains on all of them."
+    if judged.rows_usable:
+        yield f"Rows: {counts.words}."
     for problem in judged.problems:
         offer = f" Fix: {problem.fix}." if problem.fix else ""
         yield f"  {_SIGNS[problem.severity]} {problem.kind}: {problem.message}{offer}"

@@ -79,8 +79,9 @@ def run(home: Home, args: argparse.Namespace) -> dict[str, Any]:
     if args.data:
         # only data needs the libraries of its check
         from core.fit.data import read_data
+        from core.runs.data import data_split
 
-        data = read_data(home, args.data, recipe)
+        data = read_data(home, data_split(recipe.with_changes(data=args.data)), recipe)
     fit = Fit.of(home, recipe, spec, place, data.lengths if data else None)
     refused = _refusal(place, hardware)
     report = FitReport(

@@ -128,9 +128,8 @@ def _data(report: FitReport) -> Iterator[str]:
         return
     p95, p99, longest = report.data.lengths
     note = f" ({report.data.note})" if report.data.note else ""
-    rows = "1 row" if report.data.rows == 1 else f"{report.data.rows:,} rows"
     yield from _paragraph(
-        f"Data: {rows} to train on; 95% of them have at most {p95:,} tokens, 99% at "
+        f"Data: {report.data.split}; 95% of the rows have at most {p95:,} tokens, 99% at "
         f"most {p99:,}, the longest {longest:,}{note}."
     )
 

@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from core.base.home import Home
 from core.base.jobs import JobState, read_job, request_stop, start_job
 from core.base.records import read_if_whole, write_record
 from core.data.measure import TokenTable, measure, sample_rows
-from core.data.read import expand
+from core.data.read import expand, file_of
 from core.data.scan import ScanProgress, scan, write_problem
 from core.data.shapes import check_mapping
 from core.data.store import ROWS, SUMMARY, VERSION, Store
@@ -38,7 +38,8 @@ WORKER = "core.data.check_worker"
 
 @dataclass(frozen=True)
 class Question:
-    """What to check: files or folders, what their columns are, and the held-out file, if there is one.
+    """What to check: files or folders, what their columns are, the files that are held out, and those that
+    are left aside, whose rows are only counted.
 
     model: a model folder to measure tokens with (None: none yet), `template` the chat template to render
     with, and `exact` to measure every row instead of a sample.
@@ -46,10 +47,15 @@ class Question:
 
     paths: list[Path]
     columns: dict[str, str] = field(default_factory=dict)
-    heldout: Path | None = None
+    heldout: list[Path] = field(default_factory=list)
     model: Path | None = None
     template: str = "auto"
     exact: bool = False
+    aside: list[Path] = field(default_factory=list)
+
+    def of_heldout(self) -> Question:
+        """The same asked of the held-out files."""
+        return replace(self, paths=self.heldout, heldout=[], aside=[])
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ class CheckState:
 
     While it runs, `job.stage` is “reading”, “comparing” or “measuring”, `job.progress` 0..1 or None, and
     `job.fields` holds bytes, total, rows and rows_per_s. store, heldout and tokens are there as soon as all
-    of what they are made from is known. `missing`: what was asked for is not all there.
+    of what they are made from is known; aside and heldout_tokens may come later. `missing`: what was asked
+    for is not all there.
     """
 
     job: JobState
@@ -67,6 +74,8 @@ class CheckState:
     tokens: TokenTable | None
     missing: bool
     asked: bool
+    aside: Store | None = None
+    heldout_tokens: TokenTable | None = None
 
     @property
     def failure(self) -> str:
@@ -91,13 +100,18 @@ def read_check(home: Home, question: Question) -> CheckState:
     # the state is read first: what was made before it said “done” is then seen, too
     state = read_job(job)
     store = _store_in(job)
-    heldout = open_store(home, [question.heldout], question.columns) if question.heldout else None
+    heldout = open_store(home, question.heldout, question.columns) if question.heldout else None
+    aside = open_store(home, question.aside, question.columns) if question.aside else None
     if question.heldout and heldout is None:
         store = None
     tokens = open_tokens(job, question) if store is not None else None
-    missing = store is None or (question.model is not None and tokens is None)
+    held = question.of_heldout()
+    held_tokens = open_tokens(check_folder(home, held), held) if heldout is not None else None
+    uncounted = tokens is None or (heldout is not None and held_tokens is None)
+    unseen = bool(question.aside) and aside is None
+    missing = store is None or unseen or (question.model is not None and uncounted)
     asked = read_if_whole(job / "question.json", Question) == question
-    return CheckState(state, store, heldout, tokens, missing, asked)
+    return CheckState(state, store, heldout, tokens, missing, asked, aside, held_tokens)
 
 
 def stop_check(home: Home, question: Question) -> None:
@@ -218,7 +232,7 @@ def _folder(home: Home, paths: list[Path], columns: dict[str, str]) -> Path:
 def _stamp(path: Path) -> list[Any]:
     """What tells a file from itself after a change."""
     try:
-        status = path.stat()
+        status = file_of(path).stat()
     except OSError:
         return [None]
     return [status.st_size, status.st_mtime_ns]
@@ -228,12 +242,12 @@ def _hashed(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _loaded(file: Path, modified: int) -> TokenTable:
     return TokenTable.load(file)
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def _opened(folder: Path, modified: int) -> Store:
     return Store.open(folder)
 

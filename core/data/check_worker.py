@@ -47,9 +47,12 @@ def check(worker: Worker, home: Home, question: Question) -> None:
     stop = worker.stop_requested
     worker.update(stage="reading")
     store = ensure_store(home, question.paths, question.columns, reading, stop)
-    if question.heldout is not None:
-        heldout = ensure_store(home, [question.heldout], question.columns, reading, stop)
+    if question.heldout:
+        heldout = ensure_store(home, question.heldout, question.columns, reading, stop)
         near_leaked(store, heldout, tick)
+        ensure_tokens(home, question.of_heldout(), heldout, measuring, stop)
+    if question.aside:
+        ensure_store(home, question.aside, question.columns, reading, stop)
     ensure_tokens(home, question, store, measuring, stop)
 
 

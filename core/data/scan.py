@@ -22,7 +22,7 @@ from core.data.compare import compare
 from core.data.digest import Digest, digest_block, no_digest
 from core.data.helpers import Helpers
 from core.data.kinds import BITS
-from core.data.read import Block, expand, open_source
+from core.data.read import Block, expand, file_of, open_source, size_of
 from core.data.store import INDEX, REFUSED, ROWS, SUMMARY, FileFacts, Store, Summary, Tally
 
 # so many rows of a file without a value make a column that has one later worth a word
@@ -80,7 +80,7 @@ def _fill(
     stop: Callable[[], object],
 ) -> None:
     files, failure = _expanded(paths)
-    total = sum(map(_size, files))
+    total = sum(map(size_of, files))
     workers = min(MOST_WORKERS, usable_cores()) if total > SMALL else 1
     with (
         open(folder / ROWS, "wb", buffering=1 << 20) as rows,
@@ -109,19 +109,15 @@ def _expanded(paths: list[Path]) -> tuple[list[Path], str]:
 
 def _named(path: Path) -> str:
     """The file's name; one that is no valid text must not break what is written about it."""
-    return path.name.encode("utf-8", "replace").decode()
-
-
-def _size(path: Path) -> int:
-    with suppress(OSError):
-        return path.stat().st_size
-    return 0
+    file = file_of(path)
+    name = path.name if file == path else f"{file.name}/{path.relative_to(file).as_posix()}"
+    return name.encode("utf-8", "replace").decode()
 
 
 def _read_file(path: Path, digests: Callable[[Iterator[Block]], Iterator[Digest]], book: _Book) -> None:
     """One file into the book; what makes it unreadable is noted there."""
     book.begin(_named(path))
-    facts = FileFacts(_named(path), str(path).encode("utf-8", "replace").decode(), size=_size(path))
+    facts = FileFacts(_named(path), str(path).encode("utf-8", "replace").decode(), size=size_of(path))
     try:
         source = open_source(path)
         facts = replace(

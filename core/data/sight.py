@@ -16,7 +16,7 @@ from core.base.looks import look
 from core.data.doctor import rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.measure import TokenFacts
-from core.data.read import Row, Table, expand, preview_rows, read_rows
+from core.data.read import Row, Table, expand, file_of, preview_rows, read_rows
 from core.data.shapes import Message, Recognised, recognise
 from core.data.store import Store, text_fixes
 
@@ -51,7 +51,7 @@ class RowInSight:
 def first_rows(path: Path) -> FirstRows:
     """The first rows of a file, or of a folder's first file. A UserError when it can't be used at all."""
     file = expand([path])[0]
-    status = file.stat()
+    status = file_of(file).stat()
     return look(file, partial(_first_rows, file, status.st_mtime_ns, status.st_size))
 
 

@@ -10,6 +10,7 @@ import hashlib
 import random
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from numpy.typing import NDArray
 from core.base.errors import UserError
 from core.base.files import read_json, replacement, sha256_file, write_json
 from core.data.compare import leaked
+from core.data.measure import TokenTable
+from core.data.report import counted
 from core.data.report import report as judge
 from core.data.shapes import Conversation
 from core.data.store import RowFile, Store, first_copies, row_line
@@ -56,13 +59,8 @@ def prepare_snapshot(
     report = judge(store, max_length=max_length, fixes=fixes, heldout=heldout)
     if report.verdict == "reject":
         raise UserError(refusal(store, report.first_error))
-    numbers = store.select(fixes)
-    if heldout is None:
-        train, kept_back = split_heldout(store, numbers, seed, share, fixes)
-        measured = store.mend(kept_back, fixes)
-    else:
-        train = np.setdiff1d(numbers, leaked(store, heldout, numbers, fixes))
-        measured = heldout.rows(fixes)
+    train, kept_back = split_rows(store, heldout, seed, share, fixes)
+    measured = (heldout or store).mend(kept_back, fixes)
     folder.mkdir(parents=True, exist_ok=True)
     record = report.to_json()
     rows = _ticking(store.mend(train, fixes), len(train), tick)
@@ -123,6 +121,91 @@ def _write(path: Path, rows: Iterable[Conversation]) -> tuple[int, str]:
             file.write(line)
             count += 1
     return count, digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class FileRole:
+    """What a file is: role “train”, “heldout” or “aside”; and the rows that were read in it."""
+
+    name: str
+    role: str
+    rows: int
+
+    @property
+    def words(self) -> str:
+        """“held out, 20 rows”."""
+        is_what = {"train": "trained", "heldout": "held out", "aside": "left aside"}[self.role]
+        return f"{is_what}, {counted(self.rows)}"
+
+
+def files_of(store: Store, heldout: Store | None = None, aside: Store | None = None) -> list[FileRole]:
+    """Every file of a run's data, and what it is."""
+    stores = {"train": store, "heldout": heldout, "aside": aside}
+    return [
+        FileRole(file.name, role, file.rows)
+        for role, one in stores.items()
+        for file in (one.summary.files if one is not None else [])
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RowCounts:
+    """How many rows a run trains and how many it holds out. `exact` is False where some were only sampled, or
+    where no model is there to say whether all of them have something to learn.
+    """
+
+    train: int
+    heldout: int
+    exact: bool
+
+    @property
+    def words(self) -> str:
+        """“24 train, 16 held out”."""
+        heldout = f"{self.heldout:,}" if self.heldout else "none"
+        return f"{'' if self.exact else 'about '}{self.train:,} train, {heldout} held out"
+
+
+def count_rows(
+    store: Store,
+    heldout: Store | None = None,
+    tokens: TokenTable | None = None,
+    heldout_tokens: TokenTable | None = None,
+    *,
+    share: float,
+    seed: int,
+    fixes: Collection[str] = (),
+    max_length: int,
+) -> RowCounts:
+    """The rows that the run will have: `prepare_snapshot`'s, without those with nothing to learn."""
+    train, kept_back = split_rows(store, heldout, seed, share, fixes)
+    measured = tokens if heldout is None else heldout_tokens
+    trained, one = _learnable(train, len(store), tokens, max_length)
+    held, two = _learnable(kept_back, len(heldout or store), measured, max_length)
+    return RowCounts(trained, held, one and (two or not len(kept_back)))
+
+
+def _learnable(numbers: Numbers, rows: int, tokens: TokenTable | None, max_length: int) -> tuple[int, bool]:
+    """(how many of these rows have something to learn, whether all were looked at)."""
+    if tokens is None or not tokens.rows_measured:
+        return len(numbers), False
+    facts = tokens.at(max_length)
+    if tokens.rows_measured < rows:
+        return round(len(numbers) * facts.rows_kept / facts.rows_measured), False
+    return len(np.setdiff1d(numbers, np.union1d(facts.lost, facts.zero))), True
+
+
+def split_rows(
+    store: Store, heldout: Store | None, seed: int, share: float, fixes: Collection[str] = ()
+) -> tuple[Numbers, Numbers]:
+    """(train, held-out): numbers of rows that the fixes leave, the second of `heldout` if there is one.
+
+    Rows that also stand in `heldout` are not trained; without it a share of the rows is held out.
+    """
+    numbers = store.select(fixes)
+    if heldout is None:
+        return split_heldout(store, numbers, seed, share, fixes)
+    train = np.setdiff1d(numbers, leaked(store, heldout, numbers, fixes))
+    return train, heldout.select(fixes)
 
 
 def split_heldout(

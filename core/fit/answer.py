@@ -22,18 +22,20 @@ from core.recipe import Recipe
 class Data:
     """Rows to train on, their mean length within the maximum, and their lengths; all in tokens.
 
-    `note` says what is not exact about them.
+    `split` says how many rows are trained and held out, `note` what is not exact about them.
     """
 
     rows: int
     tokens_a_row: float
     lengths: Lengths
+    split: str = ""
     note: str = ""
 
     def to_json(self) -> dict[str, Any]:
         p95, p99, longest = self.lengths
         mean = round(self.tokens_a_row, 1)
-        return {"rows": self.rows, "mean": mean, "p95": p95, "p99": p99, "max": longest, "note": self.note}
+        lengths = {"mean": mean, "p95": p95, "p99": p99, "max": longest}
+        return {"rows": self.rows, "split": self.split, **lengths, "note": self.note}
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from core.base.errors import UserError
-from core.base.home import STARTER, Home, data_path
+from core.base.home import STARTER, Home
 from core.data.check import Question, ensure_store, ensure_tokens
 from core.data.measure import TokenTable
-from core.data.snapshot import wanted
+from core.data.read import Split, file_of
+from core.data.snapshot import count_rows
+from core.data.store import Store
 from core.fit.answer import Data
 from core.fit.training import Lengths
 from core.models import model_folder
@@ -20,35 +22,36 @@ from core.recipe import Recipe
 _MEASURED_WHOLE = 20_000
 
 
-def read_data(home: Home, name: str, recipe: Recipe) -> Data:
+def read_data(home: Home, split: Split, recipe: Recipe) -> Data:
     """Check the data as `check-data` does, and count its tokens with the model's tokenizer if it is here."""
-    path = data_path(name)
-    if not path.exists():
-        raise UserError(f"There is no data {path}. Give a file, a folder of files, or `sample`.")
+    for path in (*split.train, *split.heldout):
+        if not file_of(path).exists():
+            raise UserError(f"There is no data {path}. Give a file, a folder of files, or `sample`.")
     own = tokenizer_folder(home, recipe.model)
-    table, rows = _measured(home, path, own)
+    folder = own or ensure_starter(home)
+    store, table = _measured(home, split.train, folder)
     facts = table.at(recipe.max_length) if table else None
     if table is None or facts is None or not facts.rows_kept:
         raise UserError(
-            f"{name} has no row to train on at {recipe.max_length:,} tokens. `check-data` says why."
+            f"{split.train[0].name} has no row to train on at {recipe.max_length:,} tokens. "
+            "`check-data` says why."
         )
-    exact = table.rows_measured == rows
-    usable = round(rows * facts.rows_kept / facts.rows_measured)
-    # the sample has a held-out file of its own
-    held_out = 0 if name == "sample" else wanted(usable, recipe.heldout_share)
+    heldout, held_table = _measured(home, split.heldout, folder) if split.heldout else (None, None)
+    terms = {"share": recipe.heldout_share, "seed": recipe.seed, "fixes": recipe.fixes}
+    counts = count_rows(store, heldout, table, held_table, max_length=recipe.max_length, **terms)
+    exact = table.rows_measured == len(store)
     lengths = Lengths(facts.p95, facts.p99, facts.max if exact else max(facts.max, recipe.max_length))
     note = _note(own is not None or recipe.model == STARTER, exact, table.rows_measured)
-    return Data(max(1, usable - held_out), facts.total / facts.rows_kept, lengths, note)
+    return Data(max(1, counts.train), facts.total / facts.rows_kept, lengths, counts.words, note)
 
 
-def _measured(home: Home, path: Path, tokenizer: Path | None) -> tuple[TokenTable | None, int]:
-    """The lengths of the rows, and how many rows there are; of many a sample is measured."""
-    store = ensure_store(home, [path])
+def _measured(home: Home, paths: list[Path], folder: Path) -> tuple[Store, TokenTable | None]:
+    """The rows of these files with their lengths; of many a sample is measured."""
+    store = ensure_store(home, paths)
     if not len(store):
-        return None, 0
-    folder = tokenizer or ensure_starter(home)
-    question = Question([path], model=folder, exact=len(store) <= _MEASURED_WHOLE)
-    return ensure_tokens(home, question, store), len(store)
+        return store, None
+    question = Question(paths, model=folder, exact=len(store) <= _MEASURED_WHOLE)
+    return store, ensure_tokens(home, question, store)
 
 
 def tokenizer_folder(home: Home, model: str) -> Path | None:

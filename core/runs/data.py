@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from core.base.errors import Stopped, UserError, disk_sentence
@@ -11,6 +12,7 @@ from core.base.home import SAMPLE_DATA, Home, typed_path
 from core.data import prepare_snapshot
 from core.data.check import check_columns, ensure_store, open_store
 from core.data.compare import near_leaked
+from core.data.read import Split, split_files
 from core.data.report import report
 from core.data.scan import ScanProgress
 from core.data.snapshot import SNAPSHOT_REPORT, refusal
@@ -21,13 +23,27 @@ from core.recipe import Recipe
 _NAMES = ("source/data", "source/heldout")
 
 
-def data_paths(recipe: Recipe) -> tuple[list[Path], Path | None]:
-    """The training files (or folders of them) and the held-out file that the recipe names."""
+def named_data(recipe: Recipe) -> list[Path]:
+    """The files (or folders of them) that the recipe names."""
     if recipe.data == "sample":
-        return [SAMPLE_DATA / "train.jsonl"], SAMPLE_DATA / "heldout.jsonl"
+        return [SAMPLE_DATA / "train.jsonl"]
     named = [recipe.data] if isinstance(recipe.data, str) else recipe.data
-    heldout = typed_path(recipe.heldout) if recipe.heldout else None
-    return [typed_path(name) for name in named], heldout
+    return [typed_path(name) for name in named]
+
+
+def data_split(recipe: Recipe) -> Split:
+    """Which files the recipe trains, holds out and leaves aside.
+
+    An own held-out file, or none at all, leave aside what the files' names would hold out.
+    """
+    paths = named_data(recipe)
+    if recipe.data == "sample":
+        return Split(paths, [SAMPLE_DATA / "heldout.jsonl"])
+    split = split_files(paths, recipe.splits)
+    own = [typed_path(recipe.heldout)] if recipe.heldout else []
+    if own or not recipe.heldout_share:
+        return replace(split, heldout=own, aside=split.heldout + split.aside)
+    return split
 
 
 def scan_data(
@@ -36,7 +52,7 @@ def scan_data(
     say: Callable[[ScanProgress], None] = lambda progress: None,
     stop: Callable[[], object] = lambda: False,
 ) -> list[Store]:
-    """The stores of the training rows and of the held-out file, if there is one; scanned where need be."""
+    """The stores of the training rows and of the held-out files, if there are any; scanned where need be."""
     return [ensure_store(home, paths, recipe.columns, say, stop) for paths in _sources(recipe)]
 
 
@@ -59,8 +75,8 @@ def known_sources(home: Home, recipe: Recipe) -> dict[str, str]:
 
 
 def _sources(recipe: Recipe) -> list[list[Path]]:
-    train, heldout = data_paths(recipe)
-    return [train] if heldout is None else [train, [heldout]]
+    split = data_split(recipe)
+    return [split.train, split.heldout] if split.heldout else [split.train]
 
 
 def _hashes(stores: list[Store]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from core.base.home import STARTER, STARTER_NAME, Home
 from core.base.jobs import JobState, log_tail, read_job, request_stop, start_job
 from core.base.records import read_if_whole
 from core.recipe import Recipe
-from core.runs.data import data_paths, known_sources
+from core.runs.data import known_sources, named_data
 
 WORKER = "core.train.worker"
 
@@ -130,7 +130,7 @@ def create_run(home: Home, recipe: Recipe) -> Run:
 
 
 def _run_name(recipe: Recipe) -> str:
-    data = recipe.name or ("pirate" if recipe.data == "sample" else data_paths(recipe)[0][0].stem)
+    data = recipe.name or ("pirate" if recipe.data == "sample" else named_data(recipe)[0].stem)
     model = STARTER_NAME if recipe.model == STARTER else Path(recipe.model).name
     names = (unicodedata.normalize("NFC", part.casefold()) for part in (data, model))
     parts = [re.sub(r"[^\w.]+|_+", "-", name)[:40].strip("-.") for name in names]

@@ -122,8 +122,8 @@ CASES = [
     ),
     reject(
         "two-files.zip",
-        zipped({"train.jsonl": LINES, "test.jsonl": LINES}),
-        "of 2 files (train.jsonl, test.jsonl",
+        zipped({"train.bin": LINES, "test.bin": LINES}),
+        "of 2 files (train.bin, test.bin",
     ),
     reject("empty.zip", zipped({}), "of 0 files"),
     reject("only-a-folder.zip", zipped({"data/": b""}), ""),

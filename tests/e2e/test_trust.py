@@ -12,6 +12,7 @@ import pytest
 from core.base.files import write_json
 from tests.app_process import Watched, browser, running_app
 from tests.finished_run import make_finished_run
+from tests.unit.datasets import pairs, write_rows
 
 pytestmark = pytest.mark.slow
 
@@ -52,6 +53,31 @@ def test_the_chat_shows_every_sign_that_the_model_wrote(
         page.uncheck("#chat-markdown")
         page.wait_for_function("() => !document.querySelector('#chat-tuned li')")
         assert "1. 1. 2." in page.inner_text("#chat-tuned")
+
+
+def test_files_called_valid_and_test_are_not_trained_on_silently(chromium: Any, tmp_path: Path) -> None:
+    data = tmp_path / "set"
+    data.mkdir()
+    for name, rows in (("train", pairs(40)), ("valid", pairs(6, 50)), ("test", pairs(4, 70))):
+        write_rows(data / f"{name}.jsonl", rows)
+    with running_app(tmp_path / "home") as app:
+        page = Watched(chromium).page
+        page.goto(app.address + "#data")
+        page.check("#lg-data-path")
+        page.fill("#data-path", str(data))
+        page.press("#data-path", "Enter")
+        page.wait_for_selector("#data-files >> text=Left aside", timeout=60_000)
+        assert "test.jsonl\tLeft aside\t4" in page.inner_text("#data-files")
+        page.wait_for_selector("#lg-card >> text=40 train, 6 held out")
+        page.check("#data-all-files")
+        page.wait_for_selector("#lg-card >> text=34 train, 16 held out", timeout=60_000)
+        page.fill("#data-held-share", "40")
+        page.press("#data-held-share", "Enter")
+        page.wait_for_selector("#lg-card >> text=30 train, 20 held out")
+        page.check("#lg-held-none")
+        page.wait_for_selector("#data-held >> text=Nothing will show whether")
+        page.goto(app.address + "#train")
+        page.wait_for_selector("#train-panel >> text=50 train, none held out")
 
 
 def test_a_folder_with_far_too_much_below_it_locks_nothing_and_is_not_listed_at_a_start(

@@ -35,7 +35,7 @@ def test_a_check_runs_as_a_job_and_is_kept(
 ) -> None:
     data = write_rows(tmp_path / "data.jsonl", pairs(30))
     held = write_rows(tmp_path / "held.jsonl", pairs(5, first=40))
-    question = Question([data], heldout=held, model=starter_tokenizer_folder)
+    question = Question([data], heldout=[held], model=starter_tokenizer_folder)
     before = read_check(home, question)
     assert before.missing and before.store is None and not before.failure
     job = start_check(home, question)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from core.base import home as homes
 from core.base import looks
 from core.base.errors import UserError
 from core.base.home import Home, typed_path
@@ -241,3 +242,12 @@ def test_look_again_lists_the_chosen_folder_once_more(
         recipe(bench)
     act(bench, "data", "check")
     assert "can be used" in shown(bench, "data-state")
+
+
+def test_a_home_folder_that_hangs_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_on = threading.Event()
+    monkeypatch.setattr(homes, "_HOME_S", 0.2)
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: go_on.wait())
+    with pytest.raises(UserError, match="far doesn't answer in time"):
+        homes.open_home(tmp_path / "far")
+    go_on.set()

@@ -21,6 +21,7 @@ from ui.bench import Bench
 from ui.charts import Histogram, histogram, nice_width, turn_counts
 from ui.choices import Choices
 from ui.data import ChosenData, chosen_paths
+from ui.frame import card
 from ui.render import render
 from ui.scene import scene_of
 from ui.steps.data import spans
@@ -47,6 +48,57 @@ def rows(count: int, **more: Any) -> list[dict[str, Any]]:
         }
         for n in range(count)
     ]
+
+
+# ----- which rows are held out
+
+
+def test_held_out_rows_are_set_here_and_said_everywhere(bench: Bench) -> None:
+    bring(bench, "mine.jsonl", rows(40))
+    said = shown(bench, "data-heldout", "preset-words", "train-panel")
+    assert said.count("4 train, 16 held out") == 3 and "5 % would be 2" in said
+    assert "24 train, 16 held out" in card(scene_of(bench))
+    edit(bench, "data", "held-share", "45 %")
+    assert recipe(bench).heldout_share == 0.45 and "22 train, 18 held out" in shown(bench, "data-heldout")
+    with pytest.raises(UserError, match="at most 50 %"):
+        edit(bench, "data", "held-share", "60")
+    edit(bench, "data", "held", "none")
+    assert recipe(bench).heldout_share == 0 and "Nothing will show whether" in shown(bench, "data-heldout")
+    (bench.home.datasets / "other.jsonl").write_text(json.dumps(ALPACA), "utf-8")
+    edit(bench, "data", "held", "file")
+    assert recipe(bench).heldout is None and "Until a file is named" in shown(bench, "data-heldout")
+    edit(bench, "data", "held-file", str(bench.home.datasets / "other.jsonl"))
+    assert "40 train, 1 held out" in shown(bench, "data-heldout")
+    bring(bench, "more.jsonl", rows(30))
+    assert recipe(bench).heldout is None, "what was said is remembered for each data"
+    edit(bench, "data", "data", "sample")
+    assert "134 train, 26 held out" in shown(bench, "data-heldout")
+
+
+def test_what_an_earlier_version_kept_among_the_settings_holds(bench: Bench) -> None:
+    bring(bench, "mine.jsonl", rows(40))
+    bench.choose(changes={"heldout_share": 0.45, "rank": 8})
+    assert "22 train, 18 held out" in shown(bench, "data-heldout")
+    edit(bench, "data", "held", "share")
+    assert bench.choices().changes == {"rank": 8} and recipe(bench).heldout_share == 0.05
+
+
+def test_files_that_are_splits_are_told_and_can_all_be_trained(bench: Bench, tmp_path: Path) -> None:
+    data = rows(40)
+    for name, part in (("train", data[:30]), ("valid", data[30:36]), ("test", data[36:])):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, part)), "utf-8")
+    edit(bench, "data", "path", str(tmp_path))
+    page = " ".join(shown(bench, "data-heldout").split())
+    assert "30 train, 6 held out" in page
+    for file, role, count in (("train", "Trained", 30), ("valid", "Held out", 6), ("test", "Left aside", 4)):
+        assert f"<td>{file}.jsonl</td><td>{role}</td><td>{count}</td>" in page
+    edit(bench, "data", "all-files", True)
+    assert "24 train, 16 held out" in shown(bench, "data-heldout") and not recipe(bench).splits
+    edit(bench, "data", "all-files", False)
+    edit(bench, "data", "held", "none")
+    assert "No row is held out." in shown(bench, "data-heldout")
+    edit(bench, "data", "held", "names")
+    assert "30 train, 6 held out" in shown(bench, "data-heldout")
 
 
 # ----- the choice

@@ -23,6 +23,7 @@ from core.data.template import TEMPLATES
 from core.fit.speed import count_steps
 from core.models import HUB_ID
 from core.models.download import dataset_folder, download_job, read_download, start_download
+from ui import held
 from ui.bench import Bench
 from ui.charts import histogram, turn_counts
 from ui.data import has_tokenizer, start_again, stop
@@ -366,6 +367,7 @@ class DataStep(Step):
         "data-picked": _picked,
         "data-state": _state,
         "data-mapping": _mapping,
+        "data-heldout": held.section,
         "data-found": _problems,
         "data-sight": _sight,
         "data-measured": _measured,
@@ -376,6 +378,10 @@ class DataStep(Step):
         "data": lambda bench, value: _choose(bench, str(value)),
         "path": lambda bench, value: _choose(bench, "path", path=str(value).strip().strip('"')),
         "data-hub": lambda bench, value: _choose(bench, "hub", data_hub=hub_id(str(value))),
+        "held": held.choose_way,
+        "held-share": held.choose_share,
+        "held-file": held.choose_file,
+        "all-files": held.choose_all_files,
         "row": _go_to,
         "template": lambda bench, value: bench.change(lambda old: old.with_template(str(value))),
     }

@@ -8,7 +8,9 @@ from __future__ import annotations
 import codecs
 import gzip
 import hashlib
+import io
 import lzma
+import os
 import stat
 import zipfile
 import zlib
@@ -33,23 +35,34 @@ _CODECS = {"utf-8": "utf-8-sig", "utf-8-bom": "utf-8-sig", "utf-16": "utf-16"}
 _AROUND = 2000
 
 
+def file_of(path: Path) -> Path:
+    """The file on disk: the path itself, or the archive or document that it names a part of."""
+    return next((one for one in (path, *path.parents) if os.path.isfile(one)), path)
+
+
 class Flow:
     """One pass over a file. `read` gives its bytes, unpacked; UserError where they are cut off or a bomb.
 
-    packed: “”, “gzip” or “zip”. inner: the file's own name without the packing. position: bytes on disk
-    read so far.
+    path: a file, or one in a zip (`set.zip/train.jsonl`). content: what a part of a file holds that was taken
+    out of it already. packed: “”, “gzip” or “zip”. inner: the file's own name without the packing. position:
+    bytes on disk read so far.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
         self.packed, self.inner = "", path.name
         self._unpacked = 0
+        self._file = path if content is not None else file_of(path)
+        # a part is hashed as it is read, unpacked
+        self._digest = hashlib.sha256() if self._file != path else None
         try:
             # a pipe can't be read twice, and waits for ever for somebody to write
-            if path.exists() and not path.is_file():
+            if content is None and path.exists() and not path.is_file():
                 raise UserError(f"{path} is no file on disk. Save the data as a file and choose that.")
-            self.size = path.stat().st_size
-            self._disk = _HashedFile(path)
+            self.size = self._file.stat().st_size if content is None else len(content)
+            # closed by close()
+            file = open(self._file, "rb") if content is None else io.BytesIO(content)  # noqa: SIM115
+            self._disk = _HashedFile(file)
         except OSError as error:
             raise UserError(f"{path} can't be read: {error.strerror or error}. Check the path.") from error
         self._source: _Readable = self._disk
@@ -67,8 +80,12 @@ class Flow:
             self._source = gzip.GzipFile(fileobj=cast(IO[bytes], self._disk))
         elif magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
             self.packed = "zip"
-            self._source, entry = _open_zip(self.path)
+            named = self.path.relative_to(self._file).as_posix() if self._digest else ""
+            self._source, entry = _open_zip(self._file, named)
             self.inner, self._unpacked_size = PurePosixPath(entry.filename).name, max(entry.file_size, 1)
+            self.size = entry.compress_size if named else self.size
+        elif self._digest:
+            raise UserError(f"{self._file.name} holds no {self.path.name} any more. Choose the data again.")
 
     @property
     def position(self) -> int:
@@ -87,6 +104,8 @@ class Flow:
         except OSError as error:  # gzip's own complaint is an OSError, too
             raise UserError(f"{self.path.name} can't be read: {error}. Get the file again.") from error
         self._unpacked += len(data)
+        if self._digest:
+            self._digest.update(data)
         if self.packed:
             # of gzip, by what was unpacked so far: a bomb is told long before all of it was read
             packed = self.size if self.packed == "zip" else self._disk.position
@@ -94,7 +113,11 @@ class Flow:
         return data
 
     def sha256(self) -> str:
-        """Hash of the bytes on disk. What lies after the last byte read is read now."""
+        """Hash of the bytes on disk (in a zip of several files, of one's own). What is left is read now."""
+        if self._digest:
+            while self.read(BLOCK_BYTES):
+                continue
+            return self._digest.hexdigest()
         # A zip is read from its end: that needs a second look at its (packed, few) bytes.
         return sha256_file(self.path) if self.packed == "zip" else self._disk.sha256()
 
@@ -119,8 +142,8 @@ class _Readable(Protocol):
 class _HashedFile:
     """A file that hashes what is read from it."""
 
-    def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = open(path, "rb")  # noqa: SIM115  closed by close()
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
         self._digest = hashlib.sha256()
         self.position = 0
 
@@ -144,20 +167,38 @@ class _HashedFile:
         self._file.close()
 
 
-def _open_zip(path: Path) -> tuple[IO[bytes], zipfile.ZipInfo]:
-    """(the one file of a zip, what the zip says about it)."""
+def zip_entries(path: Path) -> list[str]:
+    """The names of the files in a zip. Empty where it is none, or where reading it will be refused."""
     try:
         with zipfile.ZipFile(path) as archive:
-            entry = _only_entry(archive, path.name)
+            entries = _files_in(archive)
+            for entry in entries:
+                _refuse_entry(entry, path.name)
+    except (OSError, ValueError, UserError, *_DAMAGE):
+        return []
+    names = [entry.filename for entry in entries]
+    foreign = any(name.startswith("xl/") or name.endswith("data.pkl") for name in names)
+    return [] if foreign or any(PurePosixPath(name).as_posix() != name for name in names) else names
+
+
+def _open_zip(path: Path, named: str) -> tuple[IO[bytes], zipfile.ZipInfo]:
+    """(the file of a zip that is called so, or its only one; what the zip says about it)."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entry = _entry(archive, path.name, named)
             return archive.open(entry), entry
     except (OSError, ValueError, KeyError, OverflowError, *_DAMAGE) as error:
         raise UserError(f"{path.name} is a damaged zip archive ({error}). Download it again.") from error
 
 
-def _only_entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
+def _files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = [entry for entry in archive.infolist() if not entry.is_dir()]
     entries = [entry for entry in entries if not entry.filename.startswith(_NOISE[0])]
-    entries = [entry for entry in entries if not entry.filename.endswith(_NOISE[1])]
+    return [entry for entry in entries if not entry.filename.endswith(_NOISE[1])]
+
+
+def _entry(archive: zipfile.ZipFile, name: str, named: str) -> zipfile.ZipInfo:
+    entries = _files_in(archive)
     names = [entry.filename for entry in entries]
     if any(entry.startswith("xl/") for entry in names):
         raise UserError(f"{name} is an Excel workbook. Save the sheet as CSV and choose that file.")
@@ -168,11 +209,15 @@ def _only_entry(archive: zipfile.ZipFile, name: str) -> zipfile.ZipInfo:
         )
     for entry in entries:
         _refuse_entry(entry, name)
+    if named:
+        entries = [entry for entry in entries if entry.filename == named]
+        if not entries:
+            raise UserError(f"{name} holds no {named} any more. Choose the data again.")
     if len(entries) != 1:
         held = ", ".join(names[:3]) or "none"
         raise UserError(
-            f"{name} is a zip archive of {len(entries)} files ({held}…), and one with a single file can be "
-            "read. Unpack it and choose the files."
+            f"{name} is a zip archive of {len(entries)} files ({held}…), and none that is called like data. "
+            "Unpack it and choose the files."
         )
     _refuse_bomb(name, entries[0].file_size, entries[0].compress_size)
     return entries[0]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import orjson
@@ -18,6 +19,8 @@ from core.data.read.flow import line_ends
 from core.data.read.formats import LONGEST_ROW, Block, Row, Unreadable
 from core.data.read.strict_json import parse_strict, record
 
+# what the turn of a chat has, and a row has not
+TURN_KEYS = {"role", "from", "speaker"}
 _LONGEST_REST = 64 * 1024**2
 # what stands before an element: a comma, unless it is the first, and its key in an object; never two \s* in
 # a row, which would take quadratic time over much white space
@@ -191,6 +194,18 @@ def _scalars(raw: bytes, start: int, end: int) -> list[int]:
     return ends
 
 
+def is_row_list(entry: Any) -> bool:
+    """Whether it is a list of rows, and not the turns of one chat."""
+    if not isinstance(entry, list) or not entry:
+        return False
+    return all(isinstance(item, dict) and not TURN_KEYS & item.keys() for item in entry)
+
+
+def _several_lists(window: Window, what: str) -> UserError:
+    """None of a document's lists is left out in silence; `parts` takes them apart where it can."""
+    return UserError(f"{window.name} holds {what}. Write each of its lists into a file of its own.")
+
+
 def _never_ends(window: Window, number: int, keyed: bool) -> UserError:
     """Why the list stops in its middle: a record that is broken, too long, or cut off with the file."""
     if len(window.raw) > LONGEST_ROW:
@@ -211,9 +226,14 @@ def _check_end(window: Window, close: int, around: bytes, first: int) -> None:
         raise window.broken("a comma stands after the last record (a trailing comma is not JSON)")
     while len(window.raw) <= _LONGEST_REST and window.more():
         continue
+    if len(window.raw) > _LONGEST_REST:
+        raise _several_lists(window, f"more than {_LONGEST_REST // 1024**2} MB beside its first list")
     try:
-        parse_strict(around + window.raw)
+        whole = parse_strict(around + window.raw)
     except ValueError as error:
         raise window.broken(f"what stands around the list of records {error}") from None
+    others = [key for key, value in whole.items() if is_row_list(value)] if isinstance(whole, dict) else []
+    if others and around:
+        raise _several_lists(window, f"a further list of rows, “{others[0][:40]}”")
     if first == 1:
         raise UserError(f"{window.name} holds an empty list. Choose a file with at least one row.")

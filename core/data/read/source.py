@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -12,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from core.base.errors import UserError
-from core.base.files import sha256_file
 from core.base.looks import kind_of, look
-from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of
+from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of, file_of
 from core.data.read.folder import files_below
 from core.data.read.formats import (
     LONGEST_FIELD,
@@ -27,6 +27,7 @@ from core.data.read.formats import (
 )
 from core.data.read.gathered import gathered
 from core.data.read.head import HEAD_BYTES, Head, ending_of, refuse_binary, refuse_foreign
+from core.data.read.parts import PART_ENDINGS, open_flow, parts_of
 
 # the endings of files that are data wherever they lie, and of texts, which beside data tell about it
 DATA_ENDINGS = tuple(ending for kind in all_formats() if not kind.prose for ending in kind.endings)
@@ -58,14 +59,16 @@ class Source:
 
     def blocks(self) -> Iterator[Block]:
         """The file from its beginning, in order. UserError where nothing that follows can be trusted."""
-        with Flow(self.path) as flow:
+        with open_flow(self.path) as flow:
             yield from gathered(iter(self.format.blocks(flow, self.encoding)))
             self._sha256 = flow.sha256()
 
     @property
     def sha256(self) -> str:
         """Hash of the bytes on disk; made while `blocks` reads them, now if it has not."""
-        self._sha256 = self._sha256 or sha256_file(self.path)
+        if not self._sha256:
+            with open_flow(self.path) as flow:
+                self._sha256 = flow.sha256()
         return self._sha256
 
 
@@ -80,7 +83,7 @@ class Table:
 
 def open_source(path: Path) -> Source:
     """Look at the beginning of a file and say what it is. Raises UserError for what is no dataset."""
-    with Flow(path) as flow:
+    with open_flow(path) as flow:
         raw = _first_bytes(flow)
         ending = ending_of(flow.inner)
         head = Head(path.name, ending, _PROMISED.get(ending, ""), raw)
@@ -143,31 +146,59 @@ def _cell(value: Any) -> str:
 def expand(paths: Iterable[Path]) -> list[Path]:
     """The files to read: folders become the data files in them, sorted; each file stands once.
 
-    Texts count in a folder that has no other data: beside data they tell about it. A UserError says what
-    can't be read, or takes too long to be listed; this may be asked by a page.
+    So do zip archives, and JSON documents with several lists of rows (`parts`). Texts count in a folder that
+    has no other data: beside data they tell about it. A UserError says what can't be read, or takes too long
+    to be listed; this may be asked by a page.
     """
     files: list[Path] = []
+    answered: set[Path] = set()
     for path in paths:
-        kind = kind_of(path)
+        # of many files only the first of each folder may have to be waited for
+        kind = "file" if path.parent in answered and path.is_file() else kind_of(path)
+        answered.add(path.parent)
         if kind == "folder":
             inside = look(path, partial(_data_files, path))
             if not inside:
                 endings, packed = ", ".join(DATA_ENDINGS + TEXT_ENDINGS), ", ".join(PACKED_ENDINGS)
                 raise UserError(f"{path} holds no data files ({endings}; also {packed}). Choose another.")
             files += inside
-        elif kind:
+        elif kind or file_of(path) != path:
             files.append(path)
         else:
             raise UserError(f"{path} can't be read: there is no such file. Check the path.")
     if not files:
         raise UserError("No file was chosen. Choose a data file or a folder that holds some.")
-    return list(dict.fromkeys(files))
+    holders = [file for file in files if ending_of(file.name.lower()) in PART_ENDINGS]
+    parts: dict[Path, list[Path]] = {}
+    if holders:
+        parts = look(holders[0], lambda: {file: parts_of(file, _data_among) for file in holders})
+    return list(dict.fromkeys(part for file in files for part in parts.get(file, [file])))
+
+
+def size_of(path: Path) -> int:
+    """Bytes on disk of a file, or of the part of one that the path names; 0 if it can't be read."""
+    with suppress(UserError, OSError):
+        if path.exists():
+            return path.stat().st_size
+        with open_flow(path) as flow:
+            return flow.size
+    return 0
 
 
 def _data_files(folder: Path) -> list[Path]:
-    inside = [path for path in files_below(folder) if path.name.split(".")[0].lower() not in _ABOUT]
+    return _data_among(files_below(folder), folder)
+
+
+def _data_among(paths: list[Path], root: Path) -> list[Path]:
+    """Those of the files below `root` that are data."""
+    inside = [path for path in paths if not _is_hidden(path, root)]
+    inside = [path for path in inside if path.name.split(".")[0].lower() not in _ABOUT]
     data = [path for path in inside if _inner_ending(path) in DATA_ENDINGS + PACKED_ENDINGS]
     return data or [path for path in inside if _inner_ending(path) in TEXT_ENDINGS]
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith((".", "__")) for part in path.relative_to(folder).parts)
 
 
 def _inner_ending(path: Path) -> str:

@@ -15,15 +15,22 @@ import orjson
 from core.base.errors import UserError
 from core.data.read.formats import Block, ReadyBlock, Row, TextFormat, Unreadable
 from core.data.read.head import Head
-from core.data.read.json_list import TooDeep, Window, brackets, elements, list_blocks
+from core.data.read.json_list import (
+    TURN_KEYS,
+    TooDeep,
+    Window,
+    brackets,
+    elements,
+    is_row_list,
+    list_blocks,
+)
 from core.data.read.strict_json import not_an_object, parse_strict, row_of
 
-_ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples", "instances", "questions")
-_TURN_KEYS = {"role", "from", "speaker"}
+ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples", "instances", "questions")
 _WHOLE = 64 * 1024**2
 _LOOKED_AT = 4 * 1024**2
 _ROWS_A_BLOCK = 1000
-_LIST_UNDER_NAME = re.compile(rb'"(?:' + "|".join(_ROW_LISTS).encode() + rb')"\s*:\s*$')
+_LIST_UNDER_NAME = re.compile(rb'"(?:' + "|".join(ROW_LISTS).encode() + rb')"\s*:\s*$')
 _KEY = re.compile(rb'\s*(?:,\s*)?"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*(?=\{)', re.DOTALL)
 
 
@@ -75,7 +82,7 @@ def _find_list(window: Window) -> int | None:
         for place in places[depths == 2].tolist():
             if window.raw[place] == 0x5B and _LIST_UNDER_NAME.search(window.raw, max(0, place - 60), place):
                 ends, close = elements(window.raw[place + 1 :], keyed=False)
-                if ends and _is_row(window.raw[place + 1 : place + 1 + ends[0]]):
+                if ends and is_row(window.raw[place + 1 : place + 1 + ends[0]]):
                     return place
                 if ends or close >= 0:
                     return None
@@ -83,10 +90,10 @@ def _find_list(window: Window) -> int | None:
             return None
 
 
-def _is_row(raw: bytes) -> bool:
+def is_row(raw: bytes) -> bool:
     """Whether a list's first element is a row, and not the turn of a chat."""
     try:
-        return not _TURN_KEYS & orjson.loads(raw).keys()
+        return not TURN_KEYS & orjson.loads(raw).keys()
     except orjson.JSONDecodeError:
         return raw.lstrip().startswith(b"{")  # reading it as a row will say what is wrong
     except AttributeError:
@@ -101,7 +108,7 @@ def _begins_with_rows_under_ids(window: Window) -> bool:
         return False
     for start, end in zip([0, *ends], ends):
         key = _KEY.match(inside, start, end)
-        if key is None or not _is_row(inside[key.end() : end]):
+        if key is None or not is_row(inside[key.end() : end]):
             return False
     return True
 
@@ -133,7 +140,7 @@ def _records(window: Window) -> list[Any]:
     for entry in value.values() if _is_wrapping(value) else ():
         if entry == []:
             raise UserError(f"{window.name} holds an empty list. Choose a file with at least one row.")
-        if _is_row_list(entry):
+        if is_row_list(entry):
             return entry
     columns = list(value.values())
     if columns and all(isinstance(column, list) and column and not _is_chat(column) for column in columns):
@@ -151,13 +158,6 @@ def _place_of_fault(raw: bytes) -> int:
     return 0
 
 
-def _is_row_list(entry: Any) -> bool:
-    """Whether it is a list of rows, and not the turns of one chat."""
-    if not isinstance(entry, list) or not entry:
-        return False
-    return all(isinstance(item, dict) and not _TURN_KEYS & item.keys() for item in entry)
-
-
 def _is_wrapping(value: dict[str, Any]) -> bool:
     """Whether an object holds one list and facts about it, rather than being a row itself."""
     kinds = [type(entry) for entry in value.values()]
@@ -166,7 +166,7 @@ def _is_wrapping(value: dict[str, Any]) -> bool:
 
 def _is_row_under_id(entry: Any) -> bool:
     """Whether it could be one of the rows of `{"id 1": {…}, "id 2": {…}}`, rather than a message."""
-    return isinstance(entry, dict) and bool(entry) and not _TURN_KEYS & entry.keys()
+    return isinstance(entry, dict) and bool(entry) and not TURN_KEYS & entry.keys()
 
 
 def _is_chat(column: list[Any]) -> bool:
