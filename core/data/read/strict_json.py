@@ -174,12 +174,21 @@ def record(raw: bytes, where: str) -> Row | Unreadable:
         value = parse_strict(raw)
     except ValueError as error:
         return Unreadable(where, str(error))
+    return row_of(value, where)
+
+
+def row_of(value: Any, where: str) -> Row | Unreadable:
+    """A parsed value as a row: of what the hub's viewer gives, the row inside; a list of objects is a chat
+    without a name.
+    """
     if type(value) is dict and "row_idx" in value and type(value.get("row")) is dict:
         cut = value.get("truncated_cells")
         if cut:
             return Unreadable(where, f"was cut off by the hub's viewer (“{cut[0]}”); get the whole data set")
         value = value["row"]
-    return Row(value, where) if type(value) is dict else Unreadable(where, not_an_object(value))
+    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+        value = {"messages": value}
+    return Row(value, where) if isinstance(value, dict) else Unreadable(where, not_an_object(value))
 
 
 def not_an_object(value: Any) -> str:
