@@ -124,8 +124,9 @@ class Choices:
         return replace(self, changes=changes, held=_with(self.held, self.data, said))
 
     def with_fix(self, kind: str, take: bool) -> Choices:
-        """The same with one fix of the chosen data taken or taken back."""
-        others = [name for name in self.taken if name != kind]
+        """The same with one fix of the chosen data taken, in place of another answer, or taken back."""
+        question = KINDS[kind].settles or kind
+        others = [name for name in self.taken if question not in (name, KINDS[name].settles)]
         return replace(self, fixes=_with(self.fixes, self.data, [*others, kind] if take else others))
 
     def with_template(self, name: str) -> Choices:

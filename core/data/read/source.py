@@ -25,6 +25,7 @@ from core.data.read.formats import (
     Unreadable,
     all_formats,
 )
+from core.data.read.gathered import gathered
 from core.data.read.head import HEAD_BYTES, Head, ending_of, refuse_binary, refuse_foreign
 from core.data.read.parts import PART_ENDINGS, open_flow, parts_of
 
@@ -59,7 +60,7 @@ class Source:
     def blocks(self) -> Iterator[Block]:
         """The file from its beginning, in order. UserError where nothing that follows can be trusted."""
         with open_flow(self.path) as flow:
-            yield from self.format.blocks(flow, self.encoding)
+            yield from gathered(iter(self.format.blocks(flow, self.encoding)))
             self._sha256 = flow.sha256()
 
     @property

@@ -140,7 +140,14 @@ def record(raw: bytes, where: str) -> Row | Unreadable:
         value = parse_strict(raw)
     except ValueError as error:
         return Unreadable(where, str(error))
-    return Row(value, where) if type(value) is dict else Unreadable(where, not_an_object(value))
+    return row_of(value, where)
+
+
+def row_of(value: Any, where: str) -> Row | Unreadable:
+    """A parsed value as a row; a list of objects is a chat without a name."""
+    if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
+        value = {"messages": value}
+    return Row(value, where) if isinstance(value, dict) else Unreadable(where, not_an_object(value))
 
 
 def not_an_object(value: Any) -> str:

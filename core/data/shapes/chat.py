@@ -45,6 +45,7 @@ def read_turns(value: Any, column: str, remarks: list[Remark]) -> Turns:
     turns = _unfolded(value) if isinstance(value, dict) else list_of(value, f"“{column}”")
     if not turns:
         raise Unusable("no messages", f"has an empty list of messages in “{column}”")
+    turns = _unpacked(turns)
     if _names_speakers(turns):
         return _spoken(turns, remarks)
     found = Turns("messages")
@@ -68,6 +69,61 @@ def _unfolded(value: dict[str, Any]) -> list[Any]:
     if columns and all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
         return [dict(zip(value, turn)) for turn in zip(*columns)]
     return [value]
+
+
+def _unpacked(turns: list[Any]) -> list[Any]:
+    """Turns in a list of their own, or [question, answer] pairs of texts, as messages."""
+    if len(turns) == 1 and isinstance(turns[0], list) and turns[0] and all(map(is_message, turns[0])):
+        return turns[0]
+    if type(turns[0]) is not list or not all(map(_is_pair, turns)):
+        return turns
+    roles = ("user", "assistant")
+    return [{"role": role, "content": text} for pair in turns for role, text in zip(roles, pair)]
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)
+
+
+def read_tree(mapping: dict[str, Any], node: Any, remarks: list[Remark]) -> list[Message]:
+    """The branch of a ChatGPT conversation that ends at `node`, which is the one that was on the screen.
+
+    Only what user and assistant say to each other: no tools, no empty turns; what the assistant says in
+    several goes is one answer.
+    """
+    branch: list[dict[str, Any]] = []
+    while len(branch) < len(mapping) and isinstance(entry := mapping.get(str(node)), dict):
+        branch.append(_inner(entry, "message"))
+        node = entry.get("parent")
+    messages: list[Message] = []
+    media = 0
+    for said in reversed(branch):
+        content = _inner(said, "content")
+        role = ROLES.get(str(_inner(said, "author").get("role")))
+        hidden = _inner(said, "metadata").get("is_visually_hidden_from_conversation")
+        if role is None or hidden or said.get("recipient") not in (None, "all"):
+            continue
+        if content.get("content_type") not in ("text", "multimodal_text"):
+            continue
+        parts = content["parts"] if isinstance(content.get("parts"), list) else []
+        media += sum(not isinstance(part, str) for part in parts)
+        text = "\n".join(part for part in parts if isinstance(part, str))
+        if is_absent(text):
+            continue
+        if messages and messages[-1]["role"] == role == "assistant":
+            messages[-1]["content"] += f"\n\n{text}"
+        else:
+            messages.append({"role": role, "content": text})
+    while messages and messages[-1]["role"] != "assistant":
+        messages.pop()
+    if media:
+        remarks.append(Remark("media left out", f"{media} pictures or files"))
+    return messages
+
+
+def _inner(value: dict[str, Any], key: str) -> dict[str, Any]:
+    inner = value.get(key)
+    return inner if isinstance(inner, dict) else {}
 
 
 def is_message(value: Any) -> bool:
@@ -97,7 +153,12 @@ def _add_turn(found: Turns, turn: Any, number: int, remarks: list[Remark]) -> No
     if thinking and found.messages[-1]["role"] == "assistant" and isinstance(turn[thinking], str):
         add_reasoning(found.messages, turn[thinking], remarks)
     used = (named, *texts.values(), *flags, thinking)
-    found.extra.update(key for key in turn if key not in used and not is_absent(turn[key]))
+    said = {message["content"] for message in found.messages[-len(texts) :]}
+    found.extra.update(
+        key
+        for key, value in turn.items()
+        if key not in used and not is_absent(value) and not (isinstance(value, str) and value in said)
+    )
 
 
 def add_reasoning(messages: list[Message], thinking: str, remarks: list[Remark]) -> None:

@@ -62,6 +62,7 @@ CHAT_COLUMNS = (
     "dialogue",
     "turns",
     "contents",
+    "chat_messages",
 )
 TEXT_COLUMNS = ("text",)
 SYSTEM_COLUMNS = ("system", "system_prompt", "system_message", "systeminstruction", "system_instruction")

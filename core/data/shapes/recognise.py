@@ -7,7 +7,7 @@ from typing import Any
 
 from core.data.kinds import Remark
 from core.data.read import Row
-from core.data.shapes.chat import add_reasoning, is_message, read_history, read_turns
+from core.data.shapes.chat import add_reasoning, is_message, read_history, read_tree, read_turns
 from core.data.shapes.names import (
     ANSWER_COLUMNS,
     BAD_WORDS,
@@ -47,6 +47,11 @@ def recognise(row: Row, columns: Mapping[str, str] | None = None) -> Recognised 
             _forbid(layout, data)
         if any(not is_absent(data[column]) for column in layout.worse):
             return _better(layout, data)
+        if "current_node" in data and isinstance(data.get("mapping"), dict):
+            remarks: list[Remark] = []
+            messages = read_tree(data["mapping"], data["current_node"], remarks)
+            _check(messages)
+            return Recognised("ChatGPT's conversations, the current branch of each", messages, [], remarks)
         if not layout.plans:
             return _meaningless(layout, data, mapped=bool(columns))
         plan = layout.plans[0] if len(layout.plans) == 1 else _fitting(layout.plans, data)

@@ -24,7 +24,7 @@ from core.data.read.json_list import (
     is_row_list,
     list_blocks,
 )
-from core.data.read.strict_json import not_an_object, parse_strict
+from core.data.read.strict_json import not_an_object, parse_strict, row_of
 
 ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples", "instances", "questions")
 _WHOLE = 64 * 1024**2
@@ -126,8 +126,7 @@ def _whole_blocks(window: Window) -> Iterator[Block]:
 
 
 def _as_row(value: Any, number: int) -> Row | Unreadable:
-    where = f"record {number}"
-    return Row(value, where) if isinstance(value, dict) else Unreadable(where, not_an_object(value))
+    return row_of(value, f"record {number}")
 
 
 def _records(window: Window) -> list[Any]:
