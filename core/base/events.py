@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,7 @@ MAX_READ = 8 << 20
 
 def now() -> str:
     """The time as the logs write it: UTC, ISO 8601, milliseconds."""
-    return utc(time.time())
-
-
-def utc(seconds: float) -> str:
-    """A time of the system's clock, in seconds since 1970, as the logs write it."""
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds")
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 class EventLog:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
 from core.base.errors import UserError
-from core.base.events import utc
 from core.base.files import read_json, write_json
 from core.base.home import STARTER, STARTER_NAME, Home
 from core.base.jobs import read_job, start_job
@@ -140,8 +140,8 @@ def out_of_date(run: Run, export: Export) -> str:
     """A sentence where the run was trained on since the file was made; empty where it is the run's model."""
     trained = run.adapter_note
     if trained is None or not export.adapter:
-        # one of them was written before adapters were noted, so only the clock tells
-        if not run.trained or export.made >= utc(run.adapter.stat().st_mtime):
+        # one of them was written before adapters were noted, so only the log tells
+        if export.made >= _saved(run, run.events.size()):
             return ""
     elif trained.sha256 == export.adapter:
         return ""
@@ -158,6 +158,13 @@ def newest_export(run: Run, quant: str | None = None) -> Export | None:
     """The run's newest GGUF, of one quantization if it is named."""
     name = form_named(quant).name if quant else None
     return next((export for export in read_exports(run) if name in (None, export.quant)), None)
+
+
+@lru_cache(maxsize=64)
+def _saved(run: Run, size: int) -> str:
+    """When the run's adapter was written last, by its log of so many bytes; empty where that does not say."""
+    saving = [event["t"] for event in run.events.all() if event.get("stage") == "saving" and "t" in event]
+    return str(saving[-1]) if saving else ""
 
 
 def add_export(run: Run, export: Export) -> None:
