@@ -20,7 +20,7 @@ _WAYS = {
     ),
     "share": ("A share of the rows", "Drawn by chance, long and short ones alike; copies stay together."),
     "file": ("A file of your own", "All of its rows; those that are also in your data are not trained."),
-    "none": ("None", "Every row is trained, and nothing measures it."),
+    "none": ("None", "Nothing measures what it has learned."),
 }
 _LARGEST = 50
 

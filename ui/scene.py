@@ -209,7 +209,8 @@ class Scene:
         if fit is None or tokens is None or rows <= 0 or not tokens.rows_kept:
             return None
         ended = tuple((line.run.name, line.state.status) for line in self.runs)
-        average = tokens.total / tokens.rows_kept
+        average = tokens.total / tokens.windows
+        rows = round(rows * tokens.windows / tokens.rows_kept)
         parts = (fit.spec, fit.recipe.model_dump_json(), fit.lengths, fit.place, rows, average, ended)
         parts = (*parts, read_calibration(self.home, fit.place))
         return self.bench.memo.get("time", parts, lambda: fit.time(self.machine, rows, average))

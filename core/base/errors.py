@@ -134,10 +134,11 @@ def file_sentence(error: BaseException) -> str:
     trouble = disk_trouble(error)
     if trouble is None:
         return ""
-    return f"{_path_words(error.filename)}: {trouble.problem}. {trouble.remedy}, then try again."
+    return f"{path_words(error.filename)}: {trouble.problem}. {trouble.remedy}, then try again."
 
 
-def _path_words(path: Any) -> str:
+def path_words(path: Any) -> str:
+    """A path for a sentence; of a very long one its beginning and its end."""
     text = os.fsdecode(path) if isinstance(path, (str, bytes, os.PathLike)) else "A file"
     return text if len(text) <= 200 else f"{text[:80]}…{text[-40:]}"
 

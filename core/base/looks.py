@@ -16,7 +16,7 @@ from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from core.base.errors import UserError, disk_problem
+from core.base.errors import UserError, disk_problem, path_words
 
 PATIENCE_S = 4.0
 Answer = TypeVar("Answer")
@@ -58,7 +58,9 @@ def kind_of(path: Path) -> Literal["", "file", "folder"]:
         return look(path, lambda: _kind_of(path))
     except (OSError, ValueError) as error:
         # ValueError: a zero byte in the name
-        raise UserError(f"{path} can't be read: {disk_problem(error)}. Check the path.") from error
+        raise UserError(
+            f"{path_words(path)} can't be read: {disk_problem(error)}. Check the path."
+        ) from error
 
 
 def _kind_of(path: Path) -> Literal["", "file", "folder"]:

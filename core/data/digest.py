@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from core.data.doctor import inspect
 from core.data.kinds import BITS, KINDS, Remark
-from core.data.read import Block, Row, Unreadable
+from core.data.read import Block, Note, Row, Unreadable
 from core.data.shapes import Recognised, Refused, may_matter, recognise
 from core.data.store import Tally
 
@@ -52,6 +52,9 @@ def digest_block(block: Block, columns: dict[str, str], prefix: str) -> Digest:
     """Parse, recognise and inspect every row of `block`; `prefix` goes before each row's place."""
     counter = _Counter(columns, prefix)
     for item in block.rows():
+        if isinstance(item, Note):
+            counter.note(item.kind, prefix + item.where, item.detail)
+            continue
         if isinstance(item, Unreadable):
             counter.refuse("unreadable row", prefix + item.where, item.reason)
         else:
@@ -85,7 +88,7 @@ class _Counter:
 
     def refuse(self, kind: str, place: str, reason: str) -> None:
         self.refused.append(orjson.dumps({"where": place, "kind": kind, "reason": reason}) + b"\n")
-        self._note(kind, place, reason)
+        self.note(kind, place, reason)
 
     def _keep(self, recognised: Recognised, place: str) -> bool:
         """Take the row in, unless a remark says that such rows are never used."""
@@ -126,11 +129,11 @@ class _Counter:
         for remark in remarks:
             bit = BITS[remark.kind]
             if not flags & bit:
-                self._note(remark.kind, place, remark.detail)
+                self.note(remark.kind, place, remark.detail)
             flags |= bit
         return flags
 
-    def _note(self, kind: str, place: str, reason: str) -> None:
+    def note(self, kind: str, place: str, reason: str) -> None:
         if kind not in self.digest.tallies:
             self.digest.tallies[kind] = Tally()
         self.digest.tallies[kind].add(place, reason)

@@ -47,6 +47,11 @@ def _mendable(name: str, says: str, fix: str) -> Kind:
     return Kind(name, "warning", says, fix=fix, fix_drops=False)
 
 
+def _assumed(name: str, fix: str) -> Kind:
+    """What the reading took for granted of a file; nothing is trained before the person agrees."""
+    return Kind(name, "error", "", fix=fix, fix_drops=False, about_rows=False)
+
+
 def _decision(name: str, says: str, fix: str) -> Kind:
     """Rows that can be used in a way that the person has to choose."""
     return Kind(name, "error", says, fix=fix, fix_drops=False)
@@ -60,6 +65,12 @@ def _instead(name: str, says: str, fix: str, of: str) -> Kind:
 _ALL = (
     # the file
     Kind("unreadable file", "error", "", drops=True, about_rows=False),
+    _assumed("other encoding", "Read it so"),
+    _assumed("no header", "Name the columns so"),
+    _assumed("doubled columns", "Keep these names"),
+    _decision("Python lists", "hold a list as Python writes it, which is not JSON", "Read them so"),
+    Kind("stray commas", "warning", "have a comma too much, which JSON does not allow; it is passed over"),
+    Kind("NaN values", "note", "hold NaN or Infinity, which JSON lacks; that is read as empty"),
     _unusable("unreadable row", "can't be read"),
     # the row's shape
     _unusable("unknown columns", "have columns that mean nothing here"),
@@ -157,5 +168,6 @@ _ALL = (
     Kind("lost characters", "warning", "hold characters that the model has no token for"),
 )
 KINDS = {kind.name: kind for kind in _ALL}
-# one bit a kind in the flags of a row
-BITS = {kind.name: 1 << place for place, kind in enumerate(_ALL)}
+_OF_ROWS = [kind.name for kind in _ALL if kind.about_rows]
+# one bit a kind in the flags of a row, which have 64; none for what is said of the whole data
+BITS = {kind.name: 0 for kind in _ALL} | {name: 1 << place for place, name in enumerate(_OF_ROWS)}

@@ -18,7 +18,7 @@ from core.base.files import replacement
 from core.data.encoded import Encoded
 from core.data.helpers import Helpers
 from core.data.shapes import Conversation, Message
-from core.data.tokenize import ChatTokenizer
+from core.data.tokenize import ChatTokenizer, is_text
 
 # a sample says the percentiles to a few tokens in well under a second
 SAMPLE = 2_000
@@ -29,7 +29,7 @@ SMALL = 20_000
 PROCESSES = 2
 _BATCH = 256
 _ROUND = 64
-_REWRITTEN, _LOST = 1, 2
+_REWRITTEN, _LOST, _TEXT = 1, 2, 4
 
 Rows = NDArray[np.int64]
 Counts = NDArray[np.int32]
@@ -41,8 +41,9 @@ class TokenFacts:
     """What a maximum length makes of the measured rows.
 
     total, trained: tokens of one epoch, cut at the maximum; rows that are left out don't count. p50 … max:
-    lengths of whole rows. cut, lost, zero: numbers of the rows that are cut off, that lose their whole answer
-    by that, and that have nothing to learn at any length.
+    lengths of whole rows. windows: the rows of one epoch, since longer plain text is cut into several.
+    cut, lost, zero: numbers of the rows that are cut off, that lose their whole answer by that, and that have
+    nothing to learn at any length.
     """
 
     rows_measured: int
@@ -53,6 +54,7 @@ class TokenFacts:
     p95: int
     p99: int
     max: int
+    windows: int
     cut: Rows
     lost: Rows
     zero: Rows
@@ -102,23 +104,33 @@ class TokenTable:
         """How many tokens of each row are trained when it is cut at `max_length`."""
         kept = np.minimum(self.end, max_length) - np.minimum(self.start, max_length)
         sums = np.concatenate([[0], np.cumsum(kept, dtype=np.int64)])
-        return (sums[self.spans[1:]] - sums[self.spans[:-1]]).astype(np.int32)
+        trained = (sums[self.spans[1:]] - sums[self.spans[:-1]]).astype(np.int32)
+        return np.where(self._is_text, self.trained, trained)
+
+    @property
+    def _is_text(self) -> NDArray[np.bool_]:
+        """Which rows are plain text, of which nothing is cut off."""
+        return self.flags & _TEXT > 0
 
     def at(self, max_length: int) -> TokenFacts:
         """What happens to these rows at `max_length`."""
         trained = self.trained_within(max_length)
         whole = self.length[self.length > 0]
+        kept = np.where(self._is_text, self.length, np.minimum(self.length, max_length))
+        # each window has its own first and last token
+        windows = np.where(self._is_text, -(-self.length // max(1, max_length - 2)), 1)
         p50, p95, p99, longest = _percentiles(whole, (50, 95, 99, 100))
         return TokenFacts(
             rows_measured=len(self.row),
             rows_kept=int(np.count_nonzero(trained)),
-            total=int(np.minimum(self.length, max_length)[trained > 0].sum(dtype=np.int64)),
+            total=int(kept[trained > 0].sum(dtype=np.int64)),
             trained=int(trained.sum(dtype=np.int64)),
             p50=p50,
             p95=p95,
             p99=p99,
             max=longest,
-            cut=self.row[self.length > max_length],
+            windows=int(windows[trained > 0].sum(dtype=np.int64)),
+            cut=self.row[(self.length > max_length) & ~self._is_text],
             lost=self.row[(self.trained > 0) & (trained == 0)],
             zero=self.row[self.trained == 0],
         )
@@ -203,14 +215,15 @@ def _count(tokenizer: ChatTokenizer, batch: Batch) -> TokenTable:
         spans=np.cumsum([0, *(len(row.spans) for row in encoded)], dtype=np.int64),
         start=np.array([start for start, _ in spans], np.int32),
         end=np.array([end for _, end in spans], np.int32),
-        flags=np.array([_flags(row) for row in encoded], np.uint8),
+        flags=np.array([_flags(row, one) for row, (_, one) in zip(encoded, batch)], np.uint8),
         why=np.array([-1 if row.reason is None else reasons.index(row.reason) for row in encoded], np.int32),
         reasons=np.array(reasons, np.str_),
     )
 
 
-def _flags(encoded: Encoded) -> int:
-    return (encoded.masked_turns > 0) * _REWRITTEN | bool(encoded.lost) * _LOST
+def _flags(encoded: Encoded, messages: list[Message]) -> int:
+    text = is_text(messages) * _TEXT
+    return (encoded.masked_turns > 0) * _REWRITTEN | bool(encoded.lost) * _LOST | text
 
 
 def _joined(parts: list[TokenTable]) -> TokenTable:

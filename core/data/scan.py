@@ -125,7 +125,7 @@ def _read_file(path: Path, digests: Callable[[Iterator[Block]], Iterator[Digest]
         )
         for digest in digests(_readable(source.blocks())):
             book.add(digest)
-        facts = replace(facts, sha256=source.sha256)
+        facts = replace(facts, encoding=source.encoding, sha256=source.sha256)
     except UserError as error:
         book.fail(facts.name, str(error))
         with suppress(OSError):

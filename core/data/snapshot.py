@@ -11,6 +11,7 @@ import random
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -177,11 +178,19 @@ def count_rows(
     max_length: int,
 ) -> RowCounts:
     """The rows that the run will have: `prepare_snapshot`'s, without those with nothing to learn."""
-    train, kept_back = split_rows(store, heldout, seed, share, fixes)
+    train, kept_back = _split_once(store, heldout, seed, share, tuple(fixes))
     measured = tokens if heldout is None else heldout_tokens
     trained, one = _learnable(train, len(store), tokens, max_length)
     held, two = _learnable(kept_back, len(heldout or store), measured, max_length)
     return RowCounts(trained, held, one and (two or not len(kept_back)))
+
+
+@lru_cache(maxsize=4)
+def _split_once(
+    store: Store, heldout: Store | None, seed: int, share: float, fixes: tuple[str, ...]
+) -> tuple[Numbers, Numbers]:
+    """Of a million rows it takes seconds, and no maximum length changes it."""
+    return split_rows(store, heldout, seed, share, fixes)
 
 
 def _learnable(numbers: Numbers, rows: int, tokens: TokenTable | None, max_length: int) -> tuple[int, bool]:

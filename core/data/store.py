@@ -32,7 +32,7 @@ from core.data.doctor import empty_turn, rewrite
 from core.data.kinds import BITS, KINDS
 from core.data.shapes import Conversation, Message
 
-VERSION = 5
+VERSION = 6
 PLACES_KEPT = 20
 _COMPARED = ("duplicates", "near-duplicates")
 _ARRAYS = ("key", "answer", "flags", "chars", "turns", "near")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import string
+from bisect import bisect_right
 from collections.abc import Iterable
 from datetime import date
 from functools import lru_cache
@@ -18,6 +19,7 @@ from core.base.errors import UserError, first_line
 from core.base.files import read_json
 from core.data.encoded import Encoded, Section
 from core.data.layout import Chunk, ControlTokens, Layout, Layouts, RowRefused, chunks
+from core.data.read.breaks import text_break
 from core.data.shapes import Message
 from core.data.template import (
     AUTO,
@@ -154,11 +156,45 @@ class ChatTokenizer:
             raise UserError(f"The model's chat template refuses this chat: {error}.") from error
 
     def encode(self, messages: list[Message], max_length: int | None = None) -> Encoded:
-        """Token ids and labels of one row, cut from the right at `max_length` tokens.
+        """Token ids and labels of one row, cut from the right at `max_length` tokens; text is shown whole.
 
         Never raises for what a row contains: `reason` says why a row is unusable.
         """
-        return self.encode_many([messages], max_length)[0]
+        if not is_text(messages):
+            return self.encode_many([messages], max_length)[0]
+        encoded = self.encode_many([messages])[0]
+        if max_length is not None and encoded.length > max_length:
+            count = len(self.windows(messages, max_length))
+            encoded.notes.append(
+                f"trained in {count} windows of at most {max_length:,} tokens, nothing is cut"
+            )
+        return encoded
+
+    def windows(self, messages: list[Message], max_length: int) -> list[list[Message]]:
+        """The row as rows that fit: text is cut at paragraphs, line ends, sentences or words, and nothing of
+        it is lost; a chat stays as it is.
+        """
+        if not is_text(messages) or not _is_whole(messages[0]["content"]):
+            return [messages]
+        text = messages[0]["content"]
+        room = max(1, max_length - (self._adds_bos and self.bos_id is not None) - (self.eos_id is not None))
+        ends = [end for _, end in self._leading.encode(text, add_special_tokens=False).offsets]
+        if len(ends) <= room:
+            return [messages]
+        parts: list[str] = []
+        start = place = 0
+        while start < len(text):
+            last = place + room - 1
+            stop = text_break(text, start, len(text) if last >= len(ends) else max(ends[last], start + 1))
+            # alone, a part can have a few tokens more than inside of the text
+            while stop - start > 1 and self._count(text[start:stop]) > room:
+                stop = text_break(text, start, start + max(1, (stop - start) * 7 // 8))
+            parts.append(text[start:stop])
+            start, place = stop, bisect_right(ends, stop, place)
+        return [[{"role": TEXT, "content": part}] for part in parts if part.strip()]
+
+    def _count(self, text: str) -> int:
+        return len(self._leading.encode(text, add_special_tokens=False).ids)
 
     def encode_many(self, rows: Iterable[list[Message]], max_length: int | None = None) -> list[Encoded]:
         """`encode` of several rows, in one call of the tokenizer, which is faster."""
@@ -315,6 +351,15 @@ def _unusable(encoded: Encoded) -> str | None:
     if encoded.masked_turns:
         return "no answer can be trained: the model's chat template rewrites or moves them"
     return "no answer to train"
+
+
+def _is_whole(text: str) -> bool:
+    """Whether it holds no half of a character pair."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_characters(text: str) -> None:

@@ -42,7 +42,8 @@ def read_data(home: Home, split: Split, recipe: Recipe) -> Data:
     exact = table.rows_measured == len(store)
     lengths = Lengths(facts.p95, facts.p99, facts.max if exact else max(facts.max, recipe.max_length))
     note = _note(own is not None or recipe.model == STARTER, exact, table.rows_measured)
-    return Data(max(1, counts.train), facts.total / facts.rows_kept, lengths, counts.words, note)
+    rows = round(counts.train * facts.windows / facts.rows_kept)
+    return Data(max(1, rows), facts.total / facts.windows, lengths, counts.words, note)
 
 
 def _measured(home: Home, paths: list[Path], folder: Path) -> tuple[Store, TokenTable | None]:

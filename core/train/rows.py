@@ -108,7 +108,8 @@ def _encode(
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Ids and labels of the rows that have something to learn."""
     rest = iter(conversations)
-    while batch := [conversation.messages for conversation in islice(rest, _BATCH)]:
+    while chats := [conversation.messages for conversation in islice(rest, _BATCH)]:
+        batch = [window for messages in chats for window in tokenizer.windows(messages, max_length)]
         for encoded in tokenizer.encode_many(batch, max_length):
             if encoded.reason is not None:
                 counts.dropped[encoded.reason] += 1

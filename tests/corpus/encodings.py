@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 
-from tests.corpus.case import ROWS, accept, between, good, jsonl, lines, reject, table
+from tests.corpus.case import ROWS, Problems, accept, between, good, jsonl, lines, reject, table
 
 LINES = jsonl(ROWS)
 TEXT = LINES.decode()
@@ -18,6 +18,7 @@ def _mixed_ends() -> bytes:
     return one + b"\r\n" + two + b"\n" + three + b"\r"
 
 
+OTHER: Problems = {"other encoding": 1}
 CASES = [
     accept("plain.jsonl", LINES, read=3, usable=3),
     accept("bom.jsonl", codecs.BOM_UTF8 + LINES, read=3),
@@ -73,28 +74,30 @@ CASES = [
     ),
     reject("utf32.jsonl", codecs.BOM_UTF32_LE + TEXT.encode("utf-32-le"), "UTF-32"),
     reject("utf32-be.jsonl", codecs.BOM_UTF32_BE + TEXT.encode("utf-32-be"), "UTF-32"),
-    reject("latin-1.jsonl", jsonl(CAFE).decode().encode("latin-1"), "line 3"),
-    reject("latin-1.json", json.dumps(CAFE, ensure_ascii=False).encode("latin-1"), "line 1"),
-    reject("latin-1.csv", table(CAFE).decode().encode("latin-1"), "line 4"),
+    reject("latin-1.jsonl", jsonl(CAFE).decode().encode("latin-1"), "looks like cp1252", OTHER),
+    reject("latin-1.json", json.dumps(CAFE, ensure_ascii=False).encode("latin-1"), "“côté”", OTHER),
+    reject("latin-1.csv", table(CAFE).decode().encode("latin-1"), "“fenêtre.”", OTHER),
     reject(
         "latin-1-late.jsonl",
         jsonl(ROWS * 3000) + b'{"instruction": "caf\xe9?", "output": "a cup of it"}\n',
-        "line 9001",
+        "“café?”",
     ),
     reject(
         "windows-1252.csv",
         table([*ROWS, {"instruction": "Say “yes”", "output": "“Yes” – with dashes…"}])
         .decode()
         .encode("cp1252"),
-        "line 5",
+        "“dashes…”",
+        OTHER,
     ),
-    reject("shift-jis.jsonl", jsonl(JAPANESE).decode().encode("shift-jis"), "line 3"),
+    reject("shift-jis.jsonl", jsonl(JAPANESE).decode().encode("shift-jis"), "looks like cp932", OTHER),
     reject(
         "gbk.csv",
         table([*ROWS, {"instruction": "天空为什么是蓝色的？", "output": "因为空气散射蓝光。"}])
         .decode()
         .encode("gbk"),
-        "line 5",
+        "looks like gb18030",
+        OTHER,
     ),
     reject("utf8-cut-character.jsonl", jsonl(JAPANESE)[:-6], "line 3"),
     reject(

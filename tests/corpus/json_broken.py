@@ -1,10 +1,10 @@
-"""JSON that no strict reader takes. The row is named; nothing is repaired in silence."""
+"""JSON that no strict reader takes. The row is named; what means only one thing is read, and said."""
 
 from __future__ import annotations
 
 import json
 
-from tests.corpus.case import ROWS, Case, between, good, jsonl, lines, reject
+from tests.corpus.case import ROWS, Case, accept, between, good, jsonl, lines, reject, warn
 
 ARRAY = json.dumps(ROWS)
 PRETTY = json.dumps(ROWS, indent=1)
@@ -13,6 +13,11 @@ PRETTY = json.dumps(ROWS, indent=1)
 def _bad_line(name: str, bad: str, says: str = "line 2") -> Case:
     """A file whose second line, between good ones, is bad."""
     return reject(name, between(bad), says, {"unreadable row": [2]}, read=3, usable=2)
+
+
+def _no_answer(name: str, value: str) -> Case:
+    row = '{"instruction": "Which one is it?", "output": ' + value + "}"
+    return warn(name, between(row), {"empty answer": [2]}, read=3, usable=2)
 
 
 def _bad_answer(name: str, value: str, says: str = "line 2") -> Case:
@@ -39,7 +44,12 @@ CASES = [
     _bad_line("text-row.jsonl", '"just a text"'),
     _bad_line("list-row.jsonl", '["question", "answer"]', "is a list"),
     _bad_line("true-row.jsonl", "true"),
-    _bad_line("trailing-comma-in-row.jsonl", '{"instruction": "x", "output": "y",}'),
+    warn(
+        "trailing-comma-in-row.jsonl",
+        between('{"instruction": "x", "output": "y",}'),
+        {"stray commas": [2]},
+        usable=3,
+    ),
     _bad_line("single-quotes.jsonl", "{'instruction': 'x', 'output': 'y'}"),
     _bad_line("python-none.jsonl", '{"instruction": "x", "output": None}'),
     _bad_line("comment-line.jsonl", "// the second part", "a comment"),
@@ -52,8 +62,14 @@ CASES = [
         '{"messages": [{"role": "user", "content": "a", "content": "b"}]}',
         "twice",
     ),
-    _bad_answer("nan.jsonl", "NaN", "NaN"),
-    _bad_answer("minus-infinity.jsonl", "-Infinity"),
+    # NaN is a missing value: a row whose answer it is has none
+    _no_answer("nan.jsonl", "NaN"),
+    _no_answer("minus-infinity.jsonl", "-Infinity"),
+    accept(
+        "nan-in-a-column-nobody-needs.jsonl",
+        between('{"instruction": "x", "output": "y", "id": NaN}'),
+        usable=3,
+    ),
     _bad_answer("leading-zero.jsonl", "007"),
     _bad_answer("plus-sign.jsonl", "+1"),
     _bad_answer("hexadecimal.jsonl", "0x1F"),
@@ -73,8 +89,19 @@ CASES = [
         "line 2",
         {"unreadable row": [2, 3]},
     ),
-    reject("lines-with-commas.jsonl", jsonl(ROWS).replace(b"}\n", b"},\n"), "has “,” after its end"),
-    reject("no-line-ends.jsonl", jsonl(ROWS, end=""), ""),
+    warn("lines-with-commas.jsonl", jsonl(ROWS).replace(b"}\n", b"},\n"), {"stray commas": 3}, usable=3),
+    accept("no-line-ends.jsonl", jsonl(ROWS, end=""), usable=3),
+    accept(
+        "pretty-one-after-the-other.jsonl",
+        "\n".join(json.dumps(row, indent=2) for row in ROWS).encode(),
+        usable=3,
+    ),
+    warn(
+        "pretty-with-commas.json",
+        ",\n".join(json.dumps(row, indent=2) for row in ROWS).encode(),
+        {"stray commas": [2, 3]},
+        usable=3,
+    ),
     reject(
         "field-of-12-MB.jsonl",
         lambda: jsonl([*ROWS, {"instruction": "Tell it all!", "output": "word " * 2_400_000}]),
@@ -85,10 +112,8 @@ CASES = [
         lambda: json.dumps([*ROWS, {"instruction": "All!", "output": "word " * 2_400_000}]).encode(),
         "",
     ),
-    reject(
-        "trailing-comma.json", ARRAY[:-1].encode() + b",]", "line 1: a comma stands after the last record"
-    ),
-    reject("trailing-comma-pretty.json", PRETTY[:-2].encode() + b",\n]", ""),
+    warn("trailing-comma.json", ARRAY[:-1].encode() + b",]", {"stray commas": [3]}, usable=3),
+    warn("trailing-comma-pretty.json", PRETTY[:-2].encode() + b",\n]", {"stray commas": [3]}, usable=3),
     reject("missing-comma.json", ARRAY.replace("}, {", "} {", 1).encode(), "a comma is missing"),
     reject("single-quotes.json", str(ROWS).encode(), "single quotes"),
     reject("comments.json", ("[\n// the rows\n" + ARRAY[1:]).encode(), "comment"),
@@ -110,7 +135,7 @@ CASES = [
         (ARRAY[:-1] + ', {"instruction": "x", "output": "y", "output": "z"}]').encode(),
         "twice",
     ),
-    reject("nan.json", (ARRAY[:-1] + ', {"instruction": "x", "output": NaN}]').encode(), "NaN"),
+    warn("nan.json", (ARRAY[:-1] + ', {"instruction": "x", "output": NaN}]').encode(), {"empty answer": [4]}),
     reject(
         "lone-surrogate.json",
         (ARRAY[:-1] + ', {"instruction": "x", "output": "\\ud83d"}]').encode(),

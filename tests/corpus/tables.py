@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 
-from tests.corpus.case import CHAT, OTHER_CHAT, ROWS, accept, judged, reject, table, warn
+from tests.corpus.case import CHAT, OTHER_CHAT, ROWS, accept, judged, reject, table, usable, warn
 
 HEADER = "instruction,output\n"
 FIRST = 'Where do penguins live?,"Most of them live in Antarctica, on its coasts."\n'
@@ -139,9 +139,17 @@ CASES = [
         "header-twice-named.csv", b"instruction,output,output\na b,c d,e f\ng h,i j,k l\n", "“output” twice"
     ),
     judged("header-twice-named-case.csv", b"instruction,output,Output \na b,c d,e f\ng h,i j,k l\n"),
-    reject("header-without-name.csv", b"instruction,,output\na,b,c\nd,e,f\n", "column 2 has no name"),
-    reject("header-blank-at-end.csv", b"instruction,output,\na b,c d,\ne f,g h,\n", "3"),
-    reject("header-missing.csv", _text(FIRST, LAST), ""),
+    usable("header-without-name.csv", b"instruction,,output\na,b,c\nd,e,f\n", read=2),
+    accept("header-blank-at-end.csv", b"instruction,output,\na b,c d,\ne f,g h,\n", usable=2),
+    usable("index-of-pandas.csv", b",instruction,output\n0,a b,c d\n1,e f,g h\n", read=2),
+    reject("header-missing.csv", _text(FIRST, LAST), "line 1 reads like data", {"no header": 1}, read=2),
+    reject(
+        "lists-of-python.csv",
+        table([{"messages": str(CHAT)}, {"messages": str(OTHER_CHAT)}]),
+        "as Python writes it",
+        {"Python lists": [2, 3]},
+        usable=2,
+    ),
     reject(
         "ragged-short.csv",
         _between("only one cell\n"),

@@ -89,7 +89,8 @@ def test_a_batch_holds_what_the_preview_shows(
     tmp_path: Path,
 ) -> None:
     tokenizer = tokenizers[name]
-    previews = [tokenizer.encode(messages, max_length) for messages in data]
+    windows = [window for messages in data for window in tokenizer.windows(messages, max_length)]
+    previews = [tokenizer.encode(messages, max_length) for messages in windows]
     expected = [shown(one) for one in previews if one.reason is None]
     if not expected:
         return

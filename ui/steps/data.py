@@ -236,12 +236,13 @@ def _measured(scene: Scene) -> Values | None:
         "histogram", (table, limit), lambda: histogram(lengths[lengths > 0], limit), keep=2
     )
     suggested = report.suggested_max_length if data.tokens.max else None
+    windows = round(data.train_rows * data.tokens.windows / max(data.tokens.rows_kept, 1))
     return {
         "waiting": "",
         "bars": bars,
         "limit": limit,
         "suggested": suggested if suggested != limit else None,
-        "steps": count_steps(scene.recipe, data.train_rows) if data.train_rows else 0,
+        "steps": count_steps(scene.recipe, windows) if windows else 0,
         "turns": scene.bench.memo.get("turns", store, lambda: turn_counts(store.turns), keep=2),
     }
 

@@ -11,7 +11,7 @@ It imports core.base only. A further file format is a file in `formats`; what is
 stands in `head`.
 """
 
-from core.data.read.flow import PACKED_ENDINGS, file_of
+from core.data.read.flow import PACKED_ENDINGS, Note, file_of
 from core.data.read.folder import list_again
 from core.data.read.formats import Block, Row, Unreadable, all_formats
 from core.data.read.source import (
@@ -35,6 +35,7 @@ __all__ = [
     "PACKED_ENDINGS",
     "TEXT_ENDINGS",
     "Block",
+    "Note",
     "Row",
     "Source",
     "Split",

@@ -1,6 +1,7 @@
 """A file's bytes as they flow: unpacked from gzip or a zip of one file, hashed and limited on the way.
 
-`utf8_pieces` gives a text file as valid UTF-8, whatever it is written in; a bad byte is named with its line.
+`utf8_pieces` gives a text file as valid UTF-8, whatever it is written in; what was guessed for that is noted,
+and a bad byte is named with its line.
 """
 
 from __future__ import annotations
@@ -12,14 +13,17 @@ import io
 import lzma
 import os
 import stat
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, NamedTuple, Protocol, cast
 
-from core.base.errors import UserError
+from core.base.errors import UserError, disk_problem, path_words
 from core.base.files import sha256_file
+from core.data.read.encoding import encoding_title, examples, guess_encoding
 
 BLOCK_BYTES = 1024 * 1024
 PACKED_ENDINGS = (".gz", ".zip")
@@ -31,8 +35,14 @@ _NOISE = ("__MACOSX/", ".DS_Store")
 _DAMAGE = (EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 _MARKS = ((b"\xef\xbb\xbf", "utf-8-bom"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CODECS = {"utf-8": "utf-8-sig", "utf-8-bom": "utf-8-sig", "utf-16": "utf-16"}
-# so much around a bad byte is enough to guess the encoding
-_AROUND = 2000
+
+
+class Note(NamedTuple):
+    """What the reading decided about a file or the row at `where`: a kind of problem, and a detail."""
+
+    kind: str
+    where: str
+    detail: str
 
 
 def file_of(path: Path) -> Path:
@@ -45,12 +55,14 @@ class Flow:
 
     path: a file, or one in a zip (`set.zip/train.jsonl`). content: what a part of a file holds that was taken
     out of it already. packed: “”, “gzip” or “zip”. inner: the file's own name without the packing. position:
-    bytes on disk read so far.
+    bytes on disk read so far. encoding: the one that was guessed. notes: what else was decided on
+    the way.
     """
 
     def __init__(self, path: Path, content: bytes | None = None) -> None:
         self.path = path
-        self.packed, self.inner = "", path.name
+        self.packed, self.inner, self.encoding = "", path.name, ""
+        self.notes: list[Note] = []
         self._unpacked = 0
         self._file = path if content is not None else file_of(path)
         # a part is hashed as it is read, unpacked
@@ -64,7 +76,7 @@ class Flow:
             file = open(self._file, "rb") if content is None else io.BytesIO(content)  # noqa: SIM115
             self._disk = _HashedFile(file)
         except OSError as error:
-            raise UserError(f"{path} can't be read: {error.strerror or error}. Check the path.") from error
+            raise UserError(unreadable(path, error)) from error
         self._source: _Readable = self._disk
         self._unpacked_size = self.size
         try:
@@ -79,11 +91,13 @@ class Flow:
             self.packed, self.inner = "gzip", _without_ending(self.path.name, ".gz")
             self._source = gzip.GzipFile(fileobj=cast(IO[bytes], self._disk))
         elif magic[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            self.packed = "zip"
             named = self.path.relative_to(self._file).as_posix() if self._digest else ""
-            self._source, entry = _open_zip(self._file, named)
-            self.inner, self._unpacked_size = PurePosixPath(entry.filename).name, max(entry.file_size, 1)
-            self.size = entry.compress_size if named else self.size
+            opened = _open_zip(self._file, named)
+            if opened is not None:
+                self.packed = "zip"
+                self._source, entry = opened
+                self.inner, self._unpacked_size = PurePosixPath(entry.filename).name, max(entry.file_size, 1)
+                self.size = entry.compress_size if named else self.size
         elif self._digest:
             raise UserError(f"{self._file.name} holds no {self.path.name} any more. Choose the data again.")
 
@@ -109,8 +123,18 @@ class Flow:
         if self.packed:
             # of gzip, by what was unpacked so far: a bomb is told long before all of it was read
             packed = self.size if self.packed == "zip" else self._disk.position
-            _refuse_bomb(self.path.name, self._unpacked, packed)
+            refuse_bomb(self.path.name, self._unpacked, packed)
         return data
+
+    @contextmanager
+    def seekable(self) -> Iterator[IO[bytes]]:
+        """The whole file, unpacked, for those who must look at its end first."""
+        spooled = bool(self.packed) or not self.path.is_file()
+        with tempfile.TemporaryFile() if spooled else open(self.path, "rb") as file:
+            while spooled and (piece := self.read(BLOCK_BYTES)):
+                file.write(piece)
+            file.seek(0)
+            yield file
 
     def sha256(self) -> str:
         """Hash of the bytes on disk (in a zip of several files, of one's own). What is left is read now."""
@@ -131,6 +155,11 @@ class Flow:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def unreadable(path: Path, error: OSError) -> str:
+    """The sentence about a file or folder that the system won't let be read."""
+    return f"{path_words(path)} can't be read: {disk_problem(error)}. Check the path, or choose another file."
 
 
 class _Readable(Protocol):
@@ -181,10 +210,14 @@ def zip_entries(path: Path) -> list[str]:
     return [] if foreign or any(PurePosixPath(name).as_posix() != name for name in names) else names
 
 
-def _open_zip(path: Path, named: str) -> tuple[IO[bytes], zipfile.ZipInfo]:
-    """(the file of a zip that is called so, or its only one; what the zip says about it)."""
+def _open_zip(path: Path, named: str) -> tuple[IO[bytes], zipfile.ZipInfo] | None:
+    """(the file of a zip that is called so, or its only one; what the zip says of it). None for a workbook,
+    which is a zip itself.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            if not named and any(name.startswith("xl/") for name in archive.namelist()):
+                return None
             entry = _entry(archive, path.name, named)
             return archive.open(entry), entry
     except (OSError, ValueError, KeyError, OverflowError, *_DAMAGE) as error:
@@ -200,8 +233,6 @@ def _files_in(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
 def _entry(archive: zipfile.ZipFile, name: str, named: str) -> zipfile.ZipInfo:
     entries = _files_in(archive)
     names = [entry.filename for entry in entries]
-    if any(entry.startswith("xl/") for entry in names):
-        raise UserError(f"{name} is an Excel workbook. Save the sheet as CSV and choose that file.")
     if any(entry.endswith("data.pkl") for entry in names):
         raise UserError(
             f"{name} is a PyTorch checkpoint (a pickle), which can run code and is never opened. "
@@ -219,8 +250,17 @@ def _entry(archive: zipfile.ZipFile, name: str, named: str) -> zipfile.ZipInfo:
             f"{name} is a zip archive of {len(entries)} files ({held}…), and none that is called like data. "
             "Unpack it and choose the files."
         )
-    _refuse_bomb(name, entries[0].file_size, entries[0].compress_size)
+    refuse_entries(entries, name)
     return entries[0]
+
+
+def refuse_entries(entries: list[zipfile.ZipInfo], name: str) -> None:
+    """Raise UserError for an archive that leads out of its folder, is locked, or is a bomb."""
+    for entry in entries:
+        _refuse_entry(entry, name)
+    refuse_bomb(
+        name, sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    )
 
 
 def _refuse_entry(entry: zipfile.ZipInfo, name: str) -> None:
@@ -236,7 +276,8 @@ def _refuse_entry(entry: zipfile.ZipInfo, name: str) -> None:
         raise UserError(f"{name} holds a link instead of a file. Do not trust this archive.")
 
 
-def _refuse_bomb(name: str, unpacked: int, packed: int) -> None:
+def refuse_bomb(name: str, unpacked: int, packed: int) -> None:
+    """Raise UserError for data that unpack to far more than they are on disk."""
     if unpacked > _LARGEST or (unpacked > _RATIO_FROM and unpacked > _RATIO * packed):
         times = unpacked // max(packed, 1)
         raise UserError(
@@ -256,7 +297,12 @@ def encoding_of(head: bytes) -> str:
 
 def decode_head(head: bytes, encoding: str) -> str:
     """The beginning of a file for looking at; its last character may be cut."""
-    return codecs.getincrementaldecoder(_CODECS[encoding])("replace").decode(head)
+    codec = _CODECS[encoding]
+    try:
+        codecs.getincrementaldecoder(codec)().decode(head)
+    except UnicodeDecodeError:
+        codec = guess_encoding(head) or codec
+    return codecs.getincrementaldecoder(codec)("replace").decode(head)
 
 
 def line_ends(text: bytes) -> int:
@@ -267,21 +313,44 @@ def line_ends(text: bytes) -> int:
 def utf8_pieces(flow: Flow, encoding: str) -> Iterator[tuple[int, bytes]]:
     """(position on disk, UTF-8 bytes) of the whole text, about 1 MB each, never ending inside a CRLF.
 
-    Raises UserError with the line of the first byte that is no text in that encoding.
+    Where the first letter beyond ASCII is not UTF-8, the text is read on in the encoding that it is probably
+    in, and that is noted. Raises UserError with the line of the first byte that is no text in any.
     """
     decoder = codecs.getincrementaldecoder(_CODECS[encoding])()
-    line, held, data = 1, b"", b"x"
+    line, held, data, plain = 1, b"", b"x", encoding == "utf-8"
     while data:
         data = flow.read(BLOCK_BYTES)
         try:
-            piece = decoder.decode(data, final=not data).encode()
+            text = decoder.decode(data, final=not data)
         except UnicodeDecodeError as error:
-            raise _bad_byte(flow.path.name, encoding, error, line, held) from error
-        piece = held + piece
+            before = error.object[: error.start]
+            # the first half of a letter at the very end is a file that was cut off
+            plain = plain and before.isascii() and bool(data)
+            flow.encoding = guess_encoding(error.object) if plain else ""
+            if not flow.encoding:
+                raise _bad_byte(flow.path.name, encoding, error, line, held) from error
+            encoding, plain = flow.encoding, False
+            decoder = codecs.getincrementaldecoder(encoding)()
+            try:
+                text = decoder.decode(error.object, final=not data)
+            except UnicodeDecodeError as further:
+                raise _bad_byte(flow.path.name, encoding, further, line, held) from further
+            flow.notes.append(_guess_note(flow.path.name, encoding, text))
+        plain = plain and text.isascii()
+        piece = held + text.encode()
         held = b"\r" if data and piece.endswith(b"\r") else b""
         piece = piece[:-1] if held else piece
         line += line_ends(piece)
         yield flow.position, piece
+
+
+def _guess_note(name: str, encoding: str, text: str) -> Note:
+    shown = ", ".join(f"“{word}”" for word in examples(text))
+    sentence = (
+        f"{name} is not UTF-8. It looks like {encoding_title(encoding)}, which gives {shown}: does this read "
+        "right? If not, save the file as UTF-8."
+    )
+    return Note("other encoding", name, sentence)
 
 
 def _bad_byte(name: str, encoding: str, error: UnicodeDecodeError, line: int, held: bytes) -> UserError:
@@ -289,22 +358,8 @@ def _bad_byte(name: str, encoding: str, error: UnicodeDecodeError, line: int, he
     before = error.object[: error.start].decode(error.encoding, "replace").encode("utf-8", "replace")
     line += line_ends(held + before)
     byte = error.object[error.start]
-    if encoding == "utf-16":
-        what, guess = "UTF-16", ""
-    else:
-        what = "UTF-8"
-        guess = _likely(error.object[max(0, error.start - _AROUND) : error.start + _AROUND])
+    what = "UTF-8" if encoding.startswith("utf-8") else encoding.replace("utf", "UTF")
     return UserError(
-        f"{name}, line {line} is not valid {what} text (byte 0x{byte:02X}).{guess} "
+        f"{name}, line {line} is not valid {what} text (byte 0x{byte:02X}). "
         "Save the file as UTF-8 and choose it again."
     )
-
-
-def _likely(around: bytes) -> str:
-    """A word on the encoding that the bytes are probably in, for the advice only: it is never acted upon."""
-    if 0 in around:
-        return ""
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(around).best()
-    return f" It looks like {best.encoding.replace('_', '-')}." if best else ""

@@ -18,8 +18,11 @@ _LONGEST_NAME = 60
 _DELIMITERS = ",\t;|"
 # the line that spreadsheets understand before the header: sep=;
 SAYS_DELIMITER = re.compile(r"""\s*sep=([^\w\s"']|\t)(?=[\r\n])""", re.IGNORECASE)
-# not each text that begins with a bracket is JSON: “[Chorus]”, “{{ name }}, hello”
-_JSON = re.compile(r"""\[\s*(?:[\[{"'\d\-\]]|null|true|false|/[/*]|$)|\{\s*(?:["'}]|/[/*]|$)""")
+# not each text that begins with a bracket is JSON: “[Chorus]”, “[01.03.24] Anna: hi”, “{{ name }}, hello”
+_NUMBER = r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?\s*(?:,|\]\s*(?:[\],]|$))"
+_JSON = re.compile(
+    rf"""\[\s*(?:[\[{{"'\]]|{_NUMBER}|(?:null|true|false)\b|/[/*]|$)|\{{\s*(?:["'}}]|/[/*]|$)"""
+)
 
 _ONLY_TEXT = "Only text can be trained. Choose a dataset."
 _PICKLE = ("a pickle (Python objects)", "It can run code, so it is never opened. Choose a dataset.")
@@ -40,8 +43,6 @@ _FOREIGN = tuple(
             "Unpack it and choose the file in it.",
         ),
         (rb"PARE", "an encrypted Parquet file", "Export it without encryption."),
-        (rb"ARROW1", "an Arrow file", "Export it as Parquet or JSONL."),
-        (rb"\xff\xff\xff\xff", "an Arrow stream", "Export it as Parquet or JSONL."),
         (rb"Obj\x01", "an Avro file", "Export it as Parquet or JSONL."),
         (rb"\x89HDF", "an HDF5 file", "Export it as Parquet or JSONL."),
         (rb"\x93NUMPY", "a NumPy array", "Choose a dataset of text."),

@@ -1,7 +1,8 @@
 """The rows of a large JSON document, cut out of their list one by one without holding the whole of it.
 
 The list is `[{…}, {…}]`, or an object whose values are the rows: `{"id 1": {…}, "id 2": {…}}`. Its elements
-are found by counting brackets outside of strings, and each is then parsed strictly.
+are found by counting brackets outside of strings, and each is then parsed strictly. Objects one after the
+other, with no list around them, are read like a list.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ import numpy as np
 import orjson
 
 from core.base.errors import UserError
-from core.data.read.flow import line_ends
-from core.data.read.formats import LONGEST_ROW, Block, Row, Unreadable
-from core.data.read.strict_json import parse_strict, record
+from core.data.read.flow import Note, line_ends
+from core.data.read.formats import LONGEST_ROW, Block, Item, ReadyBlock, Unreadable
+from core.data.read.strict_json import parse_strict, records
 
 # what the turn of a chat has, and a row has not
 TURN_KEYS = {"role", "from", "speaker"}
@@ -26,6 +27,7 @@ _LONGEST_REST = 64 * 1024**2
 # a row, which would take quadratic time over much white space
 _BEFORE = re.compile(rb"\s*(?:(,)\s*)?(?!,)")
 _BEFORE_WITH_KEY = re.compile(rb'\s*(?:(,)\s*)?"[^"\\]*(?:\\.[^"\\]*)*"\s*:\s*', re.DOTALL)
+_NEXT = re.compile(rb"\s*(?:,\s*)?\{")
 _SCALAR = re.compile(rb'\s*(?:,\s*)?(?:"[^"\\]*(?:\\.[^"\\]*)*"|[^\s,"\[\]{}]+)', re.DOTALL)
 # by byte: whether it is a quote or a bracket, and how a bracket changes the depth
 _STEPS = np.zeros(256, np.int64)
@@ -108,30 +110,32 @@ class ElementsBlock:
     line: int
     name: str
     keyed: bool
+    loose: bool = False
 
-    def rows(self) -> Iterator[Row | Unreadable]:
+    def rows(self) -> Iterator[Item]:
         start = 0
         for number, end in enumerate(self.ends, start=self.first):
             raw = self.raw[start:end]
             before = (_BEFORE_WITH_KEY if self.keyed else _BEFORE).match(raw)
-            if before is None or bool(before[1]) != (number > 1):
+            if before is None or (bool(before[1]) != (number > 1) and not self.loose):
                 place = start + len(raw) - len(raw.lstrip())
                 raise self._broken(place, f"a comma is missing or too much before record {number}")
-            yield self._record(raw[before.end() :], start + before.end(), number)
+            if before[1] and self.loose:
+                yield Note("stray commas", f"record {number}", "")
+            for item in records(raw[before.end() :], f"record {number}"):
+                if isinstance(item, Unreadable):
+                    self._check(raw[before.end() :], start + before.end(), number, item.reason)
+                yield item
             start = end
 
-    def _record(self, raw: bytes, start: int, number: int) -> Row | Unreadable:
-        row = record(raw, f"record {number}")
-        if isinstance(row, Row):
-            return row
+    def _check(self, raw: bytes, start: int, number: int, reason: str) -> None:
         try:
             orjson.loads(raw)
         except orjson.JSONDecodeError as error:
             # Half a character pair or too many levels spoil one record; bad syntax spoils the document.
             if "surrogate" not in error.msg and "depth" not in error.msg:
                 place = start + len(raw.decode("utf-8", "replace")[: error.pos].encode("utf-8"))
-                raise self._broken(place, f"record {number} {row.reason}") from None
-        return row
+                raise self._broken(place, f"record {number} {reason}") from None
 
     def _broken(self, place: int, reason: str) -> UserError:
         line = self.line + line_ends(self.raw[:place])
@@ -155,10 +159,46 @@ def list_blocks(window: Window, around: bytes = b"") -> Iterator[Block]:
             first += len(ends)
             window.take(ends[-1])
         if close >= 0:
-            _check_end(window, close - (ends[-1] if ends else 0), around + (b"{" if keyed else b"["), first)
+            last = close - (ends[-1] if ends else 0)
+            if window.raw[:last].strip() == b"," and first > 1:
+                yield ReadyBlock(window.read, [Note("stray commas", f"record {first - 1}", "")])
+                window.take(last)
+                last = 0
+            _check_end(window, last, around + (b"{" if keyed else b"["), first)
             return
         if len(window.raw) > LONGEST_ROW or not window.more():
             raise _never_ends(window, first, keyed)
+
+
+def loose_blocks(window: Window) -> Iterator[Block]:
+    """Objects one after the other, with or without commas between them."""
+    first = 1
+    while True:
+        ends, _ = elements(window.raw, keyed=False)
+        if ends:
+            yield ElementsBlock(
+                window.read, window.raw[: ends[-1]], ends, first, window.line, window.name, False, loose=True
+            )
+            first += len(ends)
+            window.take(ends[-1])
+        if len(window.raw) > LONGEST_ROW:
+            raise _never_ends(window, first, keyed=False)
+        if not window.more():
+            break
+    if window.raw.strip(b", \t\r\n"):
+        raise _never_ends(window, first, keyed=False)
+
+
+def is_followed(window: Window) -> bool:
+    """Whether the object that the window begins with ends in it, and another one follows."""
+    places, depths = brackets(window.raw)
+    closing = np.flatnonzero(depths == 0)
+    if not len(closing):
+        return False
+    end = int(places[closing[0]]) + 1
+    while not window.raw[end:].strip() and window.more():
+        continue
+    return _NEXT.match(window.raw, end) is not None
 
 
 def elements(raw: bytes, keyed: bool) -> tuple[list[int], int]:
@@ -198,7 +238,10 @@ def is_row_list(entry: Any) -> bool:
     """Whether it is a list of rows, and not the turns of one chat."""
     if not isinstance(entry, list) or not entry:
         return False
-    return all(isinstance(item, dict) and not TURN_KEYS & item.keys() for item in entry)
+    # the hub's viewer lists the columns beside the rows
+    return all(
+        isinstance(item, dict) and not TURN_KEYS & item.keys() and "feature_idx" not in item for item in entry
+    )
 
 
 def _several_lists(window: Window, what: str) -> UserError:

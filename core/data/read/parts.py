@@ -116,6 +116,9 @@ def _found_lists(path: Path, modified: int, size: int) -> dict[str, tuple[int, i
             found = {} if len(raw) > _LARGEST or _ends_early(raw) else _row_lists(raw)
         except TooDeep:
             return {}
+    # the hub's viewer lists the columns, called features, beside the rows
+    if "rows" in found and b'"row_idx"' in raw:
+        found.pop("features", None)
     named = any(split_of_name(key) or key.lower() in ROW_LISTS for key in found)
     # a key that is no name of a path can't stand for its list: reading then says that there are several
     plain = all(_PLAIN_KEY.fullmatch(key) for key in found)

@@ -14,7 +14,7 @@ from typing import Any
 
 from core.base.errors import UserError
 from core.base.looks import kind_of, look
-from core.data.read.flow import PACKED_ENDINGS, Flow, decode_head, encoding_of, file_of
+from core.data.read.flow import PACKED_ENDINGS, Flow, Note, decode_head, encoding_of, file_of
 from core.data.read.folder import files_below
 from core.data.read.formats import (
     LONGEST_FIELD,
@@ -36,7 +36,8 @@ TEXT_ENDINGS = tuple(ending for kind in all_formats() if kind.prose for ending i
 FORMAT_TITLES = " or ".join(", ".join(kind.title for kind in all_formats()).rsplit(", ", 1))
 _PROMISED = {ending: kind.name for kind in all_formats() for ending in kind.endings}
 # what lies beside the data in a folder from a hub
-_ABOUT = ("readme", "license", "licence", "notice", "changelog", "dataset_info", "dataset_infos", "state")
+_ABOUT = ("readme", "license", "licence", "notice", "changelog", "dataset_info", "dataset_infos")
+_ABOUT += ("dataset_dict", "state")
 _UNREADABLE_IN_PREVIEW = 1000
 _OBJECT = re.compile(rb"(?:\xef\xbb\xbf|\xff\xfe|\xfe\xff)?[\x00\s]*\{")
 _SPACE = b"\0 \t\r\n"  # the zero is half of each in UTF-16
@@ -46,8 +47,8 @@ _SPACE = b"\0 \t\r\n"  # the zero is half of each in UTF-16
 class Source:
     """A data file and what it was found to be.
 
-    packed: “”, “gzip” or “zip”. encoding: “utf-8”, “utf-8-bom”, “utf-16”, or “” where it isn't text.
-    size: bytes on disk.
+    packed: “”, “gzip” or “zip”. encoding: “utf-8”, “utf-8-bom”, “utf-16”, or “” where it isn't text; once
+    `blocks` has read all, the one that was guessed where it is another. size: bytes on disk.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class Source:
         with open_flow(self.path) as flow:
             yield from gathered(iter(self.format.blocks(flow, self.encoding)))
             self._sha256 = flow.sha256()
+            self.encoding = flow.encoding or self.encoding
 
     @property
     def sha256(self) -> str:
@@ -87,10 +89,10 @@ def open_source(path: Path) -> Source:
         raw = _first_bytes(flow)
         ending = ending_of(flow.inner)
         head = Head(path.name, ending, _PROMISED.get(ending, ""), raw)
-        refuse_foreign(head)
         for kind in all_formats():
             if not isinstance(kind, TextFormat) and (matched := kind.match(head)):
                 return Source(path, matched, "", flow.packed, flow.size)
+        refuse_foreign(head)
         encoding = encoding_of(raw)
         if encoding != "utf-16":
             refuse_binary(path.name, raw, FORMAT_TITLES)
@@ -125,7 +127,7 @@ def _has_two_lines(head: bytes) -> bool:
 def read_rows(path: Path) -> Iterator[Row | Unreadable]:
     """The file's rows in order, those that can't be read too."""
     source = open_source(path)
-    return (row for block in source.blocks() for row in block.rows())
+    return (item for block in source.blocks() for item in block.rows() if not isinstance(item, Note))
 
 
 def preview_rows(path: Path, n: int = 20) -> Table:
@@ -192,9 +194,14 @@ def _data_files(folder: Path) -> list[Path]:
 def _data_among(paths: list[Path], root: Path) -> list[Path]:
     """Those of the files below `root` that are data."""
     inside = [path for path in paths if not _is_hidden(path, root)]
-    inside = [path for path in inside if path.name.split(".")[0].lower() not in _ABOUT]
+    inside = [path for path in inside if not _is_about(path.name.lower())]
     data = [path for path in inside if _inner_ending(path) in DATA_ENDINGS + PACKED_ENDINGS]
     return data or [path for path in inside if _inner_ending(path) in TEXT_ENDINGS]
+
+
+def _is_about(name: str) -> bool:
+    """Whether a file tells about the data, or is what `datasets` keeps beside it to work faster."""
+    return name.split(".")[0] in _ABOUT or (name.startswith("cache-") and name.endswith(".arrow"))
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

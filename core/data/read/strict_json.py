@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
 
-from core.data.read.formats import LONGEST_FIELD, Row, Unreadable
+from core.data.read.flow import Note
+from core.data.read.formats import LONGEST_FIELD, Item, Row, Unreadable
 
 _DEEPEST = 64
 # No count of keys: the standard parser has to look, since only it sees how a number was written.
 _LOOK_AGAIN = -(1 << 60)
 _KEY_END = re.compile(rb'"\s*:')
+# what is no JSON but means only one thing: a comma before a closing bracket or the end, Python's NaN
+_LENIENT = re.compile(
+    rb'"[^"\\]*(?:\\.[^"\\]*)*"|(?P<comma>,)(?=\s*(?:[}\]]|\Z))|(?P<nan>-?\b(?:NaN|Infinity)\b)', re.DOTALL
+)
 _TOO_DEEP = f"is nested more than {_DEEPEST} levels deep"
 
 
@@ -134,8 +140,36 @@ def long_field(size: int) -> str:
     return f"holds a text of {size / 1024**2:.1f} MB, more than the limit of {LONGEST_FIELD // 1024**2} MB"
 
 
+def mended(raw: bytes, where: str) -> tuple[bytes, list[Note]]:
+    """JSON without commas too much and with null for NaN; what was mended in it."""
+    notes: dict[str, Note] = {}
+
+    def mend(found: re.Match[bytes]) -> bytes:
+        if found["comma"]:
+            notes["comma"] = Note("stray commas", where, "")
+            return b" "
+        if found["nan"]:
+            notes["nan"] = Note("NaN values", where, "")
+            return b"null".ljust(len(found[0]))
+        return found[0]
+
+    return _LENIENT.sub(mend, raw), list(notes.values())
+
+
+def records(raw: bytes, where: str) -> Iterator[Item]:
+    """One JSON value as a row, mended where that helps, with notes on it."""
+    row = record(raw, where)
+    if isinstance(row, Unreadable) and (b"," in raw or b"N" in raw or b"I" in raw):
+        better, notes = mended(raw, where)
+        again = record(better, where) if notes else row
+        if isinstance(again, Row):
+            yield from notes
+            row = again
+    yield row
+
+
 def record(raw: bytes, where: str) -> Row | Unreadable:
-    """One JSON value as a row."""
+    """One JSON value as a row; of what the hub's viewer gives, the row inside."""
     try:
         value = parse_strict(raw)
     except ValueError as error:
@@ -144,7 +178,14 @@ def record(raw: bytes, where: str) -> Row | Unreadable:
 
 
 def row_of(value: Any, where: str) -> Row | Unreadable:
-    """A parsed value as a row; a list of objects is a chat without a name."""
+    """A parsed value as a row: of what the hub's viewer gives, the row inside; a list of objects is a chat
+    without a name.
+    """
+    if type(value) is dict and "row_idx" in value and type(value.get("row")) is dict:
+        cut = value.get("truncated_cells")
+        if cut:
+            return Unreadable(where, f"was cut off by the hub's viewer (“{cut[0]}”); get the whole data set")
+        value = value["row"]
     if isinstance(value, list) and value and all(isinstance(entry, dict) for entry in value):
         value = {"messages": value}
     return Row(value, where) if isinstance(value, dict) else Unreadable(where, not_an_object(value))

@@ -42,7 +42,7 @@ class Turns:
 
 def read_turns(value: Any, column: str, remarks: list[Remark]) -> Turns:
     """The messages of a chat column: a list of turns, also as JSON text; one turn; or a dict of lists."""
-    turns = _unfolded(value) if isinstance(value, dict) else list_of(value, f"“{column}”")
+    turns = _unfolded(value) if isinstance(value, dict) else list_of(value, f"“{column}”", remarks)
     if not turns:
         raise Unusable("no messages", f"has an empty list of messages in “{column}”")
     turns = _unpacked(turns)
@@ -281,7 +281,7 @@ def _one_go(go: Any, number: int, found: Turns, remarks: list[Remark]) -> tuple[
 def read_history(value: Any, column: str, remarks: list[Remark]) -> list[Message]:
     """Alpaca's history: [question, answer] pairs, or messages."""
     place = f"“{column}”"
-    past = list_of(value, place)
+    past = list_of(value, place, remarks)
     if past and is_message(past[0]):
         return read_turns(past, column, remarks).messages
     messages: list[Message] = []

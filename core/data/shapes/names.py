@@ -79,6 +79,11 @@ QUESTION_COLUMNS = {
     "problem": "question/answer",
     "q": "question/answer",
     "input": "question/answer",
+    # as people name them who write in other languages
+    **dict.fromkeys(
+        ("frage", "pregunta", "pergunta", "domanda", "vraag", "вопрос", "问题", "問題", "質問", "질문"),
+        "question/answer",
+    ),
 }
 ANSWER_COLUMNS = (
     "output",
@@ -92,6 +97,8 @@ ANSWER_COLUMNS = (
     "gpt",
     "answers",
     "a",
+    *("antwort", "respuesta", "resposta", "risposta", "réponse", "antwoord"),
+    *("ответ", "回答", "答案", "답변", "대답"),
 )
 # beside a problem, “answer” is often only the last line of the solution
 ANSWERS_TO = {"problem": ("solution", *(name for name in ANSWER_COLUMNS if name != "solution"))}

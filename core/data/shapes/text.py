@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from typing import Any
 
@@ -14,6 +16,12 @@ MEDIA = "holds images, sound or video, and only text can be trained"
 TOOLS = "holds tool calls, which can't be trained yet"
 SIGNS = "=+-@"
 _SHOWN = 20
+# its syntax tree takes some hundred times as much memory
+_LONGEST_LITERAL = 1024 * 1024
+# a closing brace before an opening one, outside of strings
+_NO_COMMA = re.compile(
+    r"""'[^'\\]*(?:\\.[^'\\]*)*'|"[^"\\]*(?:\\.[^"\\]*)*"|(?P<gap>\})(?=\s*\{)""", re.DOTALL
+)
 _YES_NO = {
     **dict.fromkeys(("1", "1.0", "true", "yes"), True),
     **dict.fromkeys(("0", "0.0", "false", "no"), False),
@@ -88,17 +96,39 @@ def _part(part: Any, place: str) -> str:
     return str(text)
 
 
-def list_of(value: Any, place: str) -> list[Any]:
-    """A list, also when a cell holds it as JSON text; an empty one for null and blank text."""
+def list_of(value: Any, place: str, remarks: list[Remark]) -> list[Any]:
+    """A list, also when a cell holds it as JSON or as Python writes it; an empty one for null and blanks."""
     if isinstance(value, list):
         return value
     if is_absent(value):
         return []
     if isinstance(value, str) and value.lstrip().startswith("["):
-        try:
-            value = parse_json(value)
-        except ValueError as error:
-            raise Unusable("bad message", f"has {place} as text that {error}") from None
+        value = _parsed(value, place, remarks)
     if not isinstance(value, list):
         raise Unusable("bad message", f"has something else than a list in {place}")
     return value
+
+
+def _parsed(text: str, place: str, remarks: list[Remark]) -> Any:
+    try:
+        return parse_json(text)
+    except ValueError as error:
+        value = _literal(text)
+        if value is None:
+            raise Unusable("bad message", f"has {place} as text that {error}") from None
+    remarks.append(Remark("Python lists", f"has {place} as “{text.strip()[:_SHOWN]}…”"))
+    return value
+
+
+def _literal(text: str) -> Any:
+    """The value of a list as Python prints it, of NumPy without commas; None if it is no such list.
+
+    Nothing is run: a literal is taken apart by its grammar alone.
+    """
+    if len(text) > _LONGEST_LITERAL:
+        return None
+    try:
+        with_commas = _NO_COMMA.sub(lambda found: found[0] + "," if found["gap"] else found[0], text.strip())
+        return parse_json(json.dumps(ast.literal_eval(with_commas)))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None

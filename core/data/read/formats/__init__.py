@@ -8,12 +8,12 @@ check, the page's upload, folders and downloads from the hub go by what it says 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from core.base.registry import registered
-from core.data.read.flow import Flow, utf8_pieces
+from core.data.read.flow import Flow, Note, utf8_pieces
 from core.data.read.head import Head
 
 LONGEST_FIELD = 10 * 1024 * 1024
@@ -37,6 +37,9 @@ class Unreadable:
     reason: str
 
 
+Item: TypeAlias = Row | Unreadable | Note
+
+
 class Block(Protocol):
     """About 1 MB of a file, not parsed yet: it can be sent to another process, and parsed there by `rows`.
 
@@ -45,7 +48,7 @@ class Block(Protocol):
 
     read: int
 
-    def rows(self) -> Iterator[Row | Unreadable]: ...
+    def rows(self) -> Iterator[Item]: ...
 
 
 @dataclass(slots=True)
@@ -53,9 +56,9 @@ class ReadyBlock:
     """Rows that were parsed already, because their file had to be looked at as a whole."""
 
     read: int
-    items: list[Row | Unreadable]
+    items: Sequence[Item]
 
-    def rows(self) -> Iterator[Row | Unreadable]:
+    def rows(self) -> Iterator[Item]:
         return iter(self.items)
 
 
@@ -90,7 +93,9 @@ class TextFormat(Format):
     """A format of text files, which are read as UTF-8 whatever they are written in."""
 
     def blocks(self, flow: Flow, encoding: str) -> Iterator[Block]:
-        return self.text_blocks(utf8_pieces(flow, encoding), flow.path.name)
+        yield from self.text_blocks(utf8_pieces(flow, encoding), flow.path.name)
+        if flow.notes:
+            yield ReadyBlock(flow.position, flow.notes)
 
     @abstractmethod
     def text_blocks(self, pieces: Iterable[tuple[int, bytes]], name: str) -> Iterator[Block]:

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import csv
 import io
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from core.base.errors import UserError
-from core.data.read.formats import LONGEST_FIELD, LONGEST_ROW, Block, Row, TextFormat, Unreadable
+from core.data.read.formats import (
+    LONGEST_FIELD,
+    LONGEST_ROW,
+    Block,
+    Item,
+    ReadyBlock,
+    Row,
+    TextFormat,
+    Unreadable,
+)
 from core.data.read.head import SAYS_DELIMITER, Head
+from core.data.read.header import Header, header_of
 
 _QUOTES_HINT = "Double every quote inside a cell and close the cell with one."
 
@@ -37,18 +46,23 @@ class CsvTable(TextFormat):
         """The file's records in blocks. Raises UserError for a header that is none and for a quote that is
         never closed, since nothing after it can be trusted.
         """
-        header: list[str] = []
+        header: Header | None = None
         held, line, some = "", 1, False
         for read, text, last in _whole_lines(pieces, name):
             text = held + text
             start = 0
-            if not header:
+            if header is None:
                 header, start = _header(text, self.delimiter, name, last)
                 line += _line_ends(text[:start])
-            end = start + _records_end(text[start:], self.delimiter, line, name, last) if header else 0
-            if end > start:
-                some = True
-                yield CsvBlock(read, text[start:end], line, header, self.delimiter, name)
+                if header is not None and header.notes:
+                    yield ReadyBlock(read, header.notes)
+            if header is None:
+                end = 0
+            else:
+                end = start + _records_end(text[start:], self.delimiter, line, name, last)
+                if end > start:
+                    some = True
+                    yield CsvBlock(read, text[start:end], line, header.names, self.delimiter, name)
             line += _line_ends(text[start:end])
             held = text[end:]
         if not some:
@@ -66,7 +80,7 @@ class CsvBlock:
     delimiter: str
     name: str
 
-    def rows(self) -> Iterator[Row | Unreadable]:
+    def rows(self) -> Iterator[Item]:
         width = len(self.header)
         for line, cells, _ in _records(self.text, self.delimiter, self.line, self.name):
             where = f"line {line}"
@@ -152,20 +166,19 @@ def _ragged(cells: int, columns: int) -> str:
     )
 
 
-def _header(text: str, delimiter: str, name: str, last: bool) -> tuple[list[str], int]:
-    """(names of the columns, where their line ends); no names where the text ends before them."""
+def _header(text: str, delimiter: str, name: str, last: bool) -> tuple[Header | None, int]:
+    """(the columns, where the rows begin); no columns where the text ends before them."""
     records = _records(text, delimiter, 1, name, last)
     line, cells, end = next(records, (1, [], 0))
+    start = 0
     if SAYS_DELIMITER.match(text) and not isinstance(cells, str):
+        start = end
         line, cells, end = next(records, (1, [], 0))
     if isinstance(cells, str):
         raise UserError(f"{name}, line {line} {cells}. It should be the header that names the columns.")
-    header = [cell.strip() for cell in cells]
-    if "" in header:
-        raise UserError(
-            f"{name}, line {line}: column {header.index('') + 1} has no name. Name it in the header."
-        )
-    twins = sorted(column for column, count in Counter(header).items() if count > 1)
-    if twins:
-        raise UserError(f"{name}, line {line}: the header names “{twins[0]}” twice. Rename one of them.")
-    return header, end
+    if not cells:
+        return None, 0
+    if delimiter == "|" and not cells[0].strip():
+        raise UserError(f"{name}, line {line} begins a table in Markdown. Export it as CSV.")
+    header = header_of(cells, name, f"line {line}")
+    return header, start if header.is_row else end

@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from core.base.errors import UserError
+from core.data.read.flow import Note
 from core.data.read.formats import Block, ReadyBlock, Row, TextFormat, Unreadable
 from core.data.read.head import Head
 from core.data.read.json_list import (
@@ -21,10 +22,12 @@ from core.data.read.json_list import (
     Window,
     brackets,
     elements,
+    is_followed,
     is_row_list,
     list_blocks,
+    loose_blocks,
 )
-from core.data.read.strict_json import not_an_object, parse_strict, row_of
+from core.data.read.strict_json import mended, not_an_object, parse_strict, row_of
 
 ROW_LISTS = ("data", "rows", "train", "examples", "items", "records", "samples", "instances", "questions")
 _WHOLE = 64 * 1024**2
@@ -38,7 +41,7 @@ class JsonDocument(TextFormat):
     """A list of objects, or an object that holds the rows in one of several ways."""
 
     name, title, order = "json", "JSON", 20
-    help = 'JSON (an array, `{"data": […]}`, a dict of columns)'
+    help = 'JSON (an array, `{"data": […]}`, a dict of columns, objects one after the other)'
     endings = (".json", ".geojson")
 
     def match(self, head: Head) -> JsonDocument | None:
@@ -66,7 +69,9 @@ class JsonDocument(TextFormat):
 def _blocks(window: Window) -> Iterator[Block]:
     window.skip_space()
     start = 0 if window.raw.startswith(b"[") else _find_list(window)
-    if start is not None:
+    if window.raw.startswith(b"{") and is_followed(window):
+        yield from loose_blocks(window)
+    elif start is not None:
         around = window.take(start)
         yield from list_blocks(window, around)
     elif _begins_with_rows_under_ids(window):
@@ -120,7 +125,10 @@ def _whole_blocks(window: Window) -> Iterator[Block]:
                 f"{window.name} is one JSON object of more than {_WHOLE // 1024**2} MB, too much to hold. "
                 "Write one row a line (JSONL), or a list of rows."
             )
-    rows = [_as_row(value, number) for number, value in enumerate(_records(window), start=1)]
+    values, notes = _records(window)
+    rows = [_as_row(value, number) for number, value in enumerate(values, start=1)]
+    if notes:
+        yield ReadyBlock(window.read, notes)
     for begin in range(0, len(rows), _ROWS_A_BLOCK):
         yield ReadyBlock(window.read, rows[begin : begin + _ROWS_A_BLOCK])
 
@@ -129,12 +137,22 @@ def _as_row(value: Any, number: int) -> Row | Unreadable:
     return row_of(value, f"record {number}")
 
 
-def _records(window: Window) -> list[Any]:
-    """The records of a whole document: a list under a name, columns, rows under ids, or one object alone."""
+def _records(window: Window) -> tuple[list[Any], list[Note]]:
+    """The records of a whole document, and what was mended in it."""
+    notes: list[Note] = []
     try:
         value = parse_strict(window.raw)
     except ValueError as error:
-        raise window.broken(f"the document {error}", _place_of_fault(window.raw)) from None
+        try:
+            better, notes = mended(window.raw, window.name)
+            value = parse_strict(better)
+        except ValueError:
+            raise window.broken(f"the document {error}", _place_of_fault(window.raw)) from None
+    return _rows_in(value, window), notes
+
+
+def _rows_in(value: Any, window: Window) -> list[Any]:
+    """The rows of a document: a list under a name, columns, rows under ids, or one object alone."""
     if not isinstance(value, dict):
         raise UserError(f"{window.name} {not_an_object(value)}. Choose a dataset.")
     for entry in value.values() if _is_wrapping(value) else ():

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import orjson
 
 from core.data.read.flow import line_ends
-from core.data.read.formats import LONGEST_ROW, Block, ReadyBlock, Row, TextFormat, Unreadable
+from core.data.read.formats import LONGEST_ROW, Block, Item, ReadyBlock, TextFormat, Unreadable
 from core.data.read.head import Head
-from core.data.read.strict_json import long_field, record
+from core.data.read.strict_json import long_field, records
 
 
 class JsonLines(TextFormat):
@@ -63,11 +63,11 @@ class LinesBlock:
     raw: bytes
     line: int
 
-    def rows(self) -> Iterator[Row | Unreadable]:
+    def rows(self) -> Iterator[Item]:
         # of bytes, `splitlines` splits at LF, CR and CRLF only
         for number, raw in enumerate(self.raw.splitlines(), start=self.line):
             if raw and not raw.isspace():
-                yield record(raw, f"line {number}")
+                yield from records(raw, f"line {number}")
 
 
 def _too_long(read: int, line: int, size: int) -> ReadyBlock:

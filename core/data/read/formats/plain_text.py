@@ -1,8 +1,9 @@
 """Plain text and Markdown as rows of one column, “text”, for training that continues texts.
 
 Paragraphs (cut at blank lines) are put together, in order, as long as a row stays within 2,000 characters,
-about what a small model sees at once. A paragraph is broken only when it alone is longer: at a line end, a
-sentence's end or a space. Line ends become LF, and the blank lines between two rows go; nothing else changes.
+about what a small model sees at once; where the maximum length is less, training cuts them again
+(`ChatTokenizer.windows`). A paragraph is broken only when it alone is longer: at a line end, a sentence's
+end or a space. Line ends become LF, and the blank lines between two rows go; nothing else changes.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
+from core.data.read.breaks import text_break
 from core.data.read.flow import BLOCK_BYTES
-from core.data.read.formats import Block, Row, TextFormat, Unreadable
+from core.data.read.formats import Block, Item, Row, TextFormat
 from core.data.read.head import Head
 
 _LONGEST = 2000
-_BREAKS = ("\n", ". ", "! ", "? ", " ")
 
 
 class PlainText(TextFormat):
@@ -51,7 +52,7 @@ class TextBlock:
     text: str
     line: int
 
-    def rows(self) -> Iterator[Row | Unreadable]:
+    def rows(self) -> Iterator[Item]:
         lines = self.text.split("\n")
         starts = [0, *accumulate(len(line) + 1 for line in lines)]
         begin = end = -1
@@ -67,7 +68,7 @@ class TextBlock:
         """One row, or several where a single paragraph is too long for one."""
         line = self.line + index
         while start < end:
-            stop = _break(self.text, start, end)
+            stop = end if end - start <= _LONGEST else text_break(self.text, start, start + _LONGEST)
             part = self.text[start:stop]
             if part.strip():
                 yield Row({"text": part.rstrip()}, f"line {line}")
@@ -86,17 +87,6 @@ def _paragraphs(lines: list[str]) -> Iterator[tuple[int, int]]:
             first = -1
     if first >= 0:
         yield first, len(lines)
-
-
-def _break(text: str, start: int, end: int) -> int:
-    if end - start <= _LONGEST:
-        return end
-    limit = start + _LONGEST
-    for mark in _BREAKS:
-        place = text.rfind(mark, start + _LONGEST // 2, limit)
-        if place >= 0:
-            return place + len(mark)
-    return limit
 
 
 def _block_end(held: str) -> int:
