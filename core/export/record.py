@@ -163,7 +163,11 @@ def newest_export(run: Run, quant: str | None = None) -> Export | None:
 @lru_cache(maxsize=64)
 def _saved(run: Run, size: int) -> str:
     """When the run's adapter was written last, by its log of so many bytes; empty where that does not say."""
-    saving = [event["t"] for event in run.events.all() if event.get("stage") == "saving" and "t" in event]
+    try:
+        events = run.events.all()
+    except UserError:
+        return ""  # the Train step says what is wrong with the log
+    saving = [event["t"] for event in events if event.get("stage") == "saving" and "t" in event]
     return str(saving[-1]) if saving else ""
 
 
