@@ -26,8 +26,8 @@ _LONG, _NEAR_END, _ENOUGH = 64, 8, 16
 _UNKNOWN: Any = object()
 
 # Private-use characters that no tokenizer or template knows; those that a row uses itself are skipped.
-_MARKS = range(0xF0000, 0xFFFFE)
-_ANY_MARK = re.compile("([\U000f0000-\U000ffffd])")
+_MARKS = (*range(0xF0000, 0xFFFFE), *range(0x100000, 0x10FFFE))
+_ANY_MARK = re.compile("([\U000f0000-\U000ffffd\U00100000-\U0010fffd])")
 
 
 class RowRefused(Exception):
