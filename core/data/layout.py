@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from core.data.shapes import Message
 from core.data.template import ChatTemplate, TemplateRefused
 
 Span = tuple[int, int]
+# how far before and behind its content an answer is trained, and whether a turn-end token closes it
+_Outcome = tuple[int, int, bool] | None
+
+# a chat of so many messages is long; near its end templates do other things; so many precedents settle it
+_LONG, _NEAR_END, _ENOUGH = 64, 8, 16
+_UNKNOWN: Any = object()
 
 # Private-use characters that no tokenizer or template knows; those that a row uses itself are skipped.
 _MARKS = range(0xF0000, 0xFFFFE)
@@ -124,10 +131,15 @@ class Layouts:
             if closes:
                 ends.setdefault(owner, []).append(place)
         trained, masked, unclosed = [], 0, 0
+        precedents = _Precedents()
         for index, message in enumerate(messages):
             if message["role"] != "assistant" or index in unasked:
                 continue
-            answer = self._answer(messages, index, text, ends.get(index, []), controls)
+            alike = precedents.look(index, messages, owned, text)
+            answer = precedents.answer(alike)
+            if not alike or answer is _UNKNOWN:
+                answer = self._answer(messages, index, text, ends.get(index, []), controls)
+                precedents.note(alike, answer)
             if answer is None:
                 masked += 1
                 continue
@@ -226,6 +238,54 @@ class Layouts:
 
 def _said(message: Message) -> Message:
     return {"role": message["role"], "content": message["content"]}
+
+
+class _Alike(NamedTuple):
+    """How an answer stands in the text: what is around its content, which is text[start:end]."""
+
+    start: int
+    end: int
+    around: tuple[str, str]
+
+
+class _Precedents:
+    """Answers of a very long chat that were looked at by rendering the chat up to them, in quadratic time:
+    once so many had the same around them and came to the same, those alike are taken for the same.
+    """
+
+    def __init__(self) -> None:
+        self._outcomes: dict[tuple[str, str], Counter[_Outcome]] = {}
+
+    def look(
+        self, index: int, messages: list[Message], owned: dict[int, list[Span]], text: str
+    ) -> _Alike | None:
+        """How the answer stands; None in a short chat, near the end, and where the template changed it."""
+        if len(messages) < _LONG or not 0 < index < len(messages) - _NEAR_END:
+            return None
+        spans = [owned.get(place, []) for place in (index - 1, index, index + 1)]
+        if any(len(one) != 1 for one in spans):
+            return None
+        (_, before), (start, end), (after, _) = (one[0] for one in spans)
+        content = messages[index]["content"]
+        if text[start:end] != content.strip() or "think" in content:
+            return None
+        return _Alike(start, end, (text[before:start], text[end:after]))
+
+    def answer(self, alike: _Alike | None) -> Any:
+        """What such an answer comes to; _UNKNOWN while too few are known, or they differ."""
+        outcomes = self._outcomes.get(alike.around, Counter()) if alike else Counter()
+        if alike is None or len(outcomes) != 1 or outcomes.total() < _ENOUGH:
+            return _UNKNOWN
+        outcome = next(iter(outcomes))
+        if outcome is None:
+            return None
+        return alike.start - outcome[0], alike.end + outcome[1], outcome[2]
+
+    def note(self, alike: _Alike | None, answer: tuple[int, int, bool] | None) -> None:
+        """What an answer came to that was looked at."""
+        if alike is not None:
+            outcome = answer and (alike.start - answer[0], answer[1] - alike.end, answer[2])
+            self._outcomes.setdefault(alike.around, Counter())[outcome] += 1
 
 
 def _free_marks(texts: list[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, processors
 
 from core.base.errors import UserError
-from core.data import ChatTokenizer, Encoded
+from core.data import ChatTokenizer, Encoded, layout
 from core.data.encoded import IGNORED
 from core.data.sandbox import LONGEST_TEMPLATE
 from tests.unit.chat_models import CHATML, FAMILIES, Family, write_model
@@ -458,3 +458,14 @@ def test_tokenizer_files_of_another_form_are_refused(
     (folder / name).write_text(json.dumps(content if keys else value), "utf-8")
     with pytest.raises(UserError, match=r"Get the model again|Choose another model"):
         ChatTokenizer.load(folder)
+
+
+def test_a_very_long_chat_takes_no_square_of_time_and_is_trained_as_a_short_one(
+    toy_tokenizers: Toys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chat = chat_of(*(f"Turn {number} of many." for number in range(160)))
+    for name in ("chatml", "qwen3", "llama3"):
+        quick = toy_tokenizers[name].encode(chat)
+        with monkeypatch.context() as patch:
+            patch.setattr(layout, "_LONG", 1000)
+            assert toy_tokenizers[name].encode(chat).labels == quick.labels
