@@ -63,7 +63,7 @@ class EventLog:
         """Bytes written so far: an offset from which `read` gives only what comes later."""
         try:
             return self.path.stat().st_size
-        except FileNotFoundError:
+        except OSError:
             return 0
 
     def all(self) -> list[dict[str, Any]]:

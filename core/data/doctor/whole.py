@@ -53,9 +53,9 @@ _SCRIPTS = {
     "Chinese": "3400-4DBF 4E00-9FFF 20000-323AF",
 }
 _RANGES = sorted(
-    (*(int(end, 16) for end in span.split("-")), script)
+    (int(first, 16), int(last, 16), script)
     for script, spans in _SCRIPTS.items()
-    for span in spans.split()
+    for first, _, last in (span.partition("-") for span in spans.split())
 )
 _STARTS = [start for start, _, _ in _RANGES]
 

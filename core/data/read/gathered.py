@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain, islice
 from typing import Any
 
-from core.data.read.formats import Block, ReadyBlock, Row, Unreadable
+from core.data.read.formats import Block, Item, ReadyBlock, Row
 
 _CHAT_IDS = ("conversation_id", "conv_id", "chat_id", "thread_id", "dialogue_id", "dialog_id", "session_id")
 _TREE = {"message_id", "parent_id", "message_tree_id"}
@@ -43,13 +43,13 @@ def _by_chat(blocks: Iterator[Block], key: str) -> Iterator[Block]:
     read = 0
     for block in blocks:
         read = block.read
-        unreadable: list[Row | Unreadable] = []
+        others: list[Item] = []
         for row in block.rows():
-            if isinstance(row, Unreadable):
-                unreadable.append(row)
+            if not isinstance(row, Row):
+                others.append(row)
             elif key != "mes" or "mes" in row.data:
                 chats.setdefault(str(row.data.get(key)) if key != "mes" else "", []).append(row)
-        yield ReadyBlock(read, unreadable)
+        yield ReadyBlock(read, others)
     whole = {"mes": _of_log, "message_tree_id": _of_tree}.get(key, _of_messages)
     yield ReadyBlock(read, [Row({"messages": whole(rows, key)}, rows[0].where) for rows in chats.values()])
 
