@@ -281,8 +281,10 @@ def test_plain_text_is_trained_to_its_end(starter: ChatTokenizer, starter_decode
     # only the last one is the end of text; nothing predicts the first token
     assert encoded.ids.count(2) == 1 and encoded.ids[-1] == 2
     assert encoded.labels == [IGNORED, *encoded.ids[1:]]
-    part = starter.encode([{"role": "text", "content": text}], max_length=4)
-    assert part.ids == encoded.ids[:4] and part.trained == 3 and part.cut == len(encoded.ids) - 4
+    part = starter.encode([{"role": "text", "content": text}], max_length=8)
+    assert part.ids == encoded.ids and "windows of at most 8 tokens, nothing is cut" in part.notes[-1]
+    windows = [row[0]["content"] for row in starter.windows([{"role": "text", "content": text}], 8)]
+    assert len(windows) > 1 and "".join("".join(windows).split()) == "".join(text.split())
     assert starter.encode([{"role": "text", "content": ""}]).reason == "no answer to train"
 
 

@@ -196,7 +196,7 @@ def test_held_out_data_that_hangs_does_not_hold_up_the_rest(
 ) -> None:
     data = write_rows(tmp_path / "data.jsonl", pairs(4))
     (tmp_path / "held").mkdir()
-    question = Question([data], heldout=tmp_path / "held")
+    question = Question([data], heldout=[tmp_path / "held"])
     assert read_check(home, question).missing
     began = time.monotonic()
     assert read_check(home, question).missing

@@ -11,8 +11,8 @@ from core.data.shapes import Message
 
 SHORT_WORDS = 2
 # how prompts and completions for older models ended: “\n\n###\n\n”, “ ->” and “ END”
-_ASKED_END = re.compile(r"(?:\s*\n\s*#{2,}|\s+(?:->|=>|→))\s*\Z")
-_ANSWERED_END = re.compile(r"(?:\s+END|\s*\[END\]|\s*\n\s*#{2,}|\s+###)\s*\Z")
+_ASKED_END = re.compile(r"(?:(?<!#)#{2,}|->|=>|→)\Z")
+_ANSWERED_END = re.compile(r"(?:(?<!#)#{2,}|\[END\]|END)\Z")
 _THINKING = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 # longer text without a space is a link, a formula or code rather than a word
 _WORD_LETTERS = 40
@@ -73,12 +73,24 @@ def without_separators(messages: list[Message]) -> list[Message]:
     if turns != ["user", "assistant"]:
         return messages
     endings = {"user": _ASKED_END, "assistant": _ANSWERED_END}
-    return [
-        {**one, "content": ending.sub("", one["content"]).strip()}
-        if (ending := endings.get(one["role"])) and ending.search(one["content"])
-        else one
-        for one in messages
-    ]
+    bare = [_without(endings.get(one["role"]), one["content"]) for one in messages]
+    return [one if text is None else {**one, "content": text} for one, text in zip(messages, bare)]
+
+
+def _without(ending: re.Pattern[str] | None, text: str) -> str | None:
+    """The text before a separator at its end; None where it has none.
+
+    The blanks are looked at by hand: a pattern that begins with them would try every blank of a long run.
+    """
+    whole = text.rstrip()
+    mark = ending.search(whole) if ending else None
+    if mark is None:
+        return None
+    before, sign = whole[: mark.start()], mark[0]
+    blanks = before[len(before.rstrip()) :]
+    own_line = "\n" in blanks or (sign == "###" and ending is _ANSWERED_END and bool(blanks))
+    stands = own_line if sign.startswith("#") else sign == "[END]" or bool(blanks)
+    return before.strip() if stands else None
 
 
 def without_reasoning(messages: list[Message]) -> list[Message]:
