@@ -60,3 +60,14 @@ def test_answers_that_are_only_read_have_no_labels(starter_tokenizer_folder: Pat
         assert text.count("<|im_end|>") == 1
         unmarked = [{"role": one["role"], "content": one["content"]} for one in store.row(number).messages]
         assert tokenizer.encode(store.row(number).messages).ids == tokenizer.encode(unmarked).ids
+
+
+def test_messages_without_a_chat_are_not_made_one(tmp_path: Path) -> None:
+    """Two rows with no id belong to no chat, least of all to the same one."""
+    said = [("a", "user", "Hi"), ("a", "assistant", "Ho"), (None, "user", "Lost"), ("", "assistant", "Too")]
+    rows = [{"conversation_id": chat, "role": role, "content": text} for chat, role, text in said]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    store = scan([file], tmp_path / "store")
+    assert [pairs(row.messages) for row in store.rows()] == [[["user", "Hi"], ["assistant", "Ho"]]]
+    assert store.summary.rows_read == 3

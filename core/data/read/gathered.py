@@ -47,8 +47,15 @@ def _by_chat(blocks: Iterator[Block], key: str) -> Iterator[Block]:
         for row in block.rows():
             if not isinstance(row, Row):
                 others.append(row)
-            elif key != "mes" or "mes" in row.data:
-                chats.setdefault(str(row.data.get(key)) if key != "mes" else "", []).append(row)
+            elif key == "mes":
+                # the first line of a log describes it
+                if "mes" in row.data:
+                    chats.setdefault("", []).append(row)
+            elif row.data.get(key) in (None, ""):
+                # it belongs to no chat, and two such rows not to the same one
+                others.append(row)
+            else:
+                chats.setdefault(str(row.data[key]), []).append(row)
         yield ReadyBlock(read, others)
     whole = {"mes": _of_log, "message_tree_id": _of_tree}.get(key, _of_messages)
     yield ReadyBlock(read, [Row({"messages": whole(rows, key)}, rows[0].where) for rows in chats.values()])
